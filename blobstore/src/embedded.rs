@@ -1,0 +1,1 @@
+//! The default engine: files and a database in one directory.

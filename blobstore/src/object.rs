@@ -1,0 +1,66 @@
+//! The trait for bytes.
+
+use std::fmt::Debug;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+
+use crate::{ObjectKey, Result};
+
+/// Bytes as they are read, in pieces of at most a megabyte. An error ends the stream.
+pub type ByteStream = BoxStream<'static, Result<Bytes>>;
+
+/// Where an unfinished object stands, for [`Objects::resume`]: opaque text of the engine that made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Checkpoint(pub String);
+
+/// Immutable bytes under fresh keys.
+///
+/// An object is invisible until its writer has finished, and then complete and durable: it survives kill -9 and power
+/// loss. It never changes; deleting and reading race freely (a reader that has started may finish or fail, but never
+/// sees other bytes). Nobody creates a key twice.
+#[async_trait]
+pub trait Objects: Debug + Send + Sync + 'static {
+    /// Begins a new object. A writer dropped before its first checkpoint leaves nothing behind.
+    async fn create(&self, key: ObjectKey) -> Result<Box<dyn ObjectWriter>>;
+
+    /// Goes on with an object that was checkpointed, perhaps by another process; bytes written after the checkpoint are
+    /// dropped. [`crate::Error::UploadLost`] when it was abandoned, finished or never there.
+    async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>>;
+
+    /// Forgets an unfinished object and its bytes. Forgetting what is not there is fine.
+    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()>;
+
+    /// Length of a finished object in bytes, or `None` when there is none.
+    async fn size(&self, key: ObjectKey) -> Result<Option<u64>>;
+
+    /// Reads `range` of a finished object, which must lie inside it. `None` when there is none.
+    async fn read(&self, key: ObjectKey, range: Range<u64>) -> Result<Option<ByteStream>>;
+
+    /// Deletes a finished object. Deleting what is not there is fine.
+    async fn delete(&self, key: ObjectKey) -> Result<()>;
+
+    /// Keys of finished objects in ascending order, `limit` at most, after `after`.
+    async fn list(&self, after: Option<ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>>;
+
+    /// The file that holds the finished object, on engines that keep one file per object; it may not be there.
+    fn local_path(&self, key: ObjectKey) -> Option<PathBuf>;
+}
+
+/// Writes one object.
+#[async_trait]
+pub trait ObjectWriter: Send + Sync {
+    /// Appends bytes. After an error the writer can only be dropped.
+    async fn write(&mut self, bytes: Bytes) -> Result<()>;
+
+    /// Makes everything written so far durable (not visible), and says how to go on from here.
+    async fn checkpoint(&mut self) -> Result<Checkpoint>;
+
+    /// Makes the object durable and visible under its key.
+    async fn finish(self: Box<Self>) -> Result<()>;
+}
