@@ -140,7 +140,10 @@ mod tests {
         );
         assert_eq!(parse(&[r#"Basic realm="x, \"y\"""#]), [Challenge::Basic]);
         assert_eq!(parse(&["basic"]), [Challenge::Basic]);
-        assert_eq!(parse(&[r"BEARER Realm=https://a.example/t , service=s"]), [bearer("https://a.example/t", Some("s"), None)]);
+        assert_eq!(
+            parse(&[r"BEARER Realm=https://a.example/t , service=s"]),
+            [bearer("https://a.example/t", Some("s"), None)]
+        );
     }
 
     #[test]

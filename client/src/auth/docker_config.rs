@@ -188,7 +188,9 @@ impl File {
             return Ok(Some(Credential::Identity(token)));
         }
         if let Some(auth) = given(entry.auth) {
-            return decode_auth(&auth).map(Some).ok_or_else(|| bad("has an `auth` that is not base64 of user:password"));
+            return decode_auth(&auth)
+                .map(Some)
+                .ok_or_else(|| bad("has an `auth` that is not base64 of user:password"));
         }
         Ok(match (entry.username, given(entry.password)) {
             (Some(user), Some(secret)) => Some(Credential::Password { user, secret }),

@@ -85,7 +85,8 @@ async fn a_broken_file_is_named_but_not_quoted() {
 
 #[tokio::test]
 async fn logging_in_and_out_leaves_everything_else_alone() {
-    let (dir, config) = config(r#"{"detachKeys":"ctrl-x","auths":{"other.example":{"auth":"eDp5"},"https://h.example/v1/":{}}}"#);
+    let (dir, config) =
+        config(r#"{"detachKeys":"ctrl-x","auths":{"other.example":{"auth":"eDp5"},"https://h.example/v1/":{}}}"#);
     let kept = config.store(&host("h.example"), &password("bob", "secret")).await.unwrap();
     let path = dir.path().join("config.json");
     assert_eq!(kept, Kept::File(path.clone()));
@@ -124,7 +125,9 @@ async fn a_missing_directory_is_made_at_the_first_login() {
 
 #[tokio::test]
 async fn helpers_keep_what_they_are_configured_for() {
-    for (json, name) in [(r#"{"credsStore":"test"}"#, "test"), (r#"{"credHelpers":{"h.example":"own"},"credsStore":"x"}"#, "own")] {
+    for (json, name) in
+        [(r#"{"credsStore":"test"}"#, "test"), (r#"{"credHelpers":{"h.example":"own"},"credsStore":"x"}"#, "own")]
+    {
         let (dir, config) = config(json);
         install_helper(dir.path(), name);
         assert_eq!(config.lookup(&host("h.example")).await.unwrap(), None);
@@ -149,7 +152,8 @@ async fn a_helper_gives_identity_tokens_too() {
 
 #[tokio::test]
 async fn a_helper_that_cannot_help_says_why() {
-    let (dir, config) = config(r#"{"credsStore":"test","credHelpers":{"gone.example":"gone","evil.example":"../evil"}}"#);
+    let (dir, config) =
+        config(r#"{"credsStore":"test","credHelpers":{"gone.example":"gone","evil.example":"../evil"}}"#);
     install_helper(dir.path(), "test");
     let error = |name: &'static str| {
         let config = config.clone();

@@ -194,9 +194,10 @@ impl Error {
             )),
             Self::RateLimited { host, .. } => Some(format!("wait, or log in for a higher limit: `wharf login {host}`")),
             Self::Unreachable { .. } => Some("check the host name, the network and the proxy settings".to_owned()),
-            Self::Rejected { status: 413, .. } => {
-                Some("a proxy in front of the registry limits request sizes: send smaller pieces with a chunk size".to_owned())
-            }
+            Self::Rejected { status: 413, .. } => Some(
+                "a proxy in front of the registry limits request sizes: send smaller pieces with a chunk size"
+                    .to_owned(),
+            ),
             Self::TimedOut { .. }
             | Self::NotFound { .. }
             | Self::Failed { .. }
