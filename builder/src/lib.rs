@@ -1,3 +1,4 @@
 //! Dockerfile to content-addressed layers to image.
 
 pub mod dockerfile;
+pub mod ignore;
