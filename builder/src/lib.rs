@@ -1,1 +1,4 @@
-//! Placeholder.
+//! Dockerfile to content-addressed layers to image.
+
+pub mod dockerfile;
+pub mod ignore;
