@@ -19,9 +19,10 @@ pub mod event;
 pub mod fetch;
 pub mod request;
 pub mod result;
+pub mod sandbox;
 
-pub use build::build;
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
+pub use build::build;
 pub use environment::BuildEnvironment;
 pub use error::BuildError;
 pub use event::{BuildEvent, Events, StepId, StepInfo, Stream, ignore_events};
