@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Dockerfile to content-addressed layers to image.
+
+pub mod layer;
