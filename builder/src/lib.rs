@@ -17,6 +17,7 @@ pub mod environment;
 pub mod error;
 pub mod event;
 pub mod fetch;
+pub mod layer;
 pub mod request;
 pub mod result;
 pub mod sandbox;
