@@ -18,6 +18,7 @@ pub mod error;
 pub mod event;
 pub mod fetch;
 pub mod layer;
+mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;

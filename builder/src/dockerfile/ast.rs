@@ -96,6 +96,8 @@ pub struct Comment {
     pub text: String,
     /// From `#` to the end of the line.
     pub span: Span,
+    /// Where `text` stands.
+    pub content: Span,
 }
 
 /// A builder flag as written: `--name` or `--name=value`.

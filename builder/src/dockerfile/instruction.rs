@@ -294,6 +294,16 @@ pub enum CopySource {
     Inline(InlineFile),
 }
 
+impl CopySource {
+    /// The path, or the name of the inline file.
+    pub fn word(&self) -> &Word {
+        match self {
+            Self::Path(path) => path,
+            Self::Inline(file) => &file.name,
+        }
+    }
+}
+
 /// A file whose content stands in the Dockerfile as a heredoc.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InlineFile {

@@ -12,13 +12,26 @@
 pub mod ast;
 pub mod diagnostic;
 pub mod directive;
+pub mod expand;
 pub mod heredoc;
 pub mod instruction;
+pub mod keyword;
 pub mod mount;
 pub mod span;
+pub mod suggest;
+
+mod flag;
+mod json;
+mod lines;
+mod parse;
+mod words;
 
 pub use ast::{Comment, Dockerfile, Flag, Origin, Stage, Statement};
-pub use diagnostic::{Diagnostic, Label, Level};
+pub use diagnostic::{Diagnostic, Label, Level, render};
 pub use directive::{CheckOptions, Directives, Escape, RuleSet};
 pub use instruction::*;
+pub use keyword::Keyword;
+pub use lines::MAX_LINE_BYTES;
+pub use mount::{Mount, MountSpec};
+pub use parse::{decode, parse, parse_trigger};
 pub use span::{Span, Spanned, Word};

@@ -4,6 +4,8 @@
 //! carriage returns included. Both ends lie inside that text and on character boundaries. Spans of one file must not be
 //! used with the text of another.
 
+use std::ops::Range;
+
 /// A half-open byte range of the source text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
@@ -63,6 +65,25 @@ impl Word {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+
+    /// A part of the word, by offsets into its text.
+    pub fn slice(&self, range: Range<usize>) -> Self {
+        let span = self.place(range.clone());
+        Self::new(&self.text[range], span)
+    }
+
+    /// Where a part of the word stands.
+    ///
+    /// A text is shorter than its place when quotes, escapes or continuations were taken out of it. Only when nothing was
+    /// taken out do offsets carry over; otherwise the whole word has to do.
+    pub fn place(&self, range: Range<usize>) -> Span {
+        place(&self.text, self.span, range)
+    }
+}
+
+/// See [`Word::place`].
+pub(super) fn place(text: &str, span: Span, range: Range<usize>) -> Span {
+    if text.len() == span.len() { Span::new(span.start + range.start, span.start + range.end) } else { span }
 }
 
 /// A value and where it was written.

@@ -1,8 +1,16 @@
 //! `RUN --mount`: the fields as written, and the mount they resolve to.
+//!
+//! Values may hold variables, even the type may. So a mount is read twice: [`MountSpec`] when the file is parsed,
+//! [`Mount`] when the environment at its `RUN` is known. Without variables, mistakes are reported at the first reading.
+
+mod parse;
+mod resolve;
+
+pub(super) use parse::{from_is_not_expanded, refers_to_variable, split_fields};
 
 use super::span::{Span, Word};
 
-/// The value of a `RUN --mount` flag: its fields, not yet expanded.
+/// The value of a `RUN --mount` flag: its fields, not yet expanded. `from` never holds a variable.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MountSpec {
     /// The fields in order.
@@ -131,3 +139,6 @@ pub struct SshMount {
     /// Group of the socket.
     pub gid: u32,
 }
+
+#[cfg(test)]
+mod tests;
