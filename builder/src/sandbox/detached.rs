@@ -20,9 +20,8 @@ pub(super) const READ_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_RDONLY;
 pub(super) const NO_DEVICES: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NODEV;
 pub(super) const NO_SETUID: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID;
 /// For mounts that hold no programs.
-pub(super) const DATA_ONLY: MountAttrFlags = MountAttrFlags::MOUNT_ATTR_NOSUID
-    .union(MountAttrFlags::MOUNT_ATTR_NODEV)
-    .union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
+pub(super) const DATA_ONLY: MountAttrFlags =
+    MountAttrFlags::MOUNT_ATTR_NOSUID.union(MountAttrFlags::MOUNT_ATTR_NODEV).union(MountAttrFlags::MOUNT_ATTR_NOEXEC);
 
 /// A mount option.
 pub(super) enum Setting<'a> {
@@ -41,6 +40,8 @@ impl Detached {
         attributes: MountAttrFlags,
     ) -> Result<Self, Errno> {
         let context = fsopen(file_system, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        // What `mount` and `df` show in their first column.
+        fsconfig_set_string(&context, "source", file_system)?;
         for setting in settings {
             match setting {
                 Setting::Flag(key) => fsconfig_set_flag(&context, *key)?,

@@ -39,7 +39,8 @@ pub(super) fn mount(root: &Root, security: Security) -> Result<(), SandboxError>
         Security::Insecure => NO_SETUID | MountAttrFlags::MOUNT_ATTR_NOEXEC,
     };
     let settings = [Setting::Value("mode", "0755"), Setting::Value("size", "65536k")];
-    let dev = Detached::fresh("tmpfs", &settings, attributes).and_then(|dev| dev.attach(over)).at(Step::MountDev, "")?;
+    let dev =
+        Detached::fresh("tmpfs", &settings, attributes).and_then(|dev| dev.attach(over)).at(Step::MountDev, "")?;
     fill(dev.as_fd())?;
     match security {
         Security::Sandbox => Ok(()),
@@ -106,12 +107,11 @@ fn add_host_devices(dev: impl AsFd, host: &Path) -> Result<(), Errno> {
         let kind = found.file_type();
         let exists = match () {
             // Not what is mounted there: `pts`, `shm`, `mqueue`, `hugepages`.
-            () if kind.is_dir() && found.dev() == home => {
-                mkdirat(&dev, &name, Mode::from_raw_mode(found.mode())).and_then(|()| {
+            () if kind.is_dir() && found.dev() == home => mkdirat(&dev, &name, Mode::from_raw_mode(found.mode()))
+                .and_then(|()| {
                     let below = openat(&dev, &name, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
                     add_host_devices(below, &path)
-                })
-            }
+                }),
             () if kind.is_char_device() || kind.is_block_device() => add_node(&dev, &name, &path, &found),
             () if kind.is_symlink() => {
                 fs::read_link(&path).map_err(raw).and_then(|target| symlinkat(&target, &dev, &name))

@@ -102,9 +102,9 @@ impl SandboxError {
             Self::InterpreterNotFound { .. } => Some(
                 "check its #! line; a dynamically linked program needs its loader (glibc and musl differ)".to_owned(),
             ),
-            Self::ProgramNotExecutable { errno, .. } if errno.0 == libc::ENOEXEC => Some(
-                "was it built for another processor? a script needs a #! line".to_owned(),
-            ),
+            Self::ProgramNotExecutable { errno, .. } if errno.0 == libc::ENOEXEC => {
+                Some("was it built for another processor? a script needs a #! line".to_owned())
+            }
             Self::ProgramNotExecutable { errno, .. } if errno.0 == libc::EACCES => {
                 Some("RUN chmod +x, or COPY --chmod=755".to_owned())
             }

@@ -47,11 +47,7 @@ pub(super) fn run(task: &Task, channel: &mut Channel, helper: &OwnedFd) -> ! {
     }
 }
 
-fn make_and_start(
-    task: &Task,
-    helper: &OwnedFd,
-    channel: &mut Channel,
-) -> Result<(Pid, Leftovers), SandboxError> {
+fn make_and_start(task: &Task, helper: &OwnedFd, channel: &mut Channel) -> Result<(Pid, Leftovers), SandboxError> {
     die_with(helper)?;
     let process = &task.process;
     rustix::system::sethostname(process.hostname.as_bytes()).at(Step::CreateNamespaces, &process.hostname)?;

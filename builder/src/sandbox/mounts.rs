@@ -156,12 +156,7 @@ pub(super) fn attach(mounts: Vec<Prepared<'_>>, root: &Root) -> Result<Leftovers
     Ok(leftovers)
 }
 
-fn place_for(
-    root: BorrowedFd<'_>,
-    target: &Path,
-    kind: Kind,
-    leftovers: &mut Leftovers,
-) -> Result<OwnedFd, Errno> {
+fn place_for(root: BorrowedFd<'_>, target: &Path, kind: Kind, leftovers: &mut Leftovers) -> Result<OwnedFd, Errno> {
     let path = match inside::locate(root, target)? {
         // Over the root nothing else would be left.
         Place::Present(path) if path.as_os_str().is_empty() => return Err(Errno::INVAL),

@@ -11,8 +11,7 @@ const BEHIND_STUB: &str = "/run/systemd/resolve/resolv.conf";
 
 /// `/etc/hosts`: the machine's own names, then the caller's.
 pub(super) fn hosts(hostname: &str, extra: &[(String, IpAddr)]) -> String {
-    let mut text =
-        format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
+    let mut text = format!("127.0.0.1\tlocalhost {hostname}\n::1\tlocalhost ip6-localhost ip6-loopback\n");
     for (name, address) in extra {
         let _ = writeln!(text, "{address}\t{name}");
     }
@@ -54,10 +53,7 @@ mod tests {
     #[test]
     fn hosts_names_this_machine_and_the_extra_ones() {
         let text = hosts("wharf", &[("db".to_owned(), "10.0.0.7".parse().unwrap())]);
-        assert_eq!(
-            text,
-            "127.0.0.1\tlocalhost wharf\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.7\tdb\n"
-        );
+        assert_eq!(text, "127.0.0.1\tlocalhost wharf\n::1\tlocalhost ip6-localhost ip6-loopback\n10.0.0.7\tdb\n");
     }
 
     #[test]

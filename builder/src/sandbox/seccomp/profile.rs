@@ -21,8 +21,8 @@ const PERSONALITIES: Rule = Rule::AllowOnly(&[0, 0x0008, 0x2_0000, 0x2_0008, 0xf
 /// All address families but the dead ones (DECnet, ASH, ECONET, IRDA, WANPIPE, ISDN, CAIF), the kernel's crypto
 /// interface (38), and VM sockets (40), which reach the hypervisor past every network namespace.
 const FAMILIES: Rule = Rule::AllowOnly(&[
-    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39,
-    41, 42, 43, 44, 45,
+    0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36,
+    39, 41, 42, 43, 44, 45,
 ]);
 
 /// The tables of this processor: its own convention first.
