@@ -28,14 +28,7 @@ pub(super) enum Place {
 /// Follows `path` inside `root` as a process whose root directory it is would. A `..` in `path` itself goes back
 /// in the text, as Dockerfile paths do; in a link's target it goes to the parent, as the kernel does.
 pub(super) fn locate(root: BorrowedFd<'_>, path: &Path) -> Result<Place, Errno> {
-    let mut todo: VecDeque<OsString> = VecDeque::new();
-    for part in parts(path) {
-        if part == ".." {
-            todo.pop_back();
-        } else {
-            todo.push_back(part);
-        }
-    }
+    let mut todo: VecDeque<OsString> = parts(&clean(path));
     let mut done = PathBuf::new();
     let mut links = 0;
     while let Some(part) = todo.pop_front() {
@@ -72,6 +65,19 @@ pub(super) fn locate(root: BorrowedFd<'_>, path: &Path) -> Result<Place, Errno> 
         }
     }
     Ok(Place::Present(done))
+}
+
+/// The path relative to the root, without dots.
+pub(super) fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in parts(path) {
+        if part == ".." {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    clean
 }
 
 fn parts(path: &Path) -> VecDeque<OsString> {

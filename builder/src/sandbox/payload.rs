@@ -14,7 +14,7 @@ use rustix::thread::CapabilitySet;
 use super::error::{At, SandboxError, Step};
 use super::spec::{Process, Resource, Rlimit, Security};
 use super::user::Identity;
-use super::{seccomp, sys};
+use super::{inside, seccomp, sys};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -58,7 +58,8 @@ pub(super) fn become_program(process: &Process, becoming: &Becoming) -> Result<(
     }
     change_user(becoming)?;
     umask(Mode::from_raw_mode(0o022));
-    rustix::process::chdir(&*process.cwd).at(Step::EnterDirectory, &process.cwd)?;
+    let cwd = Path::new("/").join(inside::clean(Path::new(&process.cwd)));
+    rustix::process::chdir(&cwd).at(Step::EnterDirectory, cwd.display())?;
     execute(process, &becoming.identity)
 }
 

@@ -1,10 +1,13 @@
 //! The image as a root directory, with every mount point in place and none of them in the layer.
 //!
-//! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more
-//! layer, the *stubs*, put on top of the image's own and below the changes. The upper directory never holds them,
-//! so there is nothing to clean up after the step and no modification time to put back, whatever the process did.
-//! Directories on the way to a stub that the image does have appear in the stub layer too, with the same owner,
-//! mode, attributes and times, because the kernel shows those of the topmost layer.
+//! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more layer,
+//! the *floor*, below all of the image's. The upper directory never holds them, so there is nothing to clean up
+//! after the step and no modification time to put back, whatever the process did.
+//!
+//! The image can hide the floor: it deleted the file in an upper layer, or has a symbolic link in the way. Then the
+//! whole is mounted anew with a layer of *stubs* on top of the image's. Directories on the way to a stub that the
+//! image does have appear in that layer too, with the same owner, mode, attributes and times, because the kernel
+//! shows those of the topmost layer.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -51,12 +54,12 @@ pub(super) fn mount(
     security: Security,
     scratch: &Scratch,
 ) -> Result<Root, SandboxError> {
-    let empty = scratch.directory_on_disk("empty")?;
     let mut layers: Vec<&Path> = rootfs.lowers.iter().rev().map(PathBuf::as_path).collect();
     dress_root(&rootfs.upper, layers.first().copied())?;
-    if layers.is_empty() {
-        layers.push(&empty);
-    }
+    let floor = scratch.directory_on_disk("floor")?;
+    let wanted = targets.iter().map(|target| Stub { path: inside::clean(target.path), existing: 0, kind: target.kind });
+    make_stubs(&floor, None, &wanted.collect::<Vec<_>>())?;
+    layers.push(&floor);
     // Without a device cgroup, a device node made in, or brought by, the image would open the host's disk.
     let flags = match security {
         Security::Sandbox => MountFlags::NODEV,
@@ -76,7 +79,7 @@ pub(super) fn mount(
         return Ok(root);
     }
     let stubs = scratch.directory_on_disk("stubs")?;
-    make_stubs(&stubs, root.place.as_fd(), &missing)?;
+    make_stubs(&stubs, Some(root.place.as_fd()), &missing)?;
     let Root { path, place } = root;
     drop(place);
     detach(&path).at(Step::MountOverlay, path.display())?;
@@ -120,11 +123,13 @@ fn find_missing(root: BorrowedFd<'_>, targets: &[Target<'_>]) -> Result<Vec<Stub
     Ok(missing)
 }
 
-fn make_stubs(layer: &Path, image: BorrowedFd<'_>, stubs: &[Stub]) -> Result<(), SandboxError> {
+/// Makes mount points in a layer. `image` is where the existing directories above them are.
+fn make_stubs(layer: &Path, image: Option<BorrowedFd<'_>>, stubs: &[Stub]) -> Result<(), SandboxError> {
     let mut copied: BTreeSet<PathBuf> = BTreeSet::new();
     for stub in stubs {
         make_stub(layer, stub, &mut copied).at(Step::MakeMountPoint, stub.path.display())?;
     }
+    let Some(image) = image else { return Ok(()) };
     // Children before parents, so that making a child no longer changes its parent's times.
     for directory in copied.iter().rev() {
         let copy = || copy_looks(inside::open_to_read(image, directory)?, &layer.join(directory));
