@@ -11,7 +11,6 @@ set -euo pipefail
 umask 022
 export LC_ALL=C
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[-1]}")" && pwd)
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 SCRIPT=$(basename "${BASH_SOURCE[-1]}" .sh)
 # The pinned tools that `.ci/run tools` builds. Debian's own come first for the names that both have.

@@ -6,9 +6,11 @@ CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wharf-ci
 
 # debian_tar: the path of a bookworm root file system, made once per machine from whatever mirror this machine's apt uses.
 debian_tar() {
-  local tar=$CACHE/debian-bookworm-$(go_arch)-1.tar mirror
+  local tar mirror
+  tar=$CACHE/debian-bookworm-$(go_arch)-1.tar
   if [[ ! -s $tar ]]; then
     mkdir -p "$CACHE"
+    # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -n 1)
     debootstrap --variant=minbase bookworm "$WORK/debian" "${mirror:-http://deb.debian.org/debian}" >"$WORK/debootstrap.log" 2>&1
     rm -rf "$WORK/debian/var/cache/apt/archives"/*.deb "$WORK/debian/dev"/*
