@@ -1,1 +1,3 @@
-//! Placeholder.
+//! Moving images between places: remote registries, the local store, OCI layouts and docker archives.
+
+pub mod transfer;
