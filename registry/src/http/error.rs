@@ -77,6 +77,7 @@ impl Failure {
                 RouteError::Method(_) => (Status::METHOD_NOT_ALLOWED, Code::Unsupported),
                 RouteError::Name(_) => (Status::BAD_REQUEST, Code::NameInvalid),
                 RouteError::Tag(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
+                RouteError::NoSuchTag(_) => (Status::NOT_FOUND, Code::ManifestUnknown),
                 RouteError::Digest(_) => (Status::BAD_REQUEST, Code::DigestInvalid),
             },
             Self::Repo(error) => repo_code(error),
@@ -99,6 +100,9 @@ impl Failure {
         match self {
             Self::Repo(repo::Error::Store(StoreError::Full { .. })) => {
                 "the registry's disk is full; nothing was stored".to_owned()
+            }
+            Self::Repo(repo::Error::Store(StoreError::Contended { .. })) => {
+                "others are changing the same thing; try again in a moment".to_owned()
             }
             _ if status.is_server_error() && !matches!(self, Self::ShuttingDown) => {
                 "the registry could not do this; its log says why".to_owned()
@@ -145,7 +149,7 @@ impl Failure {
                     headers.insert(header::CONTENT_RANGE, range);
                 }
             }
-            Self::Busy => {
+            _ if status == StatusCode::TOO_MANY_REQUESTS => {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
             }
             _ => {}

@@ -8,6 +8,7 @@ mod handlers;
 mod range;
 mod route;
 mod server;
+mod stall;
 mod tls;
 
 use std::sync::Arc;

@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use crate::repo::ChunkRange;
 
-/// Ranges in one request; more are answered with the whole.
-const MAX_RANGES: usize = 256;
+/// Ranges in one request; more are answered with the whole. Podman asks for up to 1024 parts of a layer at once.
+const MAX_RANGES: usize = 2048;
 
 /// What a `Range` header asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +21,10 @@ pub(super) enum Wanted {
 /// Reads a `Range` header for content of `size` bytes. A header that is no range of bytes is ignored, as RFC 9110 asks.
 pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
     let Some(list) = header.and_then(|header| header.trim().strip_prefix("bytes=")) else { return Wanted::Whole };
+    // containerd asks for `bytes=0-` of everything, also of what is empty.
+    if size == 0 && list.trim() == "0-" {
+        return Wanted::Whole;
+    }
     let (mut parts, mut unsatisfiable) = (Vec::new(), false);
     for spec in list.split(',').map(str::trim).filter(|spec| !spec.is_empty()) {
         match one(spec, size) {
@@ -33,6 +37,8 @@ pub(super) fn wanted(header: Option<&str>, size: u64) -> Wanted {
         0 if unsatisfiable => Wanted::Unsatisfiable,
         0 => Wanted::Whole,
         too_many if too_many > MAX_RANGES => Wanted::Whole,
+        // Overlapping parts that are more than the whole are an attack or a mistake (RFC 9110, section 17.15).
+        2.. if parts.iter().map(|part| part.end - part.start).sum::<u64>() > size => Wanted::Whole,
         _ => Wanted::Parts(parts),
     }
 }
@@ -92,7 +98,12 @@ mod tests {
             assert_eq!(wanted(Some(header), 10), expected, "{header}");
         }
         assert_eq!(wanted(None, 10), Wanted::Whole);
-        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Unsatisfiable);
+        assert_eq!(wanted(Some("bytes=0-"), 0), Wanted::Whole);
+        assert_eq!(wanted(Some("bytes=1-"), 0), Wanted::Unsatisfiable);
+        assert_eq!(wanted(Some("bytes=0-5,4-9"), 10), Wanted::Whole, "more than the whole");
+        let many: Vec<_> = (0..1024).map(|part| format!("{}-{}", part * 2, part * 2)).collect();
+        let Wanted::Parts(parts) = wanted(Some(&format!("bytes={}", many.join(","))), 1 << 20) else { panic!() };
+        assert_eq!(parts.len(), 1024);
     }
 
     #[test]

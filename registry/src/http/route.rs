@@ -56,6 +56,9 @@ pub enum RouteError {
     /// The tag is no tag.
     #[error(transparent)]
     Tag(NameError),
+    /// Something is asked for under a tag that is no tag, so it cannot be there.
+    #[error(transparent)]
+    NoSuchTag(NameError),
     /// The digest is no digest.
     #[error(transparent)]
     Digest(#[from] DigestError),
@@ -97,7 +100,11 @@ impl Route {
 
 /// Reads a request's path, as it came over the wire, for `method`.
 pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
-    let route = read_path(path)?;
+    let reads = READ.contains(&method.as_str());
+    let route = read_path(path).map_err(|error| match error {
+        RouteError::Tag(error) if reads => RouteError::NoSuchTag(error),
+        other => other,
+    })?;
     let methods = TABLE[route.pattern()].1;
     if methods.contains(&method.as_str()) { Ok(route) } else { Err(RouteError::Method(methods)) }
 }
@@ -222,7 +229,8 @@ mod tests {
             assert!(get(path).is_err(), "{path}");
         }
         assert!(matches!(get("/v2/../../etc/manifests/passwd"), Err(RouteError::Name(_))));
-        assert!(matches!(get("/v2/a/manifests/-x"), Err(RouteError::Tag(_))));
+        assert!(matches!(get("/v2/a/manifests/-x"), Err(RouteError::NoSuchTag(_))));
+        assert!(matches!(route(&Method::PUT, "/v2/a/manifests/-x"), Err(RouteError::Tag(_))));
         assert!(matches!(get("/v2/a/blobs/md5:1"), Err(RouteError::Digest(_))));
         assert!(matches!(route(&Method::POST, "/v2/"), Err(RouteError::Method(_))));
     }

@@ -15,19 +15,23 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::Registry;
+use super::body::Refusable;
+use super::stall::Stalling;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
 pub struct Timeouts {
     /// For a request's headers, and for TLS to come about.
     pub header: Duration,
+    /// For a client to take some of the bytes it asked for.
+    pub stall: Duration,
     /// For transfers under way when the server is told to stop.
     pub drain: Duration,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { header: Duration::from_secs(30), drain: Duration::from_secs(300) }
+        Self { header: Duration::from_secs(30), stall: Duration::from_secs(300), drain: Duration::from_secs(300) }
     }
 }
 
@@ -103,6 +107,7 @@ fn accept(
 ) {
     // Small answers must not wait for more to send.
     let _ = stream.set_nodelay(true);
+    let stream = Stalling::new(stream, timeouts.stall);
     let (server, registry, watcher) = (server.clone(), registry.clone(), connections.watcher());
     tokio::spawn(async move {
         match tls {
@@ -127,7 +132,10 @@ async fn connection<I>(
 {
     let service = service_fn(move |request: http::Request<Incoming>| {
         let registry = registry.clone();
-        async move { Ok::<_, Infallible>(registry.answer(request.map(Body::new)).await) }
+        // Who says `Expect: 100-continue` waits for leave before it sends; refused, it sends nothing.
+        let asks_first = request.headers().contains_key(http::header::EXPECT);
+        let request = request.map(|body| if asks_first { Body::new(body) } else { Body::new(Refusable::new(body)) });
+        async move { Ok::<_, Infallible>(registry.answer(request).await) }
     });
     let connection = server.serve_connection(stream, service);
     // Clients that go away in the middle are everyday life: containerd does it for every chunk it fetches.

@@ -1,7 +1,8 @@
 //! Users from an htpasswd file with bcrypt entries. The file is read again when it changes.
 //!
 //! bcrypt is slow on purpose: a password that was right once is remembered as a keyed hash, so that a hundred nodes
-//! pulling at once cost one bcrypt, and at most two are computed at a time.
+//! pulling at once cost one bcrypt. At most two are computed at a time, and only so many wait: whoever guesses passwords
+//! cannot keep those out whose password is remembered.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -15,6 +16,10 @@ use wharf_spec::{Algorithm, Digest, Hasher};
 /// Passwords remembered; more than that and all are forgotten.
 const REMEMBERED: usize = 10_000;
 
+/// Logins computed at a time, and with those that wait for it.
+const AT_ONCE: usize = 2;
+const WAITING: usize = 64;
+
 /// Checks users against an htpasswd file.
 #[derive(Debug)]
 pub struct Authenticator {
@@ -24,6 +29,18 @@ pub struct Authenticator {
     key: [u8; 16],
     users: Mutex<Users>,
     slots: Arc<Semaphore>,
+    queue: Arc<Semaphore>,
+}
+
+/// What became of a login.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Login {
+    /// It is this user.
+    Right,
+    /// It is not, or there is no such user.
+    Wrong,
+    /// Too many logins at once to say.
+    Busy,
 }
 
 #[derive(Debug, Default)]
@@ -59,8 +76,8 @@ impl Authenticator {
     pub fn open(path: &Path, anonymous_pull: bool, ids: &dyn Ids) -> Result<Self, HtpasswdError> {
         let (hashes, modified) = read(path)?;
         let users = Mutex::new(Users { modified, hashes, right: HashMap::new() });
-        let (path, key, slots) = (path.to_path_buf(), ids.fresh(), Arc::new(Semaphore::new(2)));
-        Ok(Self { path, anonymous_pull, key, users, slots })
+        let (slots, queue) = (Arc::new(Semaphore::new(AT_ONCE)), Arc::new(Semaphore::new(WAITING)));
+        Ok(Self { path: path.to_path_buf(), anonymous_pull, key: ids.fresh(), users, slots, queue })
     }
 
     /// Whether reading needs no login.
@@ -69,20 +86,19 @@ impl Authenticator {
     }
 
     /// Whether this is the user's password.
-    pub(super) async fn verify(&self, user: &str, password: String) -> bool {
+    pub(super) async fn verify(&self, user: &str, password: String) -> Login {
         let seen = self.fingerprint(user, &password);
-        let hash = {
+        let (known, hash) = {
             let mut users = self.users.lock().unwrap_or_else(PoisonError::into_inner);
             self.refresh(&mut users);
             if users.right.get(user) == Some(&seen) {
-                return true;
+                return Login::Right;
             }
-            users.hashes.get(user).cloned()
+            // An unknown user costs as much as a wrong password, so that time does not tell who exists.
+            users.hashes.get(user).cloned().map_or_else(|| (false, some_hash(&users.hashes)), |hash| (true, hash))
         };
-        // An unknown user costs as much as a wrong password, so that time does not tell who exists.
-        let known = hash.is_some();
-        let hash = hash.unwrap_or_else(|| UNKNOWN_USER.to_owned());
-        let Ok(_slot) = self.slots.acquire().await else { return false };
+        let Ok(_place) = self.queue.try_acquire() else { return Login::Busy };
+        let Ok(_slot) = self.slots.acquire().await else { return Login::Busy };
         let checked = tokio::task::spawn_blocking(move || bcrypt::verify(password, &hash)).await;
         let right = known && matches!(checked, Ok(Ok(true)));
         if right {
@@ -92,7 +108,7 @@ impl Authenticator {
             }
             users.right.insert(user.to_owned(), seen);
         }
-        right
+        if right { Login::Right } else { Login::Wrong }
     }
 
     /// Reads the file again when it has changed; an unreadable one leaves the users as they were.
@@ -119,8 +135,10 @@ impl Authenticator {
     }
 }
 
-/// A hash of cost 10 that belongs to nobody.
-const UNKNOWN_USER: &str = "$2b$10$C6UzMDM.H6dfI/f/IKcEeO7ZYqTZ1q3Q8Q0fJ3YV8q8hD0W3k3b1K";
+/// A hash to compute for nobody: that of some user, since all users' hashes usually cost the same.
+fn some_hash(hashes: &HashMap<String, String>) -> String {
+    hashes.values().next().cloned().unwrap_or_default()
+}
 
 type Read = (HashMap<String, String>, Option<SystemTime>);
 
@@ -163,10 +181,44 @@ mod tests {
         let (_directory, path) = file(&format!("# people\nann:{hash}\n"));
         let users = Authenticator::open(&path, false, &RandomIds).unwrap();
         for _ in 0..2 {
-            assert!(users.verify("ann", "secret".into()).await);
-            assert!(!users.verify("ann", "wrong".into()).await);
-            assert!(!users.verify("bob", "secret".into()).await);
+            assert_eq!(users.verify("ann", "secret".into()).await, Login::Right);
+            assert_eq!(users.verify("ann", "wrong".into()).await, Login::Wrong);
+            assert_eq!(users.verify("bob", "secret".into()).await, Login::Wrong);
         }
+    }
+
+    #[tokio::test]
+    async fn guessing_is_bounded_and_does_not_keep_out_who_is_remembered() {
+        let hash = bcrypt::hash("secret", 4).unwrap();
+        let (_directory, path) = file(&format!("ann:{hash}\n"));
+        let users = Arc::new(Authenticator::open(&path, false, &RandomIds).unwrap());
+        assert_eq!(users.verify("ann", "secret".into()).await, Login::Right);
+        let guess = |number: usize| {
+            let users = users.clone();
+            async move { users.verify("ann", number.to_string()).await }
+        };
+        let mut guesses: Vec<_> = (0..WAITING + 10).map(guess).map(Box::pin).collect();
+        // Each is polled once: it has its place in the queue, or none.
+        for guess in &mut guesses[..WAITING] {
+            assert!(futures_util::poll!(guess).is_pending());
+        }
+        for guess in &mut guesses[WAITING..] {
+            assert_eq!(guess.await, Login::Busy);
+        }
+        assert_eq!(users.verify("ann", "secret".into()).await, Login::Right);
+    }
+
+    #[tokio::test]
+    async fn a_changed_file_is_read_again_and_what_was_right_is_forgotten() {
+        let entry = |password: &str| format!("ann:{}\n", bcrypt::hash(password, 4).unwrap());
+        let (_directory, path) = file(&entry("old"));
+        let users = Authenticator::open(&path, false, &RandomIds).unwrap();
+        assert_eq!(users.verify("ann", "old".into()).await, Login::Right);
+        std::fs::write(&path, entry("new")).unwrap();
+        let later = SystemTime::now() + std::time::Duration::from_secs(10);
+        std::fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        assert_eq!(users.verify("ann", "old".into()).await, Login::Wrong);
+        assert_eq!(users.verify("ann", "new".into()).await, Login::Right);
     }
 
     #[test]

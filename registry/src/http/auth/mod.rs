@@ -7,6 +7,7 @@ use http::{HeaderMap, header};
 
 pub use htpasswd::{Authenticator, HtpasswdError};
 
+use self::htpasswd::Login;
 use super::{Failure, Route};
 
 /// What a request does.
@@ -24,13 +25,11 @@ impl Authenticator {
     pub(super) async fn check(&self, headers: &HeaderMap, route: &Route, access: Access) -> Result<String, Failure> {
         let open = self.anonymous_pull() && access == Access::Read && *route != Route::Ping;
         match credentials(headers) {
-            Some((user, password)) => {
-                if self.verify(&user, password).await {
-                    Ok(user)
-                } else {
-                    Err(Failure::Unauthorized)
-                }
-            }
+            Some((user, password)) => match self.verify(&user, password).await {
+                Login::Right => Ok(user),
+                Login::Wrong => Err(Failure::Unauthorized),
+                Login::Busy => Err(Failure::Busy),
+            },
             None if open => Ok("anonymous".to_owned()),
             None => Err(Failure::Unauthorized),
         }

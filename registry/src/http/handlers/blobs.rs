@@ -31,23 +31,26 @@ impl Registry {
         }
         let blob = repositories.blob(name, digest).await?;
         let head = call.request.method == Method::HEAD;
-        if head && !blob.is_live() {
-            // Whoever asks is about to rely on it: a collector may be about to take it, so it must be pushed again.
-            return Err(repo::Error::UnknownBlob { repository: name.clone(), digest: *digest }.into());
+        if head {
+            // Whoever asks is about to rely on it. A collector may be about to take it: then it must be pushed again.
+            if !blob.is_live() {
+                return Err(repo::Error::UnknownBlob { repository: name.clone(), digest: *digest }.into());
+            }
+            repositories.link_blob(name, digest).await?;
         }
         if unchanged(&call.request.headers, digest) {
             let mut response = body::empty(StatusCode::NOT_MODIFIED);
             set_digest(response.headers_mut(), digest);
             return Ok(response);
         }
-        let range = call.request.headers.get(header::RANGE).and_then(|value| value.to_str().ok());
+        let range = range_header(call, digest);
         let blobs = repositories.store().blobs();
         let mut response = match wanted(range, blob.size) {
             Wanted::Unsatisfiable => return Err(Failure::Range { size: blob.size }),
             Wanted::Whole => part(&blobs, blob, 0..blob.size, head).await?,
             Wanted::Parts(parts) => match <[Range<u64>; 1]>::try_from(parts) {
-                Ok([only]) => partial(&blobs, blob, only, head).await?,
-                Err(parts) => multipart(&blobs, blob, parts, head)?,
+                Ok([only]) => partial(&blobs, blob, only).await?,
+                Err(parts) => multipart(&blobs, blob, parts),
             },
         };
         let headers = response.headers_mut();
@@ -58,6 +61,13 @@ impl Registry {
         headers.entry(header::CONTENT_TYPE).or_insert(octets);
         Ok(response)
     }
+}
+
+/// What `Range` asks for: only a `GET` has one, and not when the client's copy is of something else (`If-Range`).
+fn range_header<'a>(call: &'a Call, digest: &Digest) -> Option<&'a str> {
+    let header = |name| call.request.headers.get(name).and_then(|value| value.to_str().ok());
+    let same = header(header::IF_RANGE).is_none_or(|given| given == format!("\"{digest}\""));
+    header(header::RANGE).filter(|_| same && call.request.method == Method::GET)
 }
 
 async fn part(blobs: &BlobStore, blob: Blob, range: Range<u64>, head: bool) -> Result<Response<Body>, Failure> {
@@ -72,9 +82,9 @@ async fn part(blobs: &BlobStore, blob: Blob, range: Range<u64>, head: bool) -> R
     Ok(response)
 }
 
-async fn partial(blobs: &BlobStore, blob: Blob, range: Range<u64>, head: bool) -> Result<Response<Body>, Failure> {
+async fn partial(blobs: &BlobStore, blob: Blob, range: Range<u64>) -> Result<Response<Body>, Failure> {
     let content_range = content_range(&range, blob.size);
-    let mut response = part(blobs, blob, range, head).await?;
+    let mut response = part(blobs, blob, range, false).await?;
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     set(response.headers_mut(), header::CONTENT_RANGE, &content_range);
     Ok(response)
@@ -85,7 +95,7 @@ fn content_range(range: &Range<u64>, size: u64) -> String {
 }
 
 /// Several parts in one answer (RFC 9110, section 14.6). Podman fetches zstd:chunked layers this way.
-fn multipart(blobs: &BlobStore, blob: Blob, parts: Vec<Range<u64>>, head: bool) -> Result<Response<Body>, Failure> {
+fn multipart(blobs: &BlobStore, blob: Blob, parts: Vec<Range<u64>>) -> Response<Body> {
     // Content cannot hold its own digest but by breaking the hash, so this never occurs in a part.
     let boundary = blob.digest.hex();
     let heading = |range: &Range<u64>| {
@@ -97,28 +107,21 @@ fn multipart(blobs: &BlobStore, blob: Blob, parts: Vec<Range<u64>>, head: bool) 
     let end = format!("\r\n--{boundary}--\r\n");
     let length = parts.iter().map(|range| heading(range).len() as u64 + range.end - range.start).sum::<u64>();
     let parts: Vec<_> = parts.into_iter().map(|range| (heading(&range), range)).collect();
-    let body = if head {
-        Body::empty()
-    } else {
+    let blobs = blobs.clone();
+    let part = move |(heading, range): (String, Range<u64>)| {
         let blobs = blobs.clone();
-        let part = move |(heading, range): (String, Range<u64>)| {
-            let blobs = blobs.clone();
-            async move {
-                let bytes = blobs.read(&blob, range).await?;
-                let heading = stream::once(async { Ok(Bytes::from(heading)) });
-                Ok::<_, wharf_blobstore::Error>(heading.chain(bytes))
-            }
-        };
-        let end = stream::once({
-            let end = Bytes::from(end.clone());
-            async { Ok(end) }
-        });
-        Body::from_stream(stream::iter(parts).then(part).try_flatten().chain(end))
+        async move {
+            let bytes = blobs.read(&blob, range).await?;
+            let heading = stream::once(async { Ok(Bytes::from(heading)) });
+            Ok::<_, wharf_blobstore::Error>(heading.chain(bytes))
+        }
     };
-    let mut response = Response::new(body);
+    let last = Bytes::from(end.clone());
+    let last = stream::once(async { Ok(last) });
+    let mut response = Response::new(Body::from_stream(stream::iter(parts).then(part).try_flatten().chain(last)));
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_LENGTH, (length + end.len() as u64).into());
     set(headers, header::CONTENT_TYPE, &format!("multipart/byteranges; boundary={boundary}"));
-    Ok(response)
+    response
 }

@@ -9,7 +9,7 @@ use super::super::range::chunk;
 use super::super::route::RouteError;
 use super::super::{Call, Failure, Registry};
 use super::{CONTENT_DIGEST, digest_parameter, set};
-use crate::repo::{ChunkRange, SessionId};
+use crate::repo::{ChunkRange, Error, SessionId};
 
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
@@ -65,6 +65,24 @@ impl Registry {
         body: Body,
     ) -> Result<Response<Body>, Failure> {
         let id: SessionId = id.parse().map_err(Failure::Repo)?;
+        match self.write_upload(name, id, call, body).await {
+            Err(failure @ Failure::Repo(Error::OutOfOrder { offset, .. })) => {
+                // So that the client can go on without asking where the upload stands.
+                let mut response = failure.response();
+                place(&mut response, name, id, offset);
+                Ok(response)
+            }
+            other => other,
+        }
+    }
+
+    async fn write_upload(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        call: Call,
+        body: Body,
+    ) -> Result<Response<Body>, Failure> {
         let repositories = &self.inner.repositories;
         match call.request.method {
             Method::PATCH => {
@@ -107,14 +125,18 @@ fn content_range(call: &Call) -> Result<Option<ChunkRange>, Failure> {
     }
 }
 
-/// A session's place and how far it is: `Range: 0-<last byte>`, which is `0-0` for nothing as well as for one byte.
 fn progress(status: StatusCode, name: &RepositoryName, id: SessionId, size: u64) -> Response<Body> {
     let mut response = empty(status);
+    place(&mut response, name, id, size);
+    response
+}
+
+/// A session's place and how far it is: `Range: 0-<last byte>`, which is `0-0` for nothing as well as for one byte.
+fn place(response: &mut Response<Body>, name: &RepositoryName, id: SessionId, size: u64) {
     let headers = response.headers_mut();
     set(headers, header::LOCATION, &format!("/v2/{name}/blobs/uploads/{id}"));
     set(headers, header::RANGE, &format!("0-{}", size.saturating_sub(1)));
     set(headers, UPLOAD_ID, &id.to_string());
-    response
 }
 
 fn created(name: &RepositoryName, digest: &Digest) -> Response<Body> {
