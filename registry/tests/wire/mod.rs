@@ -16,12 +16,12 @@ use wharf_registry::repo::Repositories;
 use wharf_spec::Digest;
 
 /// Nothing in these tests takes this long; whatever does has hung.
-pub const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_secs(60);
 
 /// A running registry; it stops when this is dropped.
-pub struct Server {
-    pub address: SocketAddr,
-    pub repositories: Repositories,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) repositories: Repositories,
     stop: Option<oneshot::Sender<()>>,
     running: Option<JoinHandle<Result<(), ServeError>>>,
     _files: tempfile::TempDir,
@@ -29,16 +29,16 @@ pub struct Server {
 
 /// How a registry is to be set up.
 #[derive(Default)]
-pub struct Setup {
-    pub users: Vec<(String, String)>,
-    pub anonymous_pull: bool,
-    pub limits: Limits,
-    pub timeouts: Timeouts,
-    pub store: Option<Store>,
+pub(crate) struct Setup {
+    pub(crate) users: Vec<(String, String)>,
+    pub(crate) anonymous_pull: bool,
+    pub(crate) limits: Limits,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) store: Option<Store>,
 }
 
 impl Server {
-    pub async fn start(setup: Setup) -> Self {
+    pub(crate) async fn start(setup: Setup) -> Self {
         let files = tempfile::tempdir().unwrap();
         let authenticator = (!setup.users.is_empty()).then(|| {
             let path = files.path().join("htpasswd");
@@ -61,40 +61,40 @@ impl Server {
         Self { address, repositories, stop: Some(stop), running: Some(running), _files: files }
     }
 
-    pub async fn connect(&self) -> Client {
+    pub(crate) async fn connect(&self) -> Client {
         Client::new(TcpStream::connect(self.address).await.unwrap())
     }
 
     /// Tells the server to stop; the handle says how that went.
-    pub fn stop(&mut self) -> JoinHandle<Result<(), ServeError>> {
+    pub(crate) fn stop(&mut self) -> JoinHandle<Result<(), ServeError>> {
         let _ = self.stop.take().unwrap().send(());
         self.running.take().unwrap()
     }
 }
 
 /// One connection.
-pub struct Client {
-    pub stream: BufReader<TcpStream>,
+pub(crate) struct Client {
+    pub(crate) stream: BufReader<TcpStream>,
 }
 
 /// An answer's head.
 #[derive(Clone, Debug)]
-pub struct Head {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
+pub(crate) struct Head {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
 }
 
 impl Head {
-    pub fn get(&self, name: &str) -> Option<&str> {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.all(name).into_iter().next()
     }
 
-    pub fn all(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn all(&self, name: &str) -> Vec<&str> {
         let named = self.headers.iter().filter(|(given, _)| given.eq_ignore_ascii_case(name));
         named.map(|(_, value)| value.as_str()).collect()
     }
 
-    pub fn length(&self) -> usize {
+    pub(crate) fn length(&self) -> usize {
         self.get("content-length").map_or(0, |length| length.parse().unwrap())
     }
 }
@@ -104,18 +104,18 @@ impl Client {
         Self { stream: BufReader::new(stream) }
     }
 
-    pub async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
         bounded(self.stream.get_mut().write_all(bytes.as_ref())).await.unwrap();
     }
 
     /// Sends a request with a body of known length.
-    pub async fn request(&mut self, head: &str, body: &[u8]) {
+    pub(crate) async fn request(&mut self, head: &str, body: &[u8]) {
         self.send(format!("{head}\r\nHost: registry.test\r\nContent-Length: {}\r\n\r\n", body.len())).await;
         self.send(body).await;
     }
 
     /// Reads an answer's head.
-    pub async fn head(&mut self) -> Head {
+    pub(crate) async fn head(&mut self) -> Head {
         bounded(async {
             let mut text = Vec::new();
             while !text.ends_with(b"\r\n\r\n") {
@@ -135,38 +135,38 @@ impl Client {
     }
 
     /// Reads so many bytes of an answer's body.
-    pub async fn body(&mut self, length: usize) -> Vec<u8> {
+    pub(crate) async fn body(&mut self, length: usize) -> Vec<u8> {
         let mut bytes = vec![0; length];
         bounded(self.stream.read_exact(&mut bytes)).await.unwrap();
         bytes
     }
 
     /// Reads a whole answer to a request that was not `HEAD`.
-    pub async fn answer(&mut self) -> (Head, Vec<u8>) {
+    pub(crate) async fn answer(&mut self) -> (Head, Vec<u8>) {
         let head = self.head().await;
         let body = self.body(head.length()).await;
         (head, body)
     }
 
     /// Sends a request and reads the answer.
-    pub async fn call(&mut self, head: &str, body: &[u8]) -> (Head, Vec<u8>) {
+    pub(crate) async fn call(&mut self, head: &str, body: &[u8]) -> (Head, Vec<u8>) {
         self.request(head, body).await;
         if head.starts_with("HEAD ") { (self.head().await, Vec::new()) } else { self.answer().await }
     }
 
     /// Waits until the server closes the connection; what it still says goes nowhere.
-    pub async fn closed(&mut self) {
+    pub(crate) async fn closed(&mut self) {
         let mut rest = Vec::new();
         let _ = bounded(self.stream.read_to_end(&mut rest)).await;
     }
 }
 
-pub async fn bounded<T>(future: impl Future<Output = T>) -> T {
+pub(crate) async fn bounded<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(BOUND, future).await.expect("something hangs")
 }
 
 /// Reproducible bytes that do not compress.
-pub fn noise(seed: &str, length: usize) -> Vec<u8> {
+pub(crate) fn noise(seed: &str, length: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(length + 64);
     let mut block = Digest::sha256(seed.as_bytes());
     while bytes.len() < length {
@@ -178,10 +178,10 @@ pub fn noise(seed: &str, length: usize) -> Vec<u8> {
 }
 
 /// The first error of an error body: code and message.
-pub fn error(body: &[u8]) -> (String, String) {
+pub(crate) fn error(body: &[u8]) -> (String, String) {
     let body: wharf_spec::ErrorBody = serde_json::from_slice(body).unwrap();
     let first = body.errors.into_iter().next().unwrap();
     (first.code, first.message)
 }
 
-pub type Shared = Arc<Server>;
+pub(crate) type Shared = Arc<Server>;
