@@ -58,7 +58,8 @@ impl Failure {
 
     /// The text for the terminal, ending in a line break.
     pub fn render(&self, color: bool) -> String {
-        let (red, cyan, bold, reset) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+        let (red, cyan, bold, reset) =
+            if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
         let mut text = format!("{red}error{reset}{bold}: {}{reset}\n", self.what);
         for why in &self.why {
             text.push_str(&format!("  {why}\n"));

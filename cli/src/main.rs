@@ -8,9 +8,11 @@ mod commands;
 mod config;
 mod env;
 mod failure;
+mod images;
 mod names;
 mod output;
 mod progress;
+mod remote;
 mod session;
 mod stores;
 
