@@ -20,7 +20,7 @@ use super::path::LayerPath;
 use super::sniff::Format;
 use super::tar::{TarError, TarLimits};
 
-pub(super) use assemble::{Assembler, Placed, Replaces};
+pub(super) use assemble::{Assembler, Placed};
 pub use codec::DecodeError;
 
 /// An entry and what is known about its content.
@@ -94,6 +94,11 @@ impl LayerIndex {
         let key = (path, REAL);
         let at = self.entries.binary_search_by(|probe| sort_key(&probe.entry).cmp(&key)).ok()?;
         Some(&self.entries[at])
+    }
+
+    /// Whether the root itself is opaque: the layers below do not show at all. An overlay cannot say so; leave them out.
+    pub fn hides_everything_below(&self) -> bool {
+        self.entries.iter().take(3).any(|one| one.entry.path.is_root() && matches!(one.entry.kind, Kind::Opaque))
     }
 
     /// Whether the layer changes nothing.

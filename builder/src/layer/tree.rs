@@ -30,6 +30,11 @@ impl Node {
         &self.what.entry
     }
 
+    /// Entry and content digest together.
+    pub fn index_entry(&self) -> &IndexEntry {
+        &self.what
+    }
+
     /// SHA-256 of a regular file's content.
     pub fn content(&self) -> Option<wharf_spec::Digest> {
         self.what.content

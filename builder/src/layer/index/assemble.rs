@@ -60,23 +60,8 @@ fn hash_content(tar: &mut TarReader<impl Read>) -> Result<Digest, TarError> {
 pub(in crate::layer) struct Placed {
     /// What to make. Its path goes through no symlink of the layer; a hard link's target exists.
     pub(in crate::layer) entry: Entry,
-    /// What is there already.
-    pub(in crate::layer) replaces: Replaces,
     /// Parents to make first, the uppermost first.
     pub(in crate::layer) parents: Vec<LayerPath>,
-}
-
-/// What an entry takes the place of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::layer) enum Replaces {
-    /// Nothing.
-    Nothing,
-    /// A non-directory.
-    Leaf,
-    /// A directory, to which the entry only adds.
-    Merge,
-    /// A directory and everything in it.
-    Subtree,
 }
 
 /// A complete layer.
@@ -133,7 +118,7 @@ impl Assembler {
         if path.is_root() {
             let entry = entry_of(raw, path, Kind::Dir);
             return if raw.kind == TarKind::Dir {
-                Ok(Some(Placed { entry, replaces: Replaces::Merge, parents: Vec::new() }))
+                Ok(Some(Placed { entry, parents: Vec::new() }))
             } else {
                 Err(TarError::ParentNotDirectory { path: LayerPath::root() })
             };
@@ -244,8 +229,8 @@ impl Assembler {
             }
         };
         let parents = self.imply(parent);
-        let replaces = self.clear(&path, &kind)?;
-        Ok(Some(Placed { entry: entry_of(raw, path, kind), replaces, parents }))
+        self.clear(&path, &kind)?;
+        Ok(Some(Placed { entry: entry_of(raw, path, kind), parents }))
     }
 
     fn link_target(&mut self, path: &LayerPath, raw: &TarEntry) -> Result<LayerPath, TarError> {
@@ -261,20 +246,16 @@ impl Assembler {
         }
     }
 
-    /// Makes room for something of `kind` at `path`.
-    fn clear(&mut self, path: &LayerPath, kind: &Kind) -> Result<Replaces, TarError> {
+    /// Makes room for something of `kind` at `path`: only directories merge.
+    fn clear(&mut self, path: &LayerPath, kind: &Kind) -> Result<(), TarError> {
         let held = self.slots.get(path).and_then(|slot| slot.real.as_ref()).map(Real::kind);
-        let replaces = match (held, kind) {
-            (None, _) => Replaces::Nothing,
-            (Some(Kind::Dir), Kind::Dir) => Replaces::Merge,
-            (Some(Kind::Dir), Kind::Hardlink { target }) if target.starts_with(path) => {
-                return Err(TarError::DanglingHardlink { path: path.clone(), target: target.clone() });
-            }
-            (Some(Kind::Dir), _) => Replaces::Subtree,
-            (Some(_), _) => Replaces::Leaf,
-        };
-        if matches!(replaces, Replaces::Leaf | Replaces::Subtree) {
+        if !matches!((held, kind), (None, _) | (Some(Kind::Dir), Kind::Dir)) {
             self.last_parent = None;
+        }
+        if let Kind::Hardlink { target } = kind
+            && target.starts_with(path)
+        {
+            return Err(TarError::DanglingHardlink { path: path.clone(), target: target.clone() });
         }
         if !matches!(kind, Kind::Dir) {
             // Also markers below: they speak of a directory that is no more.
@@ -290,7 +271,7 @@ impl Assembler {
                 slot.opaque = false;
             }
         }
-        Ok(replaces)
+        Ok(())
     }
 
     /// Remembers `parent` and what is above it, if new; returns what is, the uppermost first.

@@ -187,7 +187,11 @@ impl<'a> Cursor<'a> {
         let (mode, uid, gid) = (self.small()?, self.small()?, self.small()?);
         let secs = self.number()?;
         let secs = (secs >> 1).cast_signed() ^ -(secs & 1).cast_signed();
-        let mtime = Mtime { secs, nanos: self.small()? };
+        let nanos = self.small()?;
+        if nanos >= 1_000_000_000 {
+            return Err(DecodeError::Damaged);
+        }
+        let mtime = Mtime { secs, nanos };
         let kind = match tag {
             0 => Kind::File { size: self.number()? },
             1 => Kind::Dir,
