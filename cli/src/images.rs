@@ -32,10 +32,7 @@ impl OpenStore {
             if let Some(stored) = read(&self.repositories, &name, &Target::from(&candidate)).await? {
                 let parsed =
                     RawManifest::parse(stored.bytes.to_vec(), Some(&stored.media_type), stored.digest.algorithm());
-                let damaged = |error| {
-                    Failure::new(format!("{reference} in the store cannot be read"))
-                        .because::<wharf_spec::ManifestError>(error)
-                };
+                let damaged = |error| Failure::new(format!("{reference} in the store cannot be read")).because(error);
                 return Ok(Some(LocalImage { name, manifest: parsed.map_err(damaged)? }));
             }
         }

@@ -107,7 +107,5 @@ pub fn registry_host(text: Option<&str>) -> Result<RegistryHost, Failure> {
     let bare = bare.trim_end_matches('/');
     let bare =
         if bare == "index.docker.io/v1" || bare == "registry-1.docker.io" { wharf_spec::DOCKER_HUB } else { bare };
-    bare.parse().map_err(|error| {
-        Failure::usage(format!("`{text}` is not a registry")).because::<wharf_spec::ReferenceError>(error)
-    })
+    bare.parse().map_err(|error| Failure::usage(format!("`{text}` is not a registry")).because(error))
 }

@@ -1,8 +1,8 @@
 //! Showing transfers: each blob that moves is a task.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use wharf_client::transfer::{CopyReport, Events, TransferEvent};

@@ -33,19 +33,17 @@ struct Shown {
 pub async fn run(session: &Session, command: Inspect) -> Result<(), Failure> {
     let store = OpenStore::open(session)?;
     let failed = || Failure::new(format!("could not inspect {}", command.image));
-    let local = store.find(&command.image).await?;
-    let source: Box<dyn ImageSource>;
-    let manifest = match local {
-        Some(image) => {
-            source = Box::new(store.place(&image.name));
-            image.manifest
-        }
-        None if command.image.host.is_none() => store.require(&command.image).await?.manifest,
-        None => {
+    // Only a name with a host is looked for at a registry.
+    let (manifest, source): (RawManifest, Box<dyn ImageSource>) = match store.find(&command.image).await? {
+        None if command.image.host.is_some() => {
             let remote = session.remote(&command.image)?;
             let manifest = remote.repository.manifest(&remote.target).await.map_err(|error| failed().because(error))?;
-            source = Box::new(remote.repository);
-            manifest
+            (manifest, Box::new(remote.repository))
+        }
+        Some(image) => (image.manifest, Box::new(store.place(&image.name))),
+        None => {
+            let image = store.require(&command.image).await?;
+            (image.manifest, Box::new(store.place(&image.name)))
         }
     };
     if command.raw {

@@ -18,7 +18,7 @@ pub async fn run(session: &Session, command: Login) -> Result<(), Failure> {
     let host = registry_host(command.registry.as_deref())?;
     let docker = docker(session)?;
     let (username, password) = ask(command.username, command.password_stdin)?;
-    let credential = Credential::Password { username, password };
+    let credential = Credential::Password { user: username, secret: password };
     let done = login(&session.client_config()?, &docker, &host, credential, session.notices())
         .await
         .map_err(|error| Failure::new(format!("could not log in to {host}")).because(error))?;
@@ -58,8 +58,9 @@ fn docker(session: &Session) -> Result<DockerConfig, Failure> {
 fn ask(username: Option<String>, from_stdin: bool) -> Result<(String, Secret), Failure> {
     let failed = |error: std::io::Error| Failure::new("could not read the password").because(error);
     if from_stdin {
-        let username = username
-            .ok_or_else(|| Failure::usage("--password-stdin needs a user name").hint("wharf login -u NAME --password-stdin"))?;
+        let username = username.ok_or_else(|| {
+            Failure::usage("--password-stdin needs a user name").hint("wharf login -u NAME --password-stdin")
+        })?;
         let mut password = String::new();
         std::io::stdin().take(MAX_PASSWORD).read_to_string(&mut password).map_err(failed)?;
         return Ok((username, Secret::new(password.trim_end_matches(['\r', '\n']))));

@@ -23,7 +23,6 @@ pub async fn run(session: &Session, command: Pull) -> Result<(), Failure> {
     let events = transfers::shown(&progress, "pull");
     let report = copy((&remote.repository, &remote.target), (&sink, tag.as_ref()), &options, &events).await;
     progress.close();
-    let report =
-        report.map_err(|error| Failure::new(format!("could not pull {}", remote.reference)).because(error))?;
+    let report = report.map_err(|error| Failure::new(format!("could not pull {}", remote.reference)).because(error))?;
     output::line(&name.with_digest(report.root.digest).to_string())
 }

@@ -15,8 +15,10 @@ use crate::transfers;
 pub async fn run(session: &Session, command: Push) -> Result<(), Failure> {
     let destination = match command.destination {
         Some(destination) if destination.host.is_none() => {
-            return Err(Failure::usage(format!("{destination} names no registry"))
-                .hint(format!("to give an image in the store another name: wharf tag {} {destination}", command.image)));
+            return Err(Failure::usage(format!("{destination} names no registry")).hint(format!(
+                "to give an image in the store another name: wharf tag {} {destination}",
+                command.image
+            )));
         }
         Some(destination) => destination,
         None if command.image.host.is_none() => {
