@@ -208,7 +208,7 @@ fn p6_quotes_and_escapes_in_flags() {
 
 #[test]
 fn p6_unknown_flag_suggests_the_nearest() {
-    assert_eq!(statement_error("COPY --chonw=a b c").help, ["did you mean `chown`?"]);
+    assert_eq!(statement_error("COPY --chonw=a b c").help, ["did you mean `--chown`?"]);
     assert!(statement_error("COPY --foobar a b").notes[0].contains("--exclude"));
     assert!(statement_error("CMD --help").title.contains("CMD has no flag --help"));
 }
