@@ -149,3 +149,6 @@ fn comment(line: PhysicalLine<'_>) -> Comment {
     let place = if content.is_empty() { whole.place(1..1) } else { whole.place(offset..offset + content.len()) };
     Comment { text: content.to_owned(), span: whole.span, content: place }
 }
+
+#[cfg(test)]
+mod tests;
