@@ -21,6 +21,7 @@ fn outcome(returned: Result<(), i32>) -> String {
         Err(libc::EPERM) => "EPERM".to_owned(),
         Err(libc::ENOSYS) => "ENOSYS".to_owned(),
         Err(libc::EACCES) => "EACCES".to_owned(),
+        Err(libc::ENOENT) => "ENOENT".to_owned(),
         Err(other) => format!("errno {other}"),
     }
 }
@@ -56,6 +57,6 @@ fn calls() -> Vec<(&'static str, Result<(), i32>)> {
         ("a call from the future", call(4000, [0, 0, 0])),
         ("chmod", call(libc::SYS_fchmodat, [libc::AT_FDCWD as usize, text(c"/tmp"), 0o1777])),
         ("mknod", made),
-        ("open of a device", call(libc::SYS_openat, [libc::AT_FDCWD as usize, text(c"/tmp/disk"), 0])),
+        ("open", call(libc::SYS_openat, [libc::AT_FDCWD as usize, text(c"/tmp/disk"), 0])),
     ]
 }
