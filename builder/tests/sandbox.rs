@@ -156,9 +156,9 @@ async fn a_hundred_and_fifty_layers_with_long_names_are_one_file_system() {
     let room = tempfile::tempdir().unwrap();
     let mut layers = vec![layer().to_owned()];
     for number in 0..150 {
-        let root = room.path().join(format!("{number},colon:{}", "x".repeat(100)));
-        write(&root, &format!("n/{number}"), "");
-        layers.push(root);
+        let path = room.path().join(format!("{number},colon:{}", "x".repeat(100)));
+        write(&path, &format!("n/{number}"), "");
+        layers.push(path);
     }
     // The same layer again, as images may have it.
     layers.push(layers[1].clone());

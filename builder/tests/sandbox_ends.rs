@@ -55,11 +55,11 @@ async fn cancelling_kills_everything() {
     let step = Step::shell("trap '' TERM INT; echo started; sleep 86403");
     let cancel = CancellationToken::new();
     let (output, mut chunks) = mpsc::channel(1);
-    let stop = async {
+    let cancelling = async {
         assert!(chunks.recv().await.is_some(), "it starts");
         cancel.cancel();
     };
-    let (result, ()) = tokio::join!(run(&step.rootfs, &step.process, output, &cancel), stop);
+    let (result, ()) = tokio::join!(run(&step.rootfs, &step.process, output, &cancel), cancelling);
     assert_eq!(result, Err(SandboxError::Cancelled));
     assert_eq!(processes_with("86403"), [0; 0]);
 }

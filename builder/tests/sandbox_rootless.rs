@@ -20,12 +20,12 @@ fn handed_to_nobody(test: &str) -> bool {
     let room = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(room.path(), Some(NOBODY), Some(NOBODY)).unwrap();
     let output = nobody(test).env("TMPDIR", room.path()).env(image::READY, image::layer_of(NOBODY)).output().unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     // Nothing else is a reason to skip: any other failure is one of the sandbox.
-    if text.starts_with("skipped: ") {
-        println!("{text}");
+    if said.starts_with("skipped: ") {
+        println!("{said}");
     } else {
-        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
     true
 }

@@ -147,6 +147,11 @@ impl From<std::io::Error> for Errno {
     }
 }
 
+/// The kernel's number behind an error of std's, which makes few errors of its own.
+pub(super) fn errno(error: &std::io::Error) -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO)
+}
+
 /// One step of making the sandbox, as a verb phrase after "cannot".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {

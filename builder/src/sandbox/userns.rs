@@ -14,6 +14,7 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::detached::{DATA_ONLY, Detached};
+use super::error::errno;
 use super::subids::{Extent, Ids, find, format_map, parse_map, plan};
 use super::sys::{self, Fork};
 use super::tier::Tier;
@@ -188,7 +189,7 @@ pub(super) enum Refusal {
 }
 
 /// Does in a child what entering needs, because a process cannot leave a namespace that turns out to be useless
-/// (AppArmor on Ubuntu lets one be made and then refuses everything in it).
+/// (`AppArmor` on Ubuntu lets one be made and then refuses everything in it).
 pub(super) fn try_out() -> Result<(), Refusal> {
     let (mut answer, mut tell) = io::pipe().map_err(|error| Refusal::Fork(errno(&error)))?;
     match sys::fork().map_err(Refusal::Fork)? {
@@ -229,8 +230,4 @@ fn attempt() -> Result<(), Refusal> {
         fs::write(format!("/proc/self/{}", ids.map()), map).map_err(|error| Refusal::Map(errno(&error)))?;
     }
     Detached::fresh("tmpfs", &[], DATA_ONLY).map(drop).map_err(Refusal::Mount)
-}
-
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
