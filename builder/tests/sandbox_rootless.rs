@@ -104,6 +104,35 @@ async fn a_rehearsal_tells_whether_it_will_work() {
 }
 
 #[test]
+fn the_doctor_knows_what_is_missing() {
+    if !support::is_root() {
+        skip!("only root can become another user");
+    }
+    let report = |command: &mut Command| {
+        let output = command.arg(support::PROBE).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let exe = std::env::current_exe().unwrap();
+    let root = report(&mut Command::new(&exe));
+    assert!(root.starts_with("Report {\n    tier: Root,"), "{root}");
+
+    let nobody = report(Command::new(&exe).uid(NOBODY).gid(NOBODY));
+    assert!(nobody.contains("reason: \"this is user 65534\""), "{nobody}");
+    // Whatever tier it is, the checks must account for it.
+    let blocked = |section: &str| {
+        let (_, after) = nobody.split_once(section).unwrap();
+        after.split_once("\n    ],").unwrap().0.contains("Blocked")
+    };
+    let tier = nobody.lines().nth(1).unwrap().trim();
+    match tier {
+        "tier: UserNamespaceSubuid," => assert!(!blocked("subuid: [") && !blocked("user_namespace: ["), "{nobody}"),
+        "tier: UserNamespaceSingle," => assert!(blocked("subuid: [") && !blocked("user_namespace: ["), "{nobody}"),
+        _ => assert!(tier.starts_with("tier: None") && blocked("user_namespace: ["), "{nobody}"),
+    }
+}
+
+#[test]
 fn without_privileges_the_error_names_the_doctor() {
     if !support::is_root() {
         skip!("only root can become another user");

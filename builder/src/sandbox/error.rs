@@ -198,6 +198,9 @@ pub enum Step {
 impl Step {
     fn hint(self, errno: Errno) -> Option<&'static str> {
         let denied = matches!(errno.0, libc::EPERM | libc::EACCES);
+        if errno.0 == libc::ENOSYS {
+            return Some("the kernel is older than Linux 5.12, or a container's filter hides its system calls");
+        }
         match self {
             Self::CreateNamespaces if denied => Some("`wharf doctor` tells what forbids it"),
             Self::CreateNamespaces if errno.0 == libc::ENOSPC => Some("raise the sysctls user.max_*_namespaces"),

@@ -23,6 +23,10 @@ static BEFORE_MAIN: extern "C" fn() = before_main;
 extern "C" fn before_main() {
     sandbox::run_helper_if_asked();
     syscalls::run_if_asked();
+    if std::env::args().nth(1).is_some_and(|arg| arg == PROBE) {
+        println!("{:#?}", sandbox::probe());
+        std::process::exit(0);
+    }
     if std::env::var_os(STAY).is_some() {
         return;
     }
@@ -38,6 +42,9 @@ extern "C" fn before_main() {
         }
     }
 }
+
+/// The argument that makes a test program print what it finds about the machine, and end.
+pub(crate) const PROBE: &str = "--print-tiers";
 
 /// Whether the machine's root runs the tests.
 pub(crate) fn is_root() -> bool {
