@@ -2,5 +2,9 @@
 
 mod archives;
 mod copying;
+mod fake;
 mod images;
 mod layouts;
+mod logins;
+mod pulling;
+mod pushing;
