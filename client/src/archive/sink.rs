@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use tempfile::TempPath;
 use tokio::io::AsyncWrite;
 use tokio::sync::Semaphore;
-use wharf_spec::{Descriptor, Digest, Index, ManifestView, Platform, RawManifest, Reference, Tag};
+use wharf_spec::{Descriptor, Digest, Index, ManifestView, MediaKind, Platform, RawManifest, Reference, Tag};
 
 use super::docker::{self, DockerImage, MANIFEST_FILE, REPOSITORIES_FILE};
 use super::tar_writer::TarWriter;
@@ -146,7 +146,11 @@ impl State {
         let mut repositories: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
         for Listed { descriptor, tag, reference } in &self.index {
             index::add(&mut index, descriptor, tag.as_ref(), reference.as_ref());
-            let Some(manifest) = self.image_of(&descriptor.digest) else { continue };
+            // Docker would take a chart or a signature for a broken image.
+            let image = self.image_of(&descriptor.digest);
+            let Some(manifest) = image.filter(|image| image.config.media_type.kind() == MediaKind::Config) else {
+                continue;
+            };
             images.push(docker::entry(manifest, reference.as_ref()));
             if let (Some(reference), Some(top)) = (reference, manifest.layers.last()) {
                 let name = docker::familiar(reference);
