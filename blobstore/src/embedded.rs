@@ -16,6 +16,9 @@
 //! All 256 directories of `objects` are there from the beginning, so that making an object durable never means making
 //! a directory durable first. Opening looks at the marker and at the database's header, whatever the store's size.
 //!
+//! A full disk fails writes with [`Error::Full`](crate::Error::Full) and loses nothing; objects leave some room, so that
+//! the records which free space can still be written.
+//!
 //! This module knows nothing of digests, and of records only that they have keys and values.
 
 mod blocking;
@@ -27,6 +30,7 @@ mod layout;
 mod objects;
 mod read;
 mod records;
+mod room;
 mod unfinished;
 mod write;
 

@@ -1,5 +1,4 @@
-//! Build steps of an ordinary user: the same test program, started again as `nobody`, enters a user namespace before
-//! the harness starts threads.
+//! Build steps of an ordinary user: run by root, the same test program is started again as `nobody`.
 
 mod support;
 
@@ -8,49 +7,40 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use support::step::Step;
-use support::{ENTER, image};
+use support::{STAY, image};
 use wharf_builder::sandbox::{MountKind, Network, SandboxError, Secret, Tier, rehearse};
 
 const NOBODY: u32 = 65534;
 
-/// Runs one of the tests below as `nobody`; `None` if this machine does not allow it.
-fn as_nobody(test: &str) -> Option<String> {
-    let exe = std::env::current_exe().unwrap();
-    if !rustix::process::geteuid().is_root() {
-        println!("skipped: only root can become another user");
-        return None;
+/// As root: runs a test of this file again as `nobody`, and tells the caller not to go on.
+fn handed_to_nobody(test: &str) -> bool {
+    if !support::is_root() {
+        return false;
     }
-    image::layer();
     let room = tempfile::tempdir().unwrap();
     std::os::unix::fs::chown(room.path(), Some(NOBODY), Some(NOBODY)).unwrap();
-    let output = Command::new(exe)
-        .args(["--exact", test, "--nocapture"])
-        .env(ENTER, "1")
-        .env("TMPDIR", room.path())
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    let text = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if text.contains("tier: Ok(None") {
-        println!("skipped: {text}");
-        return None;
+    let output = nobody(test).env("TMPDIR", room.path()).env(image::READY, image::layer_of(NOBODY)).output().unwrap();
+    let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    // Nothing else is a reason to skip: any other failure is one of the sandbox.
+    if said.starts_with("skipped: ") {
+        println!("{said}");
+    } else {
+        assert!(output.status.success() && said.contains("1 passed"), "{said}");
     }
-    assert!(output.status.success() && text.contains("1 passed"), "{text}");
-    Some(text)
+    true
 }
 
-fn entered() -> bool {
-    std::env::var_os(ENTER).is_some()
+fn nobody(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", test, "--nocapture"]).uid(NOBODY).gid(NOBODY);
+    command
 }
 
 #[tokio::test]
 async fn a_step_of_an_ordinary_user() {
-    if !entered() {
-        as_nobody("a_step_of_an_ordinary_user");
+    if handed_to_nobody("a_step_of_an_ordinary_user") {
         return;
     }
-    assert_ne!(Tier::current(), Tier::Root);
     let script = "id -u; id -g; cat /etc/hosts | wc -l; mkdir /a; echo x > /a/b; chmod 600 /a/b; rm /etc/group; \
                   rm -r /tmp; mkdir /tmp; ls /sys/class | wc -l > /dev/null; cat /run/s; ls /dev/null /dev/shm /dev/mqueue";
     let kind = MountKind::File { contents: Secret::new(b"secret\n".to_vec()), mode: 0o400, uid: 0, gid: 0 };
@@ -66,8 +56,7 @@ async fn a_step_of_an_ordinary_user() {
 
 #[tokio::test]
 async fn confinement_is_the_same() {
-    if !entered() {
-        as_nobody("confinement_is_the_same");
+    if handed_to_nobody("confinement_is_the_same") {
         return;
     }
     let mut step = Step::program(&["/probe", support::syscalls::ARG]).with_probe();
@@ -83,8 +72,7 @@ async fn confinement_is_the_same() {
 
 #[tokio::test]
 async fn other_ids_are_there_or_named_in_the_error() {
-    if !entered() {
-        as_nobody("other_ids_are_there_or_named_in_the_error");
+    if handed_to_nobody("other_ids_are_there_or_named_in_the_error") {
         return;
     }
     let ran = Step::shell("id -u; id -G").user("app").run().await;
@@ -109,36 +97,54 @@ async fn a_rehearsal_tells_whether_it_will_work() {
     let room = tempfile::tempdir().unwrap();
     rehearse(room.path()).await.unwrap();
     assert!(std::fs::read_dir(room.path()).unwrap().next().is_none(), "nothing is left");
-    if !entered() {
-        as_nobody("a_rehearsal_tells_whether_it_will_work");
-        // An overlay cannot be changed where `/proc` is.
-        let error = rehearse(std::path::Path::new("/proc")).await.unwrap_err();
-        assert!(error.to_string().starts_with("cannot prepare the work directory /proc/"), "{error}");
+    // Nobody can make a directory there.
+    let error = rehearse(std::path::Path::new("/proc")).await.unwrap_err();
+    assert!(error.to_string().starts_with("cannot prepare the work directory /proc/"), "{error}");
+    handed_to_nobody("a_rehearsal_tells_whether_it_will_work");
+}
+
+#[test]
+fn the_doctor_knows_what_is_missing() {
+    if !support::is_root() {
+        skip!("only root can become another user");
+    }
+    let report = |command: &mut Command| {
+        let output = command.arg(support::PROBE).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let exe = std::env::current_exe().unwrap();
+    let root = report(&mut Command::new(&exe));
+    assert!(root.starts_with("Report {\n    tier: Root,"), "{root}");
+
+    let nobody = report(Command::new(&exe).uid(NOBODY).gid(NOBODY));
+    assert!(nobody.contains("reason: \"this is user 65534\""), "{nobody}");
+    // Whatever tier it is, the checks must account for it.
+    let blocked = |section: &str| {
+        let (_, after) = nobody.split_once(section).unwrap();
+        after.split_once("\n    ],").unwrap().0.contains("Blocked")
+    };
+    let tier = nobody.lines().nth(1).unwrap().trim();
+    match tier {
+        "tier: UserNamespaceSubuid," => assert!(!blocked("subuid: [") && !blocked("user_namespace: ["), "{nobody}"),
+        "tier: UserNamespaceSingle," => assert!(blocked("subuid: [") && !blocked("user_namespace: ["), "{nobody}"),
+        _ => assert!(tier.starts_with("tier: None") && blocked("user_namespace: ["), "{nobody}"),
     }
 }
 
 #[test]
 fn without_privileges_the_error_names_the_doctor() {
-    if entered() {
-        return;
-    }
-    if !rustix::process::geteuid().is_root() {
+    if !support::is_root() {
         skip!("only root can become another user");
     }
-    // As `nobody` and without entering.
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "stand_in_without_privileges", "--nocapture"])
-        .env("WHARF_TEST_UNPRIVILEGED", "1")
-        .uid(NOBODY)
-        .gid(NOBODY)
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let output = nobody("stand_in_without_privileges").env(STAY, "1").output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
 }
 
+/// Runs in a process of its own, above.
 #[tokio::test]
 async fn stand_in_without_privileges() {
-    if std::env::var_os("WHARF_TEST_UNPRIVILEGED").is_some() {
+    if std::env::var_os(STAY).is_some() {
         let error = Step::shell(":").run().await.result.unwrap_err();
         assert_eq!(error.to_string(), "cannot create namespaces: Operation not permitted (os error 1)");
         assert!(error.hint().unwrap().contains("wharf doctor"));

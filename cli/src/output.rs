@@ -24,7 +24,8 @@ pub fn line(text: &str) -> Result<(), Failure> {
 
 /// Prints indented JSON.
 pub fn json<T: Serialize>(value: &T) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(|error| Failure::new("could not write JSON").because(error))?;
+    let text =
+        serde_json::to_string_pretty(value).map_err(|error| Failure::new("could not write JSON").because(error))?;
     line(&text)
 }
 
@@ -33,7 +34,8 @@ pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> Result<(
     let mut text = String::new();
     let heads = heads.map(str::to_owned);
     let all = || std::iter::once(&heads).chain(rows);
-    let widths: [usize; N] = std::array::from_fn(|column| all().map(|row| row[column].chars().count()).max().unwrap_or(0));
+    let widths: [usize; N] =
+        std::array::from_fn(|column| all().map(|row| row[column].chars().count()).max().unwrap_or(0));
     for row in all() {
         let cells: Vec<String> = row.iter().zip(widths).map(|(cell, width)| format!("{cell:width$}")).collect();
         text.push_str(cells.join("   ").trim_end());

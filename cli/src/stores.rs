@@ -25,6 +25,15 @@ impl OpenStore {
         Ok(Self { directory, repositories: Repositories::new(store) })
     }
 
+    /// A directory for what lives as long as this process.
+    pub fn scratch(&self) -> Result<PathBuf, Failure> {
+        let directory = self.build_cache().join("scratch");
+        let failed =
+            |error: std::io::Error| Failure::new(format!("could not make {}", directory.display())).because(error);
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        Ok(directory)
+    }
+
     /// Snapshots and indexes of layers: can be deleted at any time.
     pub fn build_cache(&self) -> PathBuf {
         self.directory.join("build")

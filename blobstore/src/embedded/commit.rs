@@ -9,7 +9,7 @@ use std::thread;
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
 
-use super::database::{self, Failure, Purpose};
+use super::database::{self, Failure};
 use super::layout::Layout;
 use crate::{Change, Error, Expect, Outcome, Result, Version, Write};
 
@@ -41,8 +41,7 @@ pub(super) struct Committer {
 
 impl Committer {
     pub(super) fn begin(layout: &Layout) -> Result<Self> {
-        let connection = database::connect(&layout.database(), Purpose::Write)
-            .map_err(|error| Failure::new(&error, layout).while_doing("open the database of records"))?;
+        let connection = database::open(layout)?;
         let (requests, queue) = mpsc::channel(QUEUE);
         let state = State { connection, layout: layout.clone(), rows: 0, bytes: 0 };
         let thread = thread::Builder::new().name("records".to_owned()).spawn(move || state.run(queue));

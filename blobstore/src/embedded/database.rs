@@ -47,22 +47,20 @@ pub(super) fn create(layout: &Layout) -> Result<()> {
         }
         transaction.commit()
     };
-    created().map_err(|error| Failure::new(&error, layout).while_doing("create the database of records"))?;
-    verify(layout)
+    created().map_err(|error| Failure::new(&error, layout).while_doing("create the database of records"))
 }
 
-/// Whether the database is ours, and one that we understand.
-pub(super) fn verify(layout: &Layout) -> Result<()> {
-    let read = || -> rusqlite::Result<(i32, i32, String)> {
-        let connection = connect(&layout.database(), Purpose::Read)?;
-        Ok((
-            connection.pragma_query_value(None, "application_id", |row| row.get(0))?,
-            connection.pragma_query_value(None, "user_version", |row| row.get(0))?,
-            connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?,
-        ))
+/// The connection of a process that writes, to a database that is ours and that we understand.
+pub(super) fn open(layout: &Layout) -> Result<Connection> {
+    let opened = || -> rusqlite::Result<(Connection, i32, i32, String)> {
+        let connection = connect(&layout.database(), Purpose::Write)?;
+        let application = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        let journal = connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+        Ok((connection, application, version, journal))
     };
-    let (application, version, journal) =
-        read().map_err(|error| Failure::new(&error, layout).while_doing("open the database of records"))?;
+    let (connection, application, version, journal) =
+        opened().map_err(|error| Failure::new(&error, layout).while_doing("open the database of records"))?;
     if application != APPLICATION {
         return Err(layout.unusable("records.sqlite is not a database of Wharf's; restore it from a backup".to_owned()));
     }
@@ -79,7 +77,7 @@ pub(super) fn verify(layout: &Layout) -> Result<()> {
             .to_owned();
         return Err(layout.unusable(reason));
     }
-    Ok(())
+    Ok(connection)
 }
 
 /// A connection to a database that exists.

@@ -30,7 +30,6 @@ pub struct EmbeddedRecords {
 
 impl EmbeddedRecords {
     pub(super) fn open(layout: &Layout) -> Result<Self> {
-        database::verify(layout)?;
         let readers = Arc::new(Readers { layout: layout.clone(), idle: Mutex::default() });
         Ok(Self { committer: Arc::new(Committer::begin(layout)?), readers })
     }

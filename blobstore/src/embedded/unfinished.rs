@@ -28,6 +28,7 @@ use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
 use super::objects::Shelf;
+use super::room;
 use crate::{Checkpoint, Error, ObjectKey, Result};
 
 /// The name of a file in `partial/`.
@@ -301,6 +302,7 @@ pub(super) fn remove_partial(shelf: &Shelf, key: ObjectKey) -> Result<()> {
 
 /// Copies the first `length` bytes; on file systems that can, without copying.
 fn copy(source: &File, target: &File, length: u64) -> io::Result<()> {
+    room::check(target, usize::try_from(length).unwrap_or(usize::MAX))?;
     let (mut from, mut to) = (0, 0);
     while to < length {
         let wanted = usize::try_from(length - to).unwrap_or(usize::MAX).min(1 << 30);

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::task::JoinHandle;
 
 use super::blocking::{blocking, joined};
+use super::room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
 
@@ -100,5 +101,5 @@ impl ObjectWriter for EmbeddedWriter {
 }
 
 fn write_at(file: &File, piece: &[u8], offset: u64, key: ObjectKey) -> Result<()> {
-    file.write_all_at(piece, offset).map_err(|error| Error::io(format!("write object {key}"), error))
+    room::check(file, piece.len()).and_then(|()| file.write_all_at(piece, offset)).map_err(|error| Error::io(format!("write object {key}"), error))
 }

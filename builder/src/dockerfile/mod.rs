@@ -35,3 +35,6 @@ pub use lines::MAX_LINE_BYTES;
 pub use mount::{Mount, MountSpec};
 pub use parse::{decode, parse, parse_trigger};
 pub use span::{Span, Spanned, Word};
+
+#[cfg(test)]
+mod corpus;

@@ -214,7 +214,8 @@ impl Walk<'_> {
         for child in std::mem::take(&mut frame.left) {
             let device = matches!(child.kind, FileType::CharacterDevice | FileType::Unknown);
             let fd = self.dirs.get(dir.as_bytes()).map_err(blame(dir))?;
-            if device && is_whiteout(&statat(fd, child.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(blame(dir))?) {
+            if device && is_whiteout(&statat(fd, child.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(blame(dir))?)
+            {
                 gone.push(child.name);
             } else {
                 kept.push(child);
@@ -350,7 +351,15 @@ impl Walk<'_> {
             Ownership::Squashed => below.map_or((0, 0), |below| (below.entry.uid, below.entry.gid)),
         };
         let mode = stat.st_mode & 0o7777;
-        Ok(Entry { path: path.clone(), kind, mode, uid, gid, mtime: mtime_of(stat), xattrs: self.xattrs(found.image, below) })
+        Ok(Entry {
+            path: path.clone(),
+            kind,
+            mode,
+            uid,
+            gid,
+            mtime: mtime_of(stat),
+            xattrs: self.xattrs(found.image, below),
+        })
     }
 
     /// Attributes as found; where they cannot be stored, those from below.

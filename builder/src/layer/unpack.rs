@@ -137,15 +137,16 @@ pub fn unpack(
 
 /// Gives directories that a layer needed but did not describe the metadata they have in the layers below it, so that
 /// the overlay shows them unchanged. `lower` is the tree of exactly those layers: an unpacked layer with implied
-/// directories cannot be shared between different stacks once this was done.
+/// directories cannot be shared between different stacks once this was done. A fresh upper directory wants the same
+/// for its root: there `dirs` is `&[LayerPath::root()]`.
 pub fn adopt_parents(
     dest: &Path,
-    implied: &[LayerPath],
+    dirs: &[LayerPath],
     lower: &Tree,
     ownership: Ownership,
 ) -> Result<(), UnpackError> {
     let mut disk = Disk::open(dest, ownership).map_err(blame(&LayerPath::root()))?;
-    for path in implied.iter().rev() {
+    for path in dirs.iter().rev() {
         if let Some(node) = lower.get(path).filter(|node| node.entry().is_dir()) {
             disk.finish_dir(node.entry()).map_err(blame(path))?;
         }
@@ -209,6 +210,10 @@ fn finish_overlay(
     implied: &[LayerPath],
     overlay: OverlayXattr,
 ) -> Result<(), UnpackError> {
+    // Those above markers only are not there yet.
+    for path in implied {
+        disk.make(&Entry::implied_dir(path.clone())).map_err(blame(path))?;
+    }
     for one in index.entries() {
         let path = &one.entry.path;
         match one.entry.kind {

@@ -9,7 +9,8 @@ use std::time::Duration;
 use wharf_spec::{Digest, History, ImageConfig, Platform};
 
 use crate::base::BaseImage;
-use crate::dockerfile::{CacheSharing, Span};
+use crate::dockerfile::Span;
+use crate::dockerfile::mount::CacheSharing;
 use crate::event::{StepId, StepInfo};
 use crate::sandbox::{Network, Security};
 

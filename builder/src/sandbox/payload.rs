@@ -47,7 +47,7 @@ pub(super) fn become_program(process: &Process, becoming: &Becoming) -> Result<(
     // Its own session: no way to reach the builder's terminal through `/dev/tty`.
     rustix::process::setsid().at(Step::EnterDirectory, "")?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    null.and_then(|null| rustix::stdio::dup2_stdin(null)).at(Step::MountDev, "null")?;
+    null.and_then(rustix::stdio::dup2_stdin).at(Step::MountDev, "null")?;
     limit(&process.limits.rlimits)?;
     match process.security {
         Security::Sandbox => {

@@ -89,20 +89,19 @@ pub(super) fn mount(
 
 /// The overlay's root is the upper directory itself: it must look like the image's.
 pub(super) fn dress_root(upper: &Path, top: Option<&Path>) -> Result<(), SandboxError> {
-    let dress = || -> Result<(), Errno> {
-        let untouched = fs::read_dir(upper).map_err(raw)?.next().is_none();
-        if !untouched {
-            return Ok(());
+    let untouched = fs::read_dir(upper).at(Step::PrepareWork, upper.display())?.next().is_none();
+    if !untouched {
+        return Ok(());
+    }
+    match top {
+        Some(top) => {
+            let top = rustix::fs::open(top, DIRECTORY, Mode::empty()).at(Step::MountOverlay, top.display())?;
+            copy_looks(&top, upper).at(Step::PrepareWork, upper.display())
         }
-        match top {
-            Some(top) => copy_looks(rustix::fs::open(top, DIRECTORY, Mode::empty())?, upper),
-            None => {
-                rustix::fs::chown(upper, Some(Uid::ROOT), Some(Gid::ROOT))?;
-                rustix::fs::chmod(upper, Mode::from_raw_mode(0o755))
-            }
-        }
-    };
-    dress().at(Step::PrepareWork, upper.display())
+        None => rustix::fs::chown(upper, Some(Uid::ROOT), Some(Gid::ROOT))
+            .and_then(|()| rustix::fs::chmod(upper, Mode::from_raw_mode(0o755)))
+            .at(Step::PrepareWork, upper.display()),
+    }
 }
 
 /// A missing mount point: its path, and how many of its components exist.
@@ -132,7 +131,7 @@ fn make_stubs(layer: &Path, image: Option<BorrowedFd<'_>>, stubs: &[Stub]) -> Re
     let Some(image) = image else { return Ok(()) };
     // Children before parents, so that making a child no longer changes its parent's times.
     for directory in copied.iter().rev() {
-        let copy = || copy_looks(inside::open_to_read(image, directory)?, &layer.join(directory));
+        let copy = || copy_looks(&inside::open_to_read(image, directory)?, &layer.join(directory));
         copy().at(Step::MakeMountPoint, directory.display())?;
     }
     Ok(())
@@ -160,15 +159,15 @@ fn make_stub(layer: &Path, stub: &Stub, copied: &mut BTreeSet<PathBuf>) -> Resul
 }
 
 /// Gives `to` the owner, mode, extended attributes and times of the directory `from`.
-fn copy_looks(from: OwnedFd, to: &Path) -> Result<(), Errno> {
-    let looks = fstat(&from)?;
+fn copy_looks(from: &OwnedFd, to: &Path) -> Result<(), Errno> {
+    let looks = fstat(from)?;
     match rustix::fs::chown(to, Some(Uid::from_raw(looks.st_uid)), Some(Gid::from_raw(looks.st_gid))) {
         // An owner outside of the builder's user namespace: nobody inside could tell it from another.
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
         Err(errno) => return Err(errno),
     }
     rustix::fs::chmod(to, Mode::from_raw_mode(looks.st_mode))?;
-    copy_attributes(&from, to)?;
+    copy_attributes(from, to)?;
     utimensat(CWD, to, &times(&looks), AtFlags::SYMLINK_NOFOLLOW)
 }
 
@@ -206,10 +205,6 @@ fn times(looks: &Stat) -> Timestamps {
         last_access: time(looks.st_atime, looks.st_atime_nsec),
         last_modification: time(looks.st_mtime, looks.st_mtime_nsec),
     }
-}
-
-fn raw(error: std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
 /// What a mount of `file` needs to be mounted on.

@@ -107,8 +107,12 @@ impl Server {
 async fn bind(listen: &str) -> Result<TcpListener, Failure> {
     TcpListener::bind(listen).await.map_err(|error| {
         let hint = match error.kind() {
-            std::io::ErrorKind::AddrInUse => "another server is listening there; choose another with --listen ADDR:PORT",
-            std::io::ErrorKind::PermissionDenied => "ports below 1024 need root; choose another with --listen ADDR:PORT",
+            std::io::ErrorKind::AddrInUse => {
+                "another server is listening there; choose another with --listen ADDR:PORT"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need root; choose another with --listen ADDR:PORT"
+            }
             _ => "an address is written 127.0.0.1:5000, [::1]:5000 or 0.0.0.0:5000",
         };
         Failure::new(format!("could not listen on {listen}")).because(error).hint(hint)
@@ -140,4 +144,3 @@ pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
         }
     })
 }
-

@@ -39,7 +39,13 @@ pub(in crate::dockerfile) struct Mode {
 impl Mode {
     /// Expansion to a value.
     pub(in crate::dockerfile) fn value(escape: Escape) -> Self {
-        Self { escape: escape.char(), quotes: Quotes::Remove, keep_escapes: false, keep_unset: false, join_heredocs: false }
+        Self {
+            escape: escape.char(),
+            quotes: Quotes::Remove,
+            keep_escapes: false,
+            keep_unset: false,
+            join_heredocs: false,
+        }
     }
 }
 
@@ -191,15 +197,15 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `<`, or `<<` with the blanks that follow: a heredoc's delimiter may stand apart from it.
+    /// `<`, or `<<` or `<<-` with the blanks that follow: a heredoc's delimiter may stand apart from it.
     fn heredoc_operator(&mut self) -> &'a str {
         let start = self.at;
         self.next();
         if self.peek() == Some('<') {
             self.next();
-            while self.peek().is_some_and(char::is_whitespace) {
-                self.next();
-            }
+            let rest = &self.text[self.at..];
+            let blanks = rest.strip_prefix('-').filter(|rest| rest.starts_with(char::is_whitespace)).unwrap_or(rest);
+            self.at = self.text.len() - blanks.trim_start().len();
         }
         &self.text[start..self.at]
     }
