@@ -136,9 +136,9 @@ impl IgnoreFile {
 
     fn check_with_parents(&self, path: &str) -> (bool, Inherited) {
         let parents = path.match_indices('/').map(|(slash, _)| slash);
-        parents.chain([path.len()]).fold((false, Inherited::default()), |(_, inherited), end| {
-            self.check(&path[..end], &inherited)
-        })
+        parents
+            .chain([path.len()])
+            .fold((false, Inherited::default()), |(_, inherited), end| self.check(&path[..end], &inherited))
     }
 }
 

@@ -39,7 +39,13 @@ pub(in crate::dockerfile) struct Mode {
 impl Mode {
     /// Expansion to a value.
     pub(in crate::dockerfile) fn value(escape: Escape) -> Self {
-        Self { escape: escape.char(), quotes: Quotes::Remove, keep_escapes: false, keep_unset: false, join_heredocs: false }
+        Self {
+            escape: escape.char(),
+            quotes: Quotes::Remove,
+            keep_escapes: false,
+            keep_unset: false,
+            join_heredocs: false,
+        }
     }
 }
 

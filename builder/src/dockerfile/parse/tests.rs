@@ -172,7 +172,8 @@ fn p5_a_mark_with_nothing_behind_it_is_an_error() {
 
 #[test]
 fn p6_flags_stand_between_keyword_and_arguments() {
-    let copy = copy("COPY --from=x --chown=1:2 --chmod=0644 --link --parents=false --exclude=a --exclude=b s d --chown=9");
+    let copy =
+        copy("COPY --from=x --chown=1:2 --chmod=0644 --link --parents=false --exclude=a --exclude=b s d --chown=9");
     assert_eq!(copy.from.unwrap().text, "x");
     assert_eq!((copy.chown.unwrap().text.as_str(), copy.chmod.unwrap().text.as_str()), ("1:2", "0644"));
     assert_eq!((copy.link, copy.parents, texts(&copy.exclude)), (true, false, vec!["a", "b"]));
@@ -231,7 +232,8 @@ fn p6_every_flag_of_every_instruction() {
     assert_eq!((add.keep_git_dir, add.unpack, add.link), (Some(true), Some(false), true));
     assert_eq!(add.checksum.unwrap().text, "sha256:x");
     let Instruction::Run(run) =
-        statement("RUN --mount=type=tmpfs,target=/x --network=none --security=insecure --device=d,required x").instruction
+        statement("RUN --mount=type=tmpfs,target=/x --network=none --security=insecure --device=d,required x")
+            .instruction
     else {
         panic!()
     };
@@ -253,7 +255,8 @@ fn p7_an_array_of_strings_is_the_exec_form() {
 fn p7_strings_of_an_array_know_their_place() {
     let source = "FROM base\nCMD [\"a\", \\\n \"b\"]\n";
     let file = file(source);
-    let Instruction::Cmd(CmdInstruction { command: CommandLine::Exec(words) }) = &file.stages[0].instructions[0].instruction
+    let Instruction::Cmd(CmdInstruction { command: CommandLine::Exec(words) }) =
+        &file.stages[0].instructions[0].instruction
     else {
         panic!()
     };
@@ -263,7 +266,8 @@ fn p7_strings_of_an_array_know_their_place() {
 
 #[test]
 fn p7_an_array_with_anything_else_is_an_error() {
-    for source in ["CMD [\"a\", 42]", "RUN [null]", "ENTRYPOINT [\"a\", [\"b\"]]", "COPY [\"a\", true]", "VOLUME [{}]"] {
+    for source in ["CMD [\"a\", 42]", "RUN [null]", "ENTRYPOINT [\"a\", [\"b\"]]", "COPY [\"a\", true]", "VOLUME [{}]"]
+    {
         let error = statement_error(source);
         assert_eq!(error.title, "an array of arguments may hold only strings", "{source}");
     }
@@ -381,10 +385,13 @@ fn p9_an_unterminated_heredoc_is_an_error() {
 
 #[test]
 fn p9_heredocs_behind_onbuild() {
-    let Instruction::Onbuild(onbuild) = statement("ONBUILD COPY <<-A <<B /x\n\t1\n\tA\n2\nB\n").instruction else { panic!() };
+    let Instruction::Onbuild(onbuild) = statement("ONBUILD COPY <<-A <<B /x\n\t1\n\tA\n2\nB\n").instruction else {
+        panic!()
+    };
     assert_eq!(onbuild.trigger, "COPY <<-A <<B /x\n\t1\nA\n2\nB");
     let again = parse_trigger(&onbuild.trigger, Escape::default()).unwrap();
-    let (Instruction::Copy(first), Instruction::Copy(second)) = (onbuild.statement.instruction, again.instruction) else {
+    let (Instruction::Copy(first), Instruction::Copy(second)) = (onbuild.statement.instruction, again.instruction)
+    else {
         panic!()
     };
     let contents = |copy: &CopyInstruction| -> Vec<String> {
@@ -406,7 +413,9 @@ fn p10_a_heredoc_alone_is_the_script() {
 
 #[test]
 fn p10_a_hash_bang_makes_it_an_executable() {
-    let RunCommand::Executable(file) = run("RUN <<-run.py\n#!/usr/bin/env python3\n\tprint(1)\nrun.py\n") else { panic!() };
+    let RunCommand::Executable(file) = run("RUN <<-run.py\n#!/usr/bin/env python3\n\tprint(1)\nrun.py\n") else {
+        panic!()
+    };
     assert_eq!((file.name.as_str(), file.content.as_str()), ("run.py", "#!/usr/bin/env python3\nprint(1)\n"));
     assert_eq!(run("RUN <<E\n#!/bin/x\nE").shell_text(), None);
 }
@@ -423,7 +432,8 @@ fn p10_anything_else_is_put_together_again_for_the_shell() {
 fn p11_copy_from_a_heredoc() {
     let source = "COPY <<\"a.txt\" plain <<EOF /d/\n'$x'\na.txt\n\"$y\"\nEOF\n";
     let copy = copy(source);
-    let [CopySource::Inline(first), CopySource::Path(path), CopySource::Inline(second)] = copy.sources.as_slice() else {
+    let [CopySource::Inline(first), CopySource::Path(path), CopySource::Inline(second)] = copy.sources.as_slice()
+    else {
         panic!("{copy:?}")
     };
     assert_eq!((first.name.as_str(), first.content.as_str(), first.expand), ("a.txt", "'$x'\n", false));
@@ -549,8 +559,7 @@ fn from_mistakes() {
 #[test]
 fn arg_forms() {
     let Instruction::Arg(arg) = statement("ARG a b= c=\"d e\" f=$a").instruction else { panic!() };
-    let args: Vec<_> =
-        arg.args.iter().map(|arg| (arg.name.as_str(), arg.default.as_ref().map(Word::as_str))).collect();
+    let args: Vec<_> = arg.args.iter().map(|arg| (arg.name.as_str(), arg.default.as_ref().map(Word::as_str))).collect();
     assert_eq!(args, [("a", None), ("b", Some("")), ("c", Some("\"d e\"")), ("f", Some("$a"))]);
     assert!(statement_error("ARG").title.contains("ARG needs a name"));
     assert!(statement_error("ARG =x").title.contains("without a name"));
