@@ -43,7 +43,7 @@ fn spans(debug: &str) -> Vec<Span> {
 }
 
 fn expand_everything(source: &str, statement: &Statement) -> Result<(), TestCaseError> {
-    let lookup = |name: &str| (name.len() % 2 == 0).then(|| format!("<{name}>"));
+    let lookup = |name: &str| name.len().is_multiple_of(2).then(|| format!("<{name}>"));
     let mut found: Vec<Span> = Vec::new();
     let mut note = |outcome: Result<Vec<expand::Reference>, Span>| match outcome {
         Ok(references) => found.extend(references.iter().map(|reference| reference.span)),
