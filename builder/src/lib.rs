@@ -17,6 +17,7 @@ pub mod environment;
 pub mod error;
 pub mod event;
 pub mod fetch;
+pub mod ignore;
 pub mod layer;
 mod plan;
 pub mod request;

@@ -49,7 +49,11 @@ fn ignore_the_root_is_never_excluded() {
 
 #[test]
 fn ignore_a_directory_excludes_what_is_in_it() {
-    check("node_modules\n", &["node_modules", "node_modules/a", "node_modules/a/b"], &["x/node_modules", "node_modules2"]);
+    check(
+        "node_modules\n",
+        &["node_modules", "node_modules/a", "node_modules/a/b"],
+        &["x/node_modules", "node_modules2"],
+    );
     check("a/b\n", &["a/b/c/d"], &["a", "a/c", "x/a/b"]);
 }
 

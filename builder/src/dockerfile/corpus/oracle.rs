@@ -18,7 +18,8 @@ enum Fact {
 }
 
 /// Files where the other parser departs from the reference frontend, and how.
-const DEPARTURES: [(&str, &str); 1] = [("continuations", "an escaped escape character at the end of a line does not continue it")];
+const DEPARTURES: [(&str, &str); 1] =
+    [("continuations", "an escaped escape character at the end of a line does not continue it")];
 
 #[test]
 fn another_parser_sees_the_same() {
@@ -125,7 +126,9 @@ fn their_keyword(instruction: &other::Instruction<'_>) -> &'static str {
 
 fn their_details(instruction: &other::Instruction<'_>, facts: &mut Vec<Fact>) {
     let exec = |command: &other::Command<'_>| match command {
-        other::Command::Exec(words) => Some(Fact::Exec(words.value.iter().map(|word| word.value.to_string()).collect())),
+        other::Command::Exec(words) => {
+            Some(Fact::Exec(words.value.iter().map(|word| word.value.to_string()).collect()))
+        }
         _ => None,
     };
     let flags = |flags: &[other::Flag<'_>]| Fact::Flags(flags.iter().map(|flag| flag.name.value.to_string()).collect());

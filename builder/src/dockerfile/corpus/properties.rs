@@ -43,7 +43,7 @@ fn spans(debug: &str) -> Vec<Span> {
 }
 
 fn expand_everything(source: &str, statement: &Statement) -> Result<(), TestCaseError> {
-    let lookup = |name: &str| (name.len() % 2 == 0).then(|| format!("<{name}>"));
+    let lookup = |name: &str| name.len().is_multiple_of(2).then(|| format!("<{name}>"));
     let mut found: Vec<Span> = Vec::new();
     let mut note = |outcome: Result<Vec<expand::Reference>, Span>| match outcome {
         Ok(references) => found.extend(references.iter().map(|reference| reference.span)),
@@ -81,8 +81,34 @@ fn edit() -> impl Strategy<Value = Edit> {
     let piece = prop_oneof![
         "\\PC{0,3}",
         proptest::sample::select(vec![
-            "\\", "\\\n", "\n", "\r\n", "<<EOF", "<<-'E'", "EOF\n", "#", "[", "]", "\"", "'", "$", "${", "}", "--", "=", "`",
-            "FROM a\n", "RUN ", "ONBUILD ", "COPY ", "--mount=", "\u{feff}", "# escape=`\n", "é", " ", "\t",
+            "\\",
+            "\\\n",
+            "\n",
+            "\r\n",
+            "<<EOF",
+            "<<-'E'",
+            "EOF\n",
+            "#",
+            "[",
+            "]",
+            "\"",
+            "'",
+            "$",
+            "${",
+            "}",
+            "--",
+            "=",
+            "`",
+            "FROM a\n",
+            "RUN ",
+            "ONBUILD ",
+            "COPY ",
+            "--mount=",
+            "\u{feff}",
+            "# escape=`\n",
+            "é",
+            " ",
+            "\t",
         ])
         .prop_map(str::to_owned),
     ];

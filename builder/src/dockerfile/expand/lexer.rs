@@ -334,10 +334,9 @@ impl<'a> Lexer<'a> {
         }
         let present = value.filter(|value| !(colon && value.is_empty()));
         match (operator, present) {
-            ('+', Some(_)) => Ok(word),
+            ('+', Some(_)) | ('-', None) => Ok(word),
             ('+', None) => Ok(String::new()),
             (_, Some(value)) => Ok(value),
-            ('-', None) => Ok(word),
             (_, None) => {
                 let default = if colon { "must be set and not empty" } else { "must be set" };
                 let message = if word.is_empty() { default.to_owned() } else { word };
@@ -370,9 +369,8 @@ impl<'a> Lexer<'a> {
         let pattern = self.operand('/', true, start)?;
         let replacement = self.operand('}', true, start)?;
         let Some(value) = self.look_up(name, start, false) else { return Ok(self.or_as_written(None, start)) };
-        let replaced = Pattern::parse(&pattern, self.mode.escape).and_then(|parsed| match all {
-            true => parsed.replace_all(&value, &replacement),
-            false => parsed.replace_first(&value, &replacement),
+        let replaced = Pattern::parse(&pattern, self.mode.escape).and_then(|parsed| {
+            if all { parsed.replace_all(&value, &replacement) } else { parsed.replace_first(&value, &replacement) }
         });
         replaced.map_err(|source| self.fault(ExpandFault::Pattern { pattern, source }, start))
     }

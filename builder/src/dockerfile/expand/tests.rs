@@ -198,14 +198,7 @@ fn v2_malformed_patterns() {
 
 #[test]
 fn v3_single_quotes_are_literal() {
-    check(&[
-        ("'$HOME'", "$HOME"),
-        ("'a\\b'", "a\\b"),
-        ("'a\"b'", "a\"b"),
-        ("''", ""),
-        ("x'y'z", "xyz"),
-        ("\\'", "'"),
-    ]);
+    check(&[("'$HOME'", "$HOME"), ("'a\\b'", "a\\b"), ("'a\"b'", "a\"b"), ("''", ""), ("x'y'z", "xyz"), ("\\'", "'")]);
     assert_eq!(fault("'abc"), ExpandFault::UnclosedSingleQuote);
     assert_eq!(fault("it's"), ExpandFault::UnclosedSingleQuote);
 }
@@ -242,7 +235,17 @@ fn v3_the_escape_character_follows_the_directive() {
 
 #[test]
 fn v4_special_parameters_are_names() {
-    check(&[("$1", ""), ("$12a", "a"), ("$@", ""), ("$?", ""), ("$$", ""), ("$!x", "x"), ("$.", "$."), ("${1}", ""), ("${@}", "")]);
+    check(&[
+        ("$1", ""),
+        ("$12a", "a"),
+        ("$@", ""),
+        ("$?", ""),
+        ("$$", ""),
+        ("$!x", "x"),
+        ("$.", "$."),
+        ("${1}", ""),
+        ("${@}", ""),
+    ]);
     let names = expand(&word("$12 $@ ${1:-x}"), Escape::Backslash, &lookup).unwrap();
     assert_eq!(names.undefined(), ["1", "12", "@"].into());
 }

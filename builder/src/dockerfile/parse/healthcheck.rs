@@ -120,7 +120,7 @@ fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let whole: u128 = if whole.is_empty() { 0 } else { u64::from_str_radix(whole, 10).ok()?.into() };
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()?.into() };
     // Digits beyond the fifteenth are less than a nanosecond of any unit.
     let fraction: String =
         if fraction.bytes().all(|b| b.is_ascii_digit()) { fraction.chars().take(15).collect() } else { return None };
