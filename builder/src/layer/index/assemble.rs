@@ -106,8 +106,7 @@ pub(in crate::layer) struct Assembler {
 impl Assembler {
     /// Finds the place of an entry. `None` when there is nothing to make: markers are remembered for the end.
     pub(in crate::layer) fn place(&mut self, raw: &TarEntry) -> Result<Option<Placed>, TarError> {
-        let path = LayerPath::parse(&raw.name)
-            .map_err(|source| TarError::Name { name: raw.display_name(), source })?;
+        let path = LayerPath::parse(&raw.name).map_err(|source| TarError::Name { name: raw.display_name(), source })?;
         if path.components().any(|name| name.starts_with(AUFS_PREFIX) && name != OPAQUE_NAME) {
             return Ok(None);
         }
@@ -266,7 +265,9 @@ impl Assembler {
                 .take_while(|below| below.starts_with(path))
                 .cloned()
                 .collect();
-            below.iter().for_each(|path| drop(self.slots.remove(path)));
+            for path in &below {
+                self.slots.remove(path);
+            }
             if let Some(slot) = self.slots.get_mut(path) {
                 slot.opaque = false;
             }
@@ -305,9 +306,7 @@ impl Assembler {
                 here = here.parent().unwrap_or_default();
                 continue;
             }
-            let next = here
-                .join(&name)
-                .map_err(|source| TarError::Name { name: path.to_string(), source })?;
+            let next = here.join(&name).map_err(|source| TarError::Name { name: path.to_string(), source })?;
             match self.slots.get(&next).and_then(|slot| slot.real.as_ref()).map(Real::kind) {
                 Some(Kind::Dir) | None => here = next,
                 Some(Kind::Symlink { target }) => {
