@@ -25,7 +25,7 @@ pub(super) struct Dirs {
 
 /// Whether the directory at this depth is kept open: the first ones, and then enough that going back up is cheap.
 fn stays_open(depth: usize) -> bool {
-    depth < 64 || depth % 32 == 0
+    depth < 64 || depth.is_multiple_of(32)
 }
 
 impl Dirs {

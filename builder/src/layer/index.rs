@@ -20,7 +20,7 @@ use super::path::LayerPath;
 use super::sniff::Format;
 use super::tar::{TarError, TarLimits};
 
-pub(super) use assemble::{Assembler, Placed};
+pub(super) use assemble::{Assembled, Assembler, Placed};
 pub use codec::DecodeError;
 
 /// An entry and what is known about its content.

@@ -16,7 +16,7 @@ use wharf_spec::{Algorithm, Digest, DigestMismatch, Hasher};
 
 use super::disk::{Disk, Ownership, Skipped};
 use super::entry::{Entry, Kind};
-use super::index::{Assembler, LayerIndex, Placed};
+use super::index::{Assembled, Assembler, LayerIndex, Placed};
 use super::path::LayerPath;
 use super::sniff::{Decoder, Format};
 use super::tar::{TarEntry, TarError, TarLimits, TarReader};
@@ -88,10 +88,10 @@ pub enum UnpackError {
     },
     /// The blob is not the promised one.
     #[error("the layer's blob is not the promised one")]
-    Digest(#[source] DigestMismatch),
+    Digest(#[source] Box<DigestMismatch>),
     /// The tar is not the one the image's configuration lists.
     #[error("the layer's content does not match the image's configuration")]
-    DiffId(#[source] DigestMismatch),
+    DiffId(#[source] Box<DigestMismatch>),
     /// The blob is longer or shorter than promised.
     #[error("the layer's blob has {actual} bytes, expected {expected}")]
     Size {
@@ -127,24 +127,18 @@ pub fn unpack(
     if let Some(promised) = expected.diff_id
         && promised != diff_id
     {
-        return Err(UnpackError::DiffId(DigestMismatch { expected: promised, actual: diff_id }));
+        return Err(UnpackError::DiffId(Box::new(DigestMismatch { expected: promised, actual: diff_id })));
     }
-    let assembled = assembler.finish()?;
-    finish_overlay(&mut disk, &assembled.index, &assembled.implied, options.overlay)?;
-    let skipped = disk.into_skipped();
-    Ok(Unpacked { index: assembled.index, diff_id, uncompressed_size, implied: assembled.implied, skipped })
+    let Assembled { index, implied } = assembler.finish()?;
+    finish_overlay(&mut disk, &index, &implied, options.overlay)?;
+    Ok(Unpacked { index, diff_id, uncompressed_size, implied, skipped: disk.into_skipped() })
 }
 
 /// Gives directories that a layer needed but did not describe the metadata they have in the layers below it, so that
 /// the overlay shows them unchanged. `lower` is the tree of exactly those layers: an unpacked layer with implied
 /// directories cannot be shared between different stacks once this was done. A fresh upper directory wants the same
 /// for its root: there `dirs` is `&[LayerPath::root()]`.
-pub fn adopt_parents(
-    dest: &Path,
-    dirs: &[LayerPath],
-    lower: &Tree,
-    ownership: Ownership,
-) -> Result<(), UnpackError> {
+pub fn adopt_parents(dest: &Path, dirs: &[LayerPath], lower: &Tree, ownership: Ownership) -> Result<(), UnpackError> {
     let mut disk = Disk::open(dest, ownership).map_err(blame(&LayerPath::root()))?;
     for path in dirs.iter().rev() {
         if let Some(node) = lower.get(path).filter(|node| node.entry().is_dir()) {
@@ -277,7 +271,7 @@ impl<R: Read> Verified<R> {
         }
         match (self.expected.digest, self.hasher.map(Hasher::finish)) {
             (Some(expected), Some(actual)) if expected != actual => {
-                Err(UnpackError::Digest(DigestMismatch { expected, actual }))
+                Err(UnpackError::Digest(Box::new(DigestMismatch { expected, actual })))
             }
             _ => Ok(()),
         }

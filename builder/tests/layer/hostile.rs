@@ -125,8 +125,7 @@ fn symlinks_lead_nowhere_but_inside() {
     // Through a file that became a symlink, and a directory that did.
     let tar = Raw::new().dir("d").file("d/a", "1").symlink("d", "..").file("d/victim", "evil").bytes();
     let (work, result) = attack(&tar);
-    let names: Vec<String> =
-        result.unwrap().index.entries().iter().map(|one| one.entry.path.to_string()).collect();
+    let names: Vec<String> = result.unwrap().index.entries().iter().map(|one| one.entry.path.to_string()).collect();
     assert_eq!(names, ["/d", "/victim"]);
     assert_eq!(content(&work, "victim"), "evil");
     // A file in place of a symlink replaces the link, not its target.
@@ -163,7 +162,8 @@ fn hard_links_name_files_of_the_layer() {
 
 #[test]
 fn the_last_of_several_entries_counts() {
-    let tar = Raw::new().file("a", "1").hardlink("b", "a").file("a", "2").dir("c").file("c/x", "").file("c", "3").bytes();
+    let tar =
+        Raw::new().file("a", "1").hardlink("b", "a").file("a", "2").dir("c").file("c/x", "").file("c", "3").bytes();
     let (work, result) = attack(&tar);
     let index = result.unwrap().index;
     assert_eq!(content(&work, "a") + &content(&work, "b") + &content(&work, "c"), "213");
@@ -297,7 +297,12 @@ fn sparse_files_come_out_whole() {
     }
     holes.set_len(50 << 20).unwrap();
     let whole = Digest::sha256(&fs::read(&source).unwrap());
-    for format in [&["--format=gnu"][..], &["--format=posix"], &["--format=posix", "--sparse-version=0.1"], &["--format=posix", "--sparse-version=0.0"]] {
+    for format in [
+        &["--format=gnu"][..],
+        &["--format=posix"],
+        &["--format=posix", "--sparse-version=0.1"],
+        &["--format=posix", "--sparse-version=0.0"],
+    ] {
         let tar = system_tar(work.path(), format);
         assert!(tar.len() < 5 << 20, "not sparse");
         let (_, index) = LayerIndex::from_tar(tar.as_slice(), Format::Plain, TarLimits::default()).unwrap();
@@ -307,8 +312,13 @@ fn sparse_files_come_out_whole() {
 }
 
 fn system_tar(dir: &Path, format: &[&str]) -> Vec<u8> {
-    let output =
-        std::process::Command::new("tar").arg("-C").arg(dir).args(format).args(["-cSf", "-", "sparse"]).output().unwrap();
+    let output = std::process::Command::new("tar")
+        .arg("-C")
+        .arg(dir)
+        .args(format)
+        .args(["-cSf", "-", "sparse"])
+        .output()
+        .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
 }

@@ -26,8 +26,7 @@ impl Mounted {
         for (nth, tar) in layers.iter().enumerate() {
             let lower = work.path().join(format!("lower{nth}"));
             fs::create_dir(&lower).unwrap();
-            let unpacked =
-                unpack(*tar, Format::Plain, Expected::default(), &lower, UnpackOptions::for_root()).unwrap();
+            let unpacked = unpack(*tar, Format::Plain, Expected::default(), &lower, UnpackOptions::for_root()).unwrap();
             adopt_parents(&lower, &unpacked.implied, &tree, Ownership::Real).unwrap();
             tree.push(&unpacked.index);
             lowers.insert(0, lower.display().to_string());
@@ -161,7 +160,12 @@ fn new_changed_and_touched_files_bring_their_directories() {
         |root| {
             fs::write(root.join("etc/new"), "1").unwrap();
             fs::write(root.join("etc/conf.d/a"), "else").unwrap();
-            fs::File::options().write(true).open(root.join("lib/so")).unwrap().set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(9)).unwrap();
+            fs::File::options()
+                .write(true)
+                .open(root.join("lib/so"))
+                .unwrap()
+                .set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(9))
+                .unwrap();
             fs::set_permissions(root.join("bin/sh"), fs::Permissions::from_mode(0o4755)).unwrap();
         },
         &[
@@ -260,10 +264,7 @@ fn hard_links_stay_together() {
 
 #[test]
 fn the_root_itself_can_change() {
-    check(
-        |root| fs::set_permissions(root, fs::Permissions::from_mode(0o711)).unwrap(),
-        &["dir /"],
-    );
+    check(|root| fs::set_permissions(root, fs::Permissions::from_mode(0o711)).unwrap(), &["dir /"]);
 }
 
 #[test]

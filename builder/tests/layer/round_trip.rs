@@ -70,8 +70,7 @@ fn everything_survives_and_gives_the_same_digest() {
         size: Some(layer.digests.size),
         diff_id: Some(layer.digests.diff_id),
     };
-    let unpacked =
-        unpack(layer.sink.as_slice(), Format::Gzip, expected, &second, UnpackOptions::for_root()).unwrap();
+    let unpacked = unpack(layer.sink.as_slice(), Format::Gzip, expected, &second, UnpackOptions::for_root()).unwrap();
     assert_eq!(unpacked.index, layer.index);
     assert_eq!(unpacked.uncompressed_size, layer.digests.uncompressed_size);
     assert_eq!((unpacked.implied, unpacked.skipped), (vec![], vec![]));
@@ -163,7 +162,8 @@ fn flat_output_shows_the_top_of_the_stack() {
     top.append(dir("f")).unwrap();
     top.append(super::hardlink("f/hard", "d/new")).unwrap();
     let top = top.finish().unwrap();
-    let stack = [&base, &top].map(|one| FlatLayer { index: &one.index, blob: one.sink.as_slice(), format: Format::Plain });
+    let stack =
+        [&base, &top].map(|one| FlatLayer { index: &one.index, blob: one.sink.as_slice(), format: Format::Plain });
     unpack_flat(stack, dest.path(), Ownership::Squashed, TarLimits::default()).unwrap();
     let seen = layer_of(dest.path(), &Tree::new(), options(Encoding::Uncompressed, 1)).index;
     let names: Vec<String> = seen.entries().iter().map(|one| one.entry.path.to_string()).collect();
@@ -179,7 +179,8 @@ fn a_squashed_layer_keeps_its_owners_in_the_index() {
     let mut layer = writer();
     layer.append_file(owned, &b"1"[..]).unwrap();
     let layer = layer.finish().unwrap();
-    let options = UnpackOptions { ownership: Ownership::Squashed, overlay: OverlayXattr::User, ..UnpackOptions::for_root() };
+    let options =
+        UnpackOptions { ownership: Ownership::Squashed, overlay: OverlayXattr::User, ..UnpackOptions::for_root() };
     let unpacked = unpack(layer.sink.as_slice(), Format::Plain, Expected::default(), work.path(), options).unwrap();
     assert_eq!(unpacked.index, layer.index);
     let on_disk = fs::metadata(work.path().join("data")).unwrap();

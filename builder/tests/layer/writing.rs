@@ -30,7 +30,7 @@ fn pipe(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
 
 /// Five megabytes that compress somewhat.
 fn text() -> Vec<u8> {
-    (0..5 << 20_u32).map(|n: u32| (n.wrapping_mul(n >> 7) >> 11) as u8 & 0x3f).collect()
+    (0..5 << 20_u32).map(|n: u32| n.wrapping_mul(n >> 7).to_le_bytes()[1] & 0x3f).collect()
 }
 
 #[test]
@@ -160,9 +160,11 @@ fn times_are_clamped_where_asked() {
         entry.mtime = Mtime { secs, nanos };
         writer.append(entry).unwrap();
     }
-    let times: Vec<Mtime> =
-        writer.finish().unwrap().index.entries().iter().map(|one| one.entry.mtime).collect();
-    assert_eq!(times, [Mtime { secs: 999, nanos: 5 }, Mtime::from_secs(1000), Mtime::from_secs(1000), Mtime::from_secs(1000)]);
+    let times: Vec<Mtime> = writer.finish().unwrap().index.entries().iter().map(|one| one.entry.mtime).collect();
+    assert_eq!(
+        times,
+        [Mtime { secs: 999, nanos: 5 }, Mtime::from_secs(1000), Mtime::from_secs(1000), Mtime::from_secs(1000)]
+    );
 }
 
 #[test]
@@ -172,16 +174,15 @@ fn content_must_be_as_long_as_announced() {
     writer.append_file(file("grown", 2), &b"abc"[..]).unwrap();
     let error = writer.append_file(file("shrunk", 4), &b"abc"[..]).unwrap_err();
     assert!(matches!(error, WriteError::Truncated { expected: 4, actual: 3, .. }), "{error}");
-    struct Broken;
-    impl Read for Broken {
-        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-            Err(std::io::ErrorKind::PermissionDenied.into())
-        }
-    }
-    let error = writer_with_broken(Broken);
+    let error = super::writer().append_file(file("broken", 4), Broken).unwrap_err();
     assert!(matches!(error, WriteError::Source { .. }), "{error}");
 }
 
-fn writer_with_broken(source: impl Read) -> WriteError {
-    writer().append_file(file("broken", 4), source).unwrap_err()
+/// A file that cannot be read.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
 }

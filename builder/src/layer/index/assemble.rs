@@ -265,7 +265,9 @@ impl Assembler {
                 .take_while(|below| below.starts_with(path))
                 .cloned()
                 .collect();
-            below.iter().for_each(|path| drop(self.slots.remove(path)));
+            for path in &below {
+                self.slots.remove(path);
+            }
             if let Some(slot) = self.slots.get_mut(path) {
                 slot.opaque = false;
             }
