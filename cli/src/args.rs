@@ -1,0 +1,373 @@
+//! The command line. Words and meanings are Docker's where Docker has them.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use wharf_spec::{Platform, Reference};
+
+/// Build, store, serve and deploy container images.
+#[derive(Debug, Parser)]
+#[command(name = "wharf", version, propagate_version = true, disable_help_subcommand = true, after_help = EXAMPLES)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  wharf up .                              build ./Dockerfile, serve it, say how to pull it
+  wharf build -t team/app:1 .             build into the store
+  wharf serve                             serve the store on 127.0.0.1:5000
+  wharf push team/app:1 registry.example/team/app:1
+  wharf copy registry.example/app:1 oci:./app
+
+A name without a registry host is an image in the store; with a host, it is one in that registry.
+Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/environment.md).";
+
+/// Options of every command.
+#[derive(Clone, Debug, Args)]
+pub struct Global {
+    /// Directory of the store [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub store: Option<String>,
+    /// Configuration file [env: WHARF_CONFIG] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Reach this registry by plain HTTP, or by TLS without checking its certificate (repeatable)
+    #[arg(long, global = true, value_name = "HOST[:PORT]")]
+    pub insecure_registry: Vec<String>,
+    /// How progress is shown [env: BUILDKIT_PROGRESS]
+    #[arg(long, global = true, value_enum, value_name = "STYLE")]
+    pub progress: Option<ProgressStyle>,
+    /// Show nothing but the result
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProgressStyle {
+    /// Live lines on a terminal, plain text elsewhere
+    Auto,
+    /// Live lines
+    Tty,
+    /// Plain text, one line an event
+    Plain,
+    /// One JSON object a line, on standard error
+    #[value(alias = "rawjson")]
+    Json,
+    /// Nothing
+    #[value(alias = "none")]
+    Quiet,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Build an image from a Dockerfile
+    Build(Build),
+    /// Serve the store as a registry
+    Serve(Serve),
+    /// Build, serve and tell how to pull: the whole loop in one command
+    Up(Up),
+    /// Send an image from the store to a registry
+    Push(Push),
+    /// Fetch an image from a registry into the store
+    Pull(Pull),
+    /// Copy an image between registries, the store, OCI layouts and docker archives
+    #[command(visible_alias = "cp")]
+    Copy(Copy),
+    /// Give an image in the store another name
+    Tag(Tag),
+    /// List the images in the store
+    #[command(visible_alias = "ls")]
+    Images(Images),
+    /// Show an image's manifest and configuration as JSON
+    Inspect(Inspect),
+    /// Remove a tag, or a manifest by digest
+    #[command(visible_alias = "rmi")]
+    Rm(Rm),
+    /// Make an image of a root file system tar
+    Import(Import),
+    /// Log in to a registry
+    Login(Login),
+    /// Log out of a registry
+    Logout(Logout),
+    /// Say what this machine lets builds do, and what stands in the way of more
+    Doctor,
+    /// Print a completion script for a shell
+    Completion {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// What `build` and `up` share.
+#[derive(Clone, Debug, Args)]
+pub struct BuildOptions {
+    /// Dockerfile [default: Dockerfile in the context; `-` reads standard input]
+    #[arg(short, long, value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Name of the image, NAME[:TAG] (repeatable)
+    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
+    pub tags: Vec<Reference>,
+    /// Set a build argument; without a value it is taken from the environment (repeatable)
+    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
+    pub build_args: Vec<String>,
+    /// Build this stage
+    #[arg(long, value_name = "STAGE")]
+    pub target: Option<String>,
+    /// Platform of the image, for example linux/arm64
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+    /// Run every step again
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Ask the registries for newer base images
+    #[arg(long)]
+    pub pull: bool,
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG] or docker-image://REF (repeatable)
+    #[arg(long = "build-context", value_name = "NAME=VALUE")]
+    pub contexts: Vec<String>,
+    /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
+    #[arg(long = "secret", value_name = "SECRET")]
+    pub secrets: Vec<String>,
+    /// Set a label (repeatable)
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    pub labels: Vec<String>,
+    /// Add a line to /etc/hosts in RUN (repeatable)
+    #[arg(long = "add-host", value_name = "HOST:IP")]
+    pub hosts: Vec<String>,
+    /// Network of RUN: default, host or none
+    #[arg(long, value_name = "MODE", default_value = "default")]
+    pub network: String,
+    /// Compression of new layers
+    #[arg(long, value_enum, default_value = "gzip")]
+    pub compression: CompressionName,
+}
+
+/// How layers are compressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum CompressionName {
+    /// gzip, which every client reads
+    Gzip,
+    /// zstd, faster and smaller; Docker reads it from version 23 on
+    Zstd,
+    /// plain tar
+    Uncompressed,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf build -t team/app:1 .
+  wharf build -t registry.example/team/app:1 --push .
+  wharf build --target test --build-arg VERSION=2 .
+  wharf build --output type=oci,dest=app.tar .
+  wharf build --output out .                     the files of the last stage, as a directory")]
+pub struct Build {
+    #[command(flatten)]
+    pub options: BuildOptions,
+    /// Push the image to the registries its tags name
+    #[arg(long)]
+    pub push: bool,
+    /// Write the result: type=oci|docker|local|tar,dest=PATH, or a directory (repeatable)
+    #[arg(short, long = "output", value_name = "OUTPUT")]
+    pub outputs: Vec<String>,
+    /// Write the image's id to this file
+    #[arg(long, value_name = "FILE")]
+    pub iidfile: Option<PathBuf>,
+    /// Write what was built to this file, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub metadata_file: Option<PathBuf>,
+    /// The context directory
+    #[arg(value_name = "DIR")]
+    pub context: PathBuf,
+}
+
+/// What `serve` and `up` share.
+#[derive(Clone, Debug, Args)]
+pub struct ServeOptions {
+    /// Address to listen on [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub listen: Option<String>,
+    /// Certificate chain, PEM; serves HTTPS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// Ask for a login: htpasswd file with bcrypt entries (htpasswd -B)
+    #[arg(long, value_name = "FILE")]
+    pub htpasswd: Option<PathBuf>,
+    /// Let everybody pull although a htpasswd file is set
+    #[arg(long)]
+    pub anonymous_pull: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf serve
+  wharf serve --listen 0.0.0.0:5000 --tls-cert cert.pem --tls-key key.pem --htpasswd users
+  htpasswd -Bbn ann secret > users               one line a user, bcrypt only")]
+pub struct Serve {
+    #[command(flatten)]
+    pub options: ServeOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf up .
+  wharf up --listen 0.0.0.0:5000 -t team/app:1 ./app")]
+pub struct Up {
+    #[command(flatten)]
+    pub serve: ServeOptions,
+    #[command(flatten)]
+    pub build: BuildOptions,
+    /// The context directory
+    #[arg(value_name = "DIR")]
+    pub context: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf push registry.example/team/app:1                  built or tagged under that name
+  wharf push team/app:1 registry.example/team/app:1")]
+pub struct Push {
+    /// The image in the store
+    pub image: Reference,
+    /// Its name in the registry, where it differs
+    pub destination: Option<Reference>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf pull debian:12                                    from docker.io
+  wharf pull registry.example/team/app:1 team/app:1       and keep it as team/app:1")]
+pub struct Pull {
+    /// The image in a registry
+    pub image: Reference,
+    /// Its name in the store, where it differs
+    pub name: Option<Reference>,
+    /// Only this platform of a multi-platform image; all by default
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Places:
+  team/app:1                      in the store
+  registry.example/team/app:1     in a registry
+  oci:DIR[:TAG]                   an OCI layout directory
+  oci-archive:FILE[:TAG]          an OCI layout tar
+  docker-archive:FILE[:NAME:TAG]  what docker save writes and docker load reads")]
+pub struct Copy {
+    /// From where
+    pub source: String,
+    /// To where
+    pub destination: String,
+    /// Only this platform of a multi-platform image; all by default
+    #[arg(long, value_name = "OS/ARCH", conflicts_with = "all_platforms")]
+    pub platform: Option<Platform>,
+    /// Every platform (the default)
+    #[arg(long)]
+    pub all_platforms: bool,
+    /// Leave signatures, SBOMs and other referrers behind
+    #[arg(long)]
+    pub no_referrers: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Tag {
+    /// The image
+    pub image: Reference,
+    /// Its other name
+    pub name: Reference,
+}
+
+#[derive(Debug, Args)]
+pub struct Images {
+    /// Only images of this repository
+    pub repository: Option<String>,
+    /// Print a JSON list
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// The image, in the store or a registry
+    pub image: Reference,
+    /// Print the manifest's exact bytes
+    #[arg(long, conflicts_with = "config")]
+    pub raw: bool,
+    /// Print the configuration only
+    #[arg(long)]
+    pub config: bool,
+    /// Platform of a multi-platform image
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// The images, NAME:TAG or NAME@DIGEST
+    #[arg(required = true)]
+    pub images: Vec<Reference>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  debootstrap --variant=minbase bookworm root && tar -C root -c . | wharf import - debian:bookworm
+  wharf import rootfs.tar.zst alpine:edge --change 'CMD [\"/bin/sh\"]'")]
+pub struct Import {
+    /// A tar of a root file system, plain or compressed (gzip, bzip2, xz, zstd); `-` reads standard input
+    pub file: PathBuf,
+    /// Name of the image
+    pub name: Reference,
+    /// Apply a Dockerfile instruction to its configuration: CMD, ENTRYPOINT, ENV, EXPOSE, LABEL, USER, VOLUME, WORKDIR (repeatable)
+    #[arg(short, long = "change", value_name = "INSTRUCTION")]
+    pub changes: Vec<String>,
+    /// Platform of the image [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH")]
+    pub platform: Option<Platform>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf login registry.example
+  echo \"$TOKEN\" | wharf login -u ci --password-stdin registry.example")]
+pub struct Login {
+    /// The registry [default: docker.io]
+    pub registry: Option<String>,
+    /// User name
+    #[arg(short, long)]
+    pub username: Option<String>,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Logout {
+    /// The registry [default: docker.io]
+    pub registry: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,144 @@
+//! The environment: the only file that reads it. Every variable Wharf knows stands here, and in `wharf help environment`.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// What the help page says about each variable; a test holds it against the code below.
+pub const VARIABLES: &[(&str, &str)] = &[
+    ("WHARF_STORE", "directory of the store, where --store is not given"),
+    ("WHARF_CONFIG", "configuration file, where --config is not given"),
+    ("WHARF_LOG", "log filter of `wharf serve` and of --debug output, for example `info` or `wharf_registry=debug`"),
+    ("DOCKER_CONFIG", "directory of config.json with registry credentials (default ~/.docker)"),
+    ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
+    ("NO_COLOR", "no colours, whatever the value"),
+    ("SOURCE_DATE_EPOCH", "time stamp of built images, in seconds since 1970"),
+    ("HTTP_PROXY", "proxy for plain HTTP; also given to RUN, like HTTPS_PROXY, FTP_PROXY, ALL_PROXY and NO_PROXY"),
+    ("HTTPS_PROXY", "proxy for HTTPS"),
+    ("FTP_PROXY", "given to RUN"),
+    ("ALL_PROXY", "proxy for everything"),
+    ("NO_PROXY", "hosts that are reached without a proxy"),
+    ("HOME", "home directory of the user"),
+    ("XDG_DATA_HOME", "where an ordinary user's store lies: $XDG_DATA_HOME/wharf"),
+    ("XDG_CONFIG_HOME", "where an ordinary user's configuration lies: $XDG_CONFIG_HOME/wharf/config.toml"),
+];
+
+/// Proxy variables, which builds hand to RUN in both spellings.
+const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+/// The environment as it was when the program started.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, String>,
+}
+
+impl Environment {
+    /// Reads the process's environment. Variables that are not UTF-8 are left out.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+    pub fn read() -> Self {
+        let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self { variables: std::env::vars_os().filter_map(utf8).collect() }
+    }
+
+    /// An environment of exactly these variables.
+    #[cfg(test)]
+    pub fn of<const N: usize>(variables: [(&str, &str); N]) -> Self {
+        Self { variables: variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into() }
+    }
+
+    /// A variable the user has named, for `--build-arg NAME` and `--secret id=…,env=NAME`.
+    pub fn user_variable(&self, name: &str) -> Option<&str> {
+        self.variables.get(name).map(String::as_str)
+    }
+
+    /// A variable of [`VARIABLES`]; empty counts as unset.
+    fn known(&self, name: &str) -> Option<&str> {
+        debug_assert!(VARIABLES.iter().any(|(known, _)| *known == name), "{name} is not documented");
+        self.user_variable(name).filter(|value| !value.is_empty())
+    }
+
+    /// `WHARF_STORE`
+    pub fn store(&self) -> Option<&str> {
+        self.known("WHARF_STORE")
+    }
+
+    /// `WHARF_CONFIG`
+    pub fn config(&self) -> Option<PathBuf> {
+        self.known("WHARF_CONFIG").map(PathBuf::from)
+    }
+
+    /// `WHARF_LOG`
+    pub fn log(&self) -> Option<&str> {
+        self.known("WHARF_LOG")
+    }
+
+    /// The directory of Docker's `config.json`.
+    pub fn docker_config(&self) -> Option<PathBuf> {
+        self.known("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(self.home()?.join(".docker")))
+    }
+
+    /// `BUILDKIT_PROGRESS`
+    pub fn progress(&self) -> Option<&str> {
+        self.known("BUILDKIT_PROGRESS")
+    }
+
+    /// `NO_COLOR`, whose presence counts, not its value (but empty is unset, as its specification says).
+    pub fn no_color(&self) -> bool {
+        self.known("NO_COLOR").is_some()
+    }
+
+    /// `SOURCE_DATE_EPOCH` as it stands.
+    pub fn source_date_epoch(&self) -> Option<&str> {
+        self.known("SOURCE_DATE_EPOCH")
+    }
+
+    /// The user's home directory.
+    pub fn home(&self) -> Option<PathBuf> {
+        self.known("HOME").map(PathBuf::from)
+    }
+
+    /// Where an ordinary user's data lies.
+    pub fn data_home(&self) -> Option<PathBuf> {
+        self.known("XDG_DATA_HOME").map(PathBuf::from).or_else(|| Some(self.home()?.join(".local/share")))
+    }
+
+    /// Where an ordinary user's configuration lies.
+    pub fn config_home(&self) -> Option<PathBuf> {
+        self.known("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(self.home()?.join(".config")))
+    }
+
+    /// Proxy settings in the spellings that are set, for RUN.
+    pub fn proxies(&self) -> Vec<(String, String)> {
+        PROXIES
+            .iter()
+            .flat_map(|name| [(*name).to_owned(), name.to_lowercase()])
+            .filter_map(|name| Some((name.clone(), self.user_variable(&name)?.to_owned())))
+            .filter(|(_, value)| !value.is_empty())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_variable_read_is_documented() {
+        let environment = Environment::of([("HOME", "/home/ann"), ("NO_COLOR", ""), ("https_proxy", "http://p:1")]);
+        // Each of these asserts, in a debug build, that its variable is in the table.
+        assert_eq!(environment.store(), None);
+        assert_eq!(environment.config(), None);
+        assert_eq!(environment.log(), None);
+        assert_eq!(environment.progress(), None);
+        assert_eq!(environment.source_date_epoch(), None);
+        assert!(!environment.no_color());
+        assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));
+        assert_eq!(environment.data_home(), Some(PathBuf::from("/home/ann/.local/share")));
+        assert_eq!(environment.config_home(), Some(PathBuf::from("/home/ann/.config")));
+        assert_eq!(environment.proxies(), [("https_proxy".to_owned(), "http://p:1".to_owned())]);
+        for name in PROXIES {
+            assert!(VARIABLES.iter().any(|(known, _)| *known == name));
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What a user sees when something did not work: what happened, why, and what to do.
+
+use std::error::Error;
+use std::fmt;
+
+/// Exit code of a command that could not do its work.
+pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of a command line that makes no sense, as clap and Docker have it.
+pub const EXIT_USAGE: u8 = 125;
+
+/// An error on its way to the terminal. Its text never holds a secret: it is made of other errors' texts, which
+/// promise the same.
+#[derive(Debug)]
+pub struct Failure {
+    what: String,
+    why: Vec<String>,
+    hints: Vec<String>,
+    code: u8,
+    /// Whether `what` is a whole story already, with its own `error:`.
+    rendered: bool,
+}
+
+impl Failure {
+    /// A text that says everything itself, such as a rendered diagnostic.
+    pub fn rendered(text: String) -> Self {
+        Self { rendered: true, ..Self::new(text) }
+    }
+
+    /// Something that did not work.
+    pub fn new(what: impl Into<String>) -> Self {
+        Self { what: what.into(), why: Vec::new(), hints: Vec::new(), code: EXIT_FAILURE, rendered: false }
+    }
+
+    /// A command line that makes no sense.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { code: EXIT_USAGE, ..Self::new(what) }
+    }
+
+    /// Adds a cause, and its causes.
+    #[must_use]
+    pub fn because(mut self, cause: impl Error) -> Self {
+        let mut next: Option<&dyn Error> = Some(&cause);
+        while let Some(error) = next {
+            let text = error.to_string();
+            // Transparent wrappers say the same again.
+            if self.why.last() != Some(&text) && self.what != text {
+                self.why.push(text);
+            }
+            next = error.source();
+        }
+        self
+    }
+
+    /// Adds advice.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// What the process exits with.
+    pub fn code(&self) -> u8 {
+        self.code
+    }
+
+    /// The text for the terminal, ending in a line break.
+    pub fn render(&self, color: bool) -> String {
+        if self.rendered {
+            return format!("{}\n", self.what);
+        }
+        let (red, cyan, bold, reset) =
+            if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+        let mut text = format!("{red}error{reset}{bold}: {}{reset}\n", self.what);
+        for why in &self.why {
+            text.push_str(&format!("  {why}\n"));
+        }
+        for hint in &self.hints {
+            text.push_str(&format!("\n{cyan}hint{reset}: {hint}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(false))
+    }
+}
+
+impl Error for Failure {}
