@@ -6,6 +6,7 @@ use reqwest::{Response, StatusCode};
 use wharf_spec::{Algorithm, Descriptor, Digest, DigestMismatch, MediaKind, MediaType, RawManifest};
 
 use super::RemoteRepository;
+use super::answer::Context;
 use super::endpoint::Endpoint;
 use super::exchange::Call;
 use crate::transfer::{Error, MAX_MANIFEST, Result, Target};
@@ -42,6 +43,13 @@ impl RemoteRepository {
             async move { self.manifest_from(&endpoint, target, doing).await }
         };
         self.read(&doing, get).await
+    }
+
+    /// From the registry itself: what a mirror still has must not be written back.
+    pub(super) async fn get_manifest_at_origin(&self, target: &Target) -> Result<RawManifest> {
+        let (endpoint, doing) = (self.origin_endpoint().await, format!("pull {}", self.named(target)));
+        let context = Context { endpoint: &endpoint, doing: &doing };
+        self.inner().retrying(context, || self.manifest_from(&endpoint, target, &doing)).await
     }
 
     /// Whether the registry itself has the manifest: what a mirror has is of no use to a push.

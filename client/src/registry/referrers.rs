@@ -23,7 +23,7 @@ impl RemoteRepository {
     }
 
     async fn fallback_index(&self, digest: &Digest) -> Result<Option<Index>> {
-        match self.get_manifest(&Target::Tag(fallback_tag(digest))).await {
+        match self.get_manifest_at_origin(&Target::Tag(fallback_tag(digest))).await {
             Ok(manifest) => match manifest.view() {
                 ManifestView::Index(index) => Ok(Some(index.clone())),
                 // Somebody's own tag that happens to have this name.

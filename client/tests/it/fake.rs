@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use bytes::{Bytes, BytesMut};
@@ -48,6 +49,8 @@ pub(crate) enum Fault {
     Answer(Response<Body>),
     /// Reads or sends this many bytes of the body and drops the connection.
     BreakAfter(usize),
+    /// Reads the body, only counting it, and says that it is stored.
+    Count(Arc<AtomicU64>),
     /// Does the right thing and drops the connection instead of saying so.
     LoseAnswer,
 }
@@ -204,6 +207,13 @@ impl Fake {
             Some(Fault::BreakAfter(limit)) if incoming.size_hint().exact() != Some(0) => Some(*limit),
             _ => None,
         };
+        if let Some(Fault::Count(count)) = &fault {
+            while let Some(frame) = incoming.frame().await {
+                let data = frame.map_err(io::Error::other)?.into_data().unwrap_or_default();
+                count.fetch_add(data.len() as u64, Ordering::Relaxed);
+            }
+            return Ok(status(201));
+        }
         let mut body = BytesMut::new();
         while let Some(frame) = incoming.frame().await {
             body.extend(frame.map_err(io::Error::other)?.into_data());
@@ -216,7 +226,7 @@ impl Fake {
         self.state().log.push(seen.clone());
         match fault {
             Some(Fault::Answer(answer)) => Ok(answer),
-            Some(Fault::LoseAnswer) => {
+            Some(Fault::LoseAnswer | Fault::Count(_)) => {
                 self.answer(&seen);
                 Err(io::Error::other("lost"))
             }

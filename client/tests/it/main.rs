@@ -6,5 +6,6 @@ mod fake;
 mod images;
 mod layouts;
 mod logins;
+mod memory;
 mod pulling;
 mod pushing;
