@@ -11,7 +11,7 @@ mkdir -p "$RESULTS"
 status=0
 # It writes its reports where it stands.
 (cd "$RESULTS" && env OCI_ROOT_URL="http://$REGISTRY" OCI_NAMESPACE=conformance/one OCI_CROSSMOUNT_NAMESPACE=conformance/two \
-  OCI_TEST_PULL=1 OCI_TEST_PUSH=1 OCI_TEST_CONTENT_DISCOVERY=1 OCI_TEST_CONTENT_MANAGEMENT=1 OCI_AUTOMATIC_CROSSMOUNT=0 \
+  OCI_TEST_PULL=1 OCI_TEST_PUSH=1 OCI_TEST_CONTENT_DISCOVERY=1 OCI_TEST_CONTENT_MANAGEMENT=1 OCI_AUTOMATIC_CROSSMOUNT=1 \
   OCI_HIDE_SKIPPED_WORKFLOWS=0 conformance) >"$RESULTS/log" 2>&1 || status=$?
 
 [[ -s $RESULTS/junit.xml ]] || { tail -n 30 "$RESULTS/log"; echo "0 passed, 1 failed"; exit 1; }
