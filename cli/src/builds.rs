@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::{Diagnostic, render};
-use wharf_builder::{
-    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, Offline, StepInfo, build,
-};
+use wharf_builder::{BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepInfo, build};
 use wharf_spec::Digest;
 
 use crate::bases::Bases;
 use crate::failure::Failure;
+use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -35,7 +34,7 @@ pub async fn run(
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
         bases: Arc::new(Bases::new(session, store, pull)),
-        fetch: Arc::new(Offline),
+        fetch: Arc::new(Fetcher(session.client_config()?)),
         events: show(progress),
         cancel,
         jobs: JOBS,

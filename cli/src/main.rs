@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod env;
 mod failure;
+mod fetch;
 mod images;
 mod names;
 mod output;

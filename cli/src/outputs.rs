@@ -93,7 +93,9 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
                 .map_err(unwritable(path))?;
             layout.list(&result.image.descriptor(), None).map_err(unwritable(path))
         }
-        Output::Local(path) | Output::Tar(path) => files(path, Err(std::io::Error::from(std::io::ErrorKind::Unsupported))),
+        Output::Local(path) | Output::Tar(path) => {
+            files(path, Err(std::io::Error::from(std::io::ErrorKind::Unsupported)))
+        }
         Output::Nothing => Ok(()),
     }
 }

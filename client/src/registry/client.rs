@@ -112,13 +112,21 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn http_client(config: &ClientConfig, tls: rustls::ClientConfig) -> Result<reqwest::Client, Error> {
-    let setup = |error: reqwest::Error| Error::Setup { problem: root_cause(&error) };
+    // Redirects are followed by hand: credentials must not, and bodies cannot always.
+    let builder = builder(config, tls)?.redirect(redirect::Policy::none());
+    builder.build().map_err(setup)
+}
+
+pub(super) fn setup(error: reqwest::Error) -> Error {
+    Error::Setup { problem: root_cause(&error) }
+}
+
+/// Timeouts, proxies and TLS as the configuration says.
+pub(super) fn builder(config: &ClientConfig, tls: rustls::ClientConfig) -> Result<reqwest::ClientBuilder, Error> {
     let mut builder = reqwest::Client::builder()
         .tls_backend_preconfigured(tls)
         .user_agent(&config.user_agent)
         .connect_timeout(config.timeouts.connect)
-        // Redirects are followed by hand: credentials must not, and bodies cannot always.
-        .redirect(redirect::Policy::none())
         // The environment is not read here; see `Proxies`.
         .no_proxy()
         .http2_adaptive_window(true);
@@ -129,7 +137,7 @@ fn http_client(config: &ClientConfig, tls: rustls::ClientConfig) -> Result<reqwe
     if let Some(proxy) = &config.proxies.https {
         builder = builder.proxy(Proxy::https(proxy).map_err(setup)?.no_proxy(direct));
     }
-    builder.build().map_err(setup)
+    Ok(builder)
 }
 
 /// The innermost error: the outer ones repeat what the caller says, and the address.
