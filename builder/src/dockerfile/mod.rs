@@ -6,7 +6,7 @@
 //! text -> lines (continuations, comments) -> statements (keyword, flags, words, heredocs) -> typed instructions in stages
 //! ```
 //!
-//! Words stay unexpanded in the tree; [`expand`] gives their value in an environment. Errors are [`Diagnostic`](diagnostic::Diagnostic)s
+//! Words stay unexpanded in the tree; [`expand`] gives their value in an environment. Errors are [`Diagnostic`]s
 //! with spans into the source text. This module knows the language and not what the instructions do.
 
 pub mod ast;

@@ -7,6 +7,7 @@ mod properties;
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
 use super::{Dockerfile, decode, parse, render};
 
@@ -20,8 +21,9 @@ fn cases() -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/dockerfiles");
     let mut cases: Vec<Case> = fs::read_dir(&root)
         .unwrap_or_else(|error| panic!("{}: {error}", root.display()))
-        .map(|entry| {
-            let directory = entry.unwrap().path();
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.is_dir())
+        .map(|directory| {
             let file = directory.join("Dockerfile");
             let bytes = fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
             Case { name: directory.file_name().unwrap().to_string_lossy().into_owned(), directory, bytes }
@@ -32,9 +34,8 @@ fn cases() -> Vec<Case> {
 }
 
 /// The texts of all cases, valid or not.
-fn sources() -> Vec<String> {
-    cases().into_iter().map(|case| String::from_utf8_lossy(&case.bytes).into_owned()).collect()
-}
+static SOURCES: LazyLock<Vec<String>> =
+    LazyLock::new(|| cases().into_iter().map(|case| String::from_utf8_lossy(&case.bytes).into_owned()).collect());
 
 /// The cases that parse.
 fn valid() -> Vec<(String, String, Dockerfile)> {

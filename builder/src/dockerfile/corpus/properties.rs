@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::sources;
+use super::SOURCES;
 use crate::dockerfile::*;
 
 /// Parses and checks every span of the result.
@@ -159,8 +159,7 @@ proptest! {
         which in any::<proptest::sample::Index>(),
         edits in proptest::collection::vec(edit(), 1..6),
     ) {
-        let sources = sources();
-        let mut source = sources[which.index(sources.len())].clone();
+        let mut source = which.get(&SOURCES).clone();
         for edit in &edits {
             apply(&mut source, edit);
         }
