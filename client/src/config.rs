@@ -77,7 +77,7 @@ impl Default for ClientConfig {
             aliases: BTreeMap::new(),
             extra_cas: Vec::new(),
             user_agent: concat!("wharf/", env!("CARGO_PKG_VERSION")).to_owned(),
-            timeouts: Timeouts { connect: Duration::from_secs(15), idle: Duration::from_secs(60) },
+            timeouts: Timeouts { connect: Duration::from_secs(15), idle: Duration::from_mins(1) },
             retries: Retries {
                 times: 4,
                 first_wait: Duration::from_millis(500),
@@ -115,11 +115,11 @@ impl ClientConfig {
     pub fn is_insecure(&self, host: &RegistryHost) -> bool {
         host.is_loopback() || self.insecure.contains(host.as_str()) || self.insecure.contains(host.name())
     }
+}
 
-    /// The host that answers for `host`.
-    pub(crate) fn machine<'a>(&self, host: &'a RegistryHost) -> &'a str {
-        if host.as_str() == wharf_spec::DOCKER_HUB { DOCKER_HUB_ENDPOINT } else { host.as_str() }
-    }
+/// The machine that answers for `host`.
+pub(crate) fn machine(host: &RegistryHost) -> &str {
+    if host.as_str() == wharf_spec::DOCKER_HUB { DOCKER_HUB_ENDPOINT } else { host.as_str() }
 }
 
 /// A mirror: `[http[s]://]host[:port][/prefix]`. The prefix goes before the repository's name, as podman and CRI-O do it.

@@ -38,7 +38,7 @@ struct Shared {
 /// The two formats.
 #[derive(Debug)]
 enum Images {
-    Layout(Index),
+    Layout(Box<Index>),
     Docker(Vec<DockerParts>),
 }
 
@@ -120,7 +120,7 @@ fn read_images(contents: &Contents, origin: &Origin) -> Result<Images> {
     // Docker since 25 writes both formats; the layout is the one with manifests in it.
     if let Some(bytes) = contents.read(INDEX_FILE, MAX_MANIFEST)? {
         let index = serde_json::from_slice(&bytes).map_err(|error| bad(format!("{INDEX_FILE} in it: {error}")))?;
-        return Ok(Images::Layout(index));
+        return Ok(Images::Layout(Box::new(index)));
     }
     let Some(bytes) = contents.read(MANIFEST_FILE, MAX_MANIFEST)? else {
         return Err(bad(format!("there is neither {INDEX_FILE} nor {MANIFEST_FILE} in it: not an archive of images")));

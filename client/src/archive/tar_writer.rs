@@ -5,7 +5,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt as _};
 
 use crate::transfer::{ByteStream, Error, Origin, Result};
 
-const BLOCK: u64 = 512;
+const BLOCK: usize = 512;
 
 /// A tar that is being written.
 pub(super) struct TarWriter {
@@ -43,7 +43,7 @@ impl TarWriter {
 
     /// The end of the archive.
     pub(super) async fn finish(mut self) -> Result<()> {
-        self.write(&[0; 2 * BLOCK as usize]).await?;
+        self.write(&[0; 2 * BLOCK]).await?;
         let ended = match self.out.flush().await {
             Ok(()) => self.out.shutdown().await,
             Err(error) => Err(error),
@@ -66,11 +66,11 @@ impl TarWriter {
     }
 
     async fn pad(&mut self, length: u64) -> Result<()> {
-        let over = usize::try_from(length % BLOCK).expect("less than a block");
+        let over = usize::try_from(length % BLOCK as u64).expect("less than a block");
         if over == 0 {
             return Ok(());
         }
-        let zeros = [0; BLOCK as usize];
+        let zeros = [0; BLOCK];
         self.write(&zeros[over..]).await
     }
 

@@ -14,7 +14,7 @@ use tokio::process::Command;
 use super::{Credential, CredentialError, Secret};
 
 /// A helper may ask the user something, but not for ever.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How helpers say that they know nothing about a server.
 const NOT_FOUND: &str = "credentials not found in native keychain";

@@ -12,7 +12,7 @@ use wharf_spec::RepositoryName;
 use super::{BearerChallenge, Secret};
 
 /// What a token lasts when the service does not say (Docker token specification).
-const DEFAULT_LIFE: Duration = Duration::from_secs(60);
+const DEFAULT_LIFE: Duration = Duration::from_mins(1);
 
 /// A token this close to its end is not used any more: the request must still arrive.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -166,7 +166,7 @@ mod tests {
         let cache = TokenCache::default();
         let now = Instant::now();
         let (one, both) = (key(&[Scope::Pull(name("a"))]), key(&[Scope::Pull(name("b")), Scope::Pull(name("a"))]));
-        cache.put(one.clone(), Secret::new("t"), Duration::from_secs(300), now);
+        cache.put(one.clone(), Secret::new("t"), Duration::from_mins(5), now);
         assert_eq!(cache.get(&one, now + Duration::from_secs(289)), Some(Secret::new("t")));
         assert_eq!(cache.get(&one, now + Duration::from_secs(291)), None);
         assert_eq!(cache.get(&both, now), None);
@@ -199,7 +199,7 @@ mod tests {
     #[test]
     fn a_token_has_two_names_and_may_not_say_how_long_it_lasts() {
         let parse = |json: &str| serde_json::from_str::<TokenReply>(json).unwrap().into_token();
-        assert_eq!(parse(r#"{"token":"a","expires_in":300}"#), Some((Secret::new("a"), Duration::from_secs(300))));
+        assert_eq!(parse(r#"{"token":"a","expires_in":300}"#), Some((Secret::new("a"), Duration::from_mins(5))));
         assert_eq!(parse(r#"{"access_token":"b"}"#), Some((Secret::new("b"), DEFAULT_LIFE)));
         assert_eq!(parse(r#"{"token":""}"#), None);
     }

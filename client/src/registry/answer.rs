@@ -2,11 +2,11 @@
 //!
 //! The one file that knows what HTTP statuses mean when they are not what a step hoped for.
 
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
-use http::header::{RETRY_AFTER, WARNING};
+use http::header::{DATE, RETRY_AFTER, WARNING};
 use reqwest::{Response, StatusCode};
 use wharf_spec::ErrorBody;
 
@@ -119,7 +119,7 @@ impl Inner {
     /// The error that an answer is, when it is not what the step hoped for.
     pub(super) async fn refusal(&self, context: Context<'_>, response: Response) -> Error {
         let status = response.status();
-        let retry_after = retry_after(response.headers(), SystemTime::now());
+        let retry_after = retry_after(response.headers());
         let known = response.extensions().get::<SentCredential>().is_some();
         let body = self.error_body(context, response).await;
         let (host, doing, message) = (context.host(), context.doing.to_owned(), words(&body));
@@ -149,13 +149,14 @@ impl Inner {
 #[derive(Clone, Copy)]
 pub(super) struct SentCredential;
 
-/// `Retry-After` in either of its forms.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+/// `Retry-After` in either of its forms. A date counts from the `Date` of the same answer: our clocks may differ.
+fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(text).ok()?;
+    let now = httpdate::parse_http_date(headers.get(DATE)?.to_str().ok()?).ok()?;
     Some(date.duration_since(now).unwrap_or_default())
 }
 
@@ -180,15 +181,17 @@ mod tests {
 
     #[test]
     fn retry_after_is_seconds_or_a_date() {
-        let now = httpdate::parse_http_date("Fri, 01 Aug 2025 12:00:00 GMT").unwrap();
         for (value, expected) in [
             ("7", Some(7)),
             ("Fri, 01 Aug 2025 12:00:30 GMT", Some(30)),
             ("Fri, 01 Aug 2025 11:00:00 GMT", Some(0)),
             ("soon", None),
         ] {
-            assert_eq!(retry_after(&headers(RETRY_AFTER, value), now), expected.map(Duration::from_secs), "{value}");
+            let mut headers = headers(RETRY_AFTER, value);
+            headers.insert(DATE, "Fri, 01 Aug 2025 12:00:00 GMT".parse().unwrap());
+            assert_eq!(retry_after(&headers), expected.map(Duration::from_secs), "{value}");
         }
+        assert_eq!(retry_after(&headers(RETRY_AFTER, "Fri, 01 Aug 2025 12:00:30 GMT")), None, "since when?");
     }
 
     #[test]

@@ -91,12 +91,9 @@ impl Download {
 
     /// The next piece of the open answer; opens one when there is none.
     async fn read(&mut self) -> Result<Bytes> {
-        let mut open = match self.answer.take() {
-            Some(open) => open,
-            None => {
-                self.open().await?;
-                return Ok(Bytes::new());
-            }
+        let Some(mut open) = self.answer.take() else {
+            self.open().await?;
+            return Ok(Bytes::new());
         };
         let Some(mut piece) = self.repository.inner().piece(self.context(), &mut open.response).await? else {
             let (position, size) = (self.position, self.descriptor.size);

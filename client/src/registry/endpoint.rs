@@ -4,7 +4,7 @@ use reqwest::Url;
 use wharf_spec::{RegistryHost, RepositoryName};
 
 use crate::ClientConfig;
-use crate::config::{Mirror, base_url};
+use crate::config::{Mirror, base_url, machine};
 
 /// One machine that answers for a registry.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,21 +26,21 @@ struct MirrorOf {
 
 impl Endpoint {
     /// The registry itself.
-    pub(super) fn origin(config: &ClientConfig, host: &RegistryHost) -> Self {
-        Self { host: host.clone(), base: base_url("https", config.machine(host)), mirror: None }
+    pub(super) fn origin(host: &RegistryHost) -> Self {
+        Self { host: host.clone(), base: base_url("https", machine(host)), mirror: None }
     }
 
     /// The mirrors of a registry, in the order they are tried.
     pub(super) fn mirrors(config: &ClientConfig, host: &RegistryHost) -> Vec<Self> {
         let mirrors = config.mirrors.get(host.as_str()).map(Vec::as_slice).unwrap_or_default();
-        mirrors.iter().map(|mirror| Self::mirror(config, host, mirror)).collect()
+        mirrors.iter().map(|mirror| Self::mirror(host, mirror)).collect()
     }
 
-    fn mirror(config: &ClientConfig, origin: &RegistryHost, mirror: &Mirror) -> Self {
+    fn mirror(origin: &RegistryHost, mirror: &Mirror) -> Self {
         let scheme = if mirror.plain_http { "http" } else { "https" };
         Self {
             host: mirror.host.clone(),
-            base: base_url(scheme, config.machine(&mirror.host)),
+            base: base_url(scheme, machine(&mirror.host)),
             mirror: Some(MirrorOf { origin: origin.clone(), prefix: mirror.prefix.clone() }),
         }
     }
@@ -93,7 +93,7 @@ mod tests {
         let hub: RegistryHost = "docker.io".parse().unwrap();
         let name: RepositoryName = "library/debian".parse().unwrap();
         let mut endpoints = Endpoint::mirrors(&config, &hub);
-        endpoints.push(Endpoint::origin(&config, &hub));
+        endpoints.push(Endpoint::origin(&hub));
         let urls: Vec<String> = endpoints.iter().map(|endpoint| endpoint.url(&name, "manifests/1").into()).collect();
         assert_eq!(
             urls,
@@ -107,7 +107,7 @@ mod tests {
 
     #[test]
     fn only_the_machine_itself_owns_an_address() {
-        let endpoint = Endpoint::origin(&ClientConfig::default(), &"h.example".parse().unwrap());
+        let endpoint = Endpoint::origin(&"h.example".parse().unwrap());
         for (url, owns) in [
             ("https://h.example/x?y", true),
             ("https://h.example:443/x", true),

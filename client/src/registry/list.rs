@@ -52,7 +52,7 @@ impl Client {
     /// All repositories of a registry that tells.
     pub async fn catalog(&self, host: &RegistryHost) -> Result<Vec<RepositoryName>> {
         let doing = format!("list the repositories of {host}");
-        let endpoint = self.settled(Endpoint::origin(&self.inner.config, host)).await;
+        let endpoint = self.settled(Endpoint::origin(host)).await;
         let mut url = endpoint.api("_catalog");
         url.query_pairs_mut().append_pair("n", PAGE);
         let listing = Listing { inner: &self.inner, endpoint: &endpoint, scopes: &[Scope::Catalog], doing: &doing };

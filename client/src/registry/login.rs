@@ -53,7 +53,7 @@ impl Client {
     /// we are.
     pub async fn ping(&self, host: &RegistryHost) -> Result<bool> {
         let doing = format!("reach the registry {host}");
-        let endpoint = self.settled(Endpoint::origin(&self.inner.config, host)).await;
+        let endpoint = self.settled(Endpoint::origin(host)).await;
         let call = Call::new(&endpoint, Method::GET, endpoint.api(""), &[], &doing);
         let step = || async {
             let answer = self.inner.exchange(&call).await?;

@@ -14,13 +14,12 @@ impl Client {
         }
         let machine = machine(&endpoint);
         let known = lock(&inner.schemes).get(&machine).copied();
-        let scheme = match known {
-            Some(scheme) => scheme,
-            None => {
-                let scheme = if inner.speaks_tls(&endpoint).await { "https" } else { "http" };
-                lock(&inner.schemes).insert(machine.clone(), scheme);
-                scheme
-            }
+        let scheme = if let Some(scheme) = known {
+            scheme
+        } else {
+            let scheme = if inner.speaks_tls(&endpoint).await { "https" } else { "http" };
+            lock(&inner.schemes).insert(machine.clone(), scheme);
+            scheme
         };
         endpoint.base = base_url(scheme, &machine);
         endpoint

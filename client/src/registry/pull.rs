@@ -23,7 +23,7 @@ impl RemoteRepository {
             async move { self.head_manifest(&endpoint, target, doing).await }
         };
         match self.read(&doing, head).await {
-            Ok(Head::Found(descriptor)) => return Ok(Some(descriptor)),
+            Ok(Head::Found(descriptor)) => return Ok(Some(*descriptor)),
             // Some registries do not say enough, or do not know HEAD.
             Ok(Head::Unclear) => {}
             Err(Error::ManifestNotFound { .. }) => return Ok(None),
@@ -63,9 +63,8 @@ impl RemoteRepository {
             let answer = self.inner().exchange(&call).await?;
             match answer.status() {
                 StatusCode::OK => Ok(true),
-                StatusCode::NOT_FOUND => Ok(false),
-                // Registries without HEAD: better to push once more than to fail.
-                StatusCode::METHOD_NOT_ALLOWED => Ok(false),
+                // 405 from a registry without HEAD: better to push once more than to fail.
+                StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED => Ok(false),
                 _ => Err(self.inner().refusal(call.context(), answer).await.into()),
             }
         };
@@ -99,7 +98,10 @@ impl RemoteRepository {
         let call = self.manifest_call(endpoint, (Method::HEAD, target), &scopes, doing);
         let answer = self.inner().exchange(&call).await?;
         match answer.status() {
-            StatusCode::OK => Ok(head_descriptor(answer.headers(), target).map_or(Head::Unclear, Head::Found)),
+            StatusCode::OK => {
+                let found = head_descriptor(answer.headers(), target).map(Box::new);
+                Ok(found.map_or(Head::Unclear, Head::Found))
+            }
             StatusCode::NOT_FOUND => Err(self.no_manifest(target)),
             StatusCode::METHOD_NOT_ALLOWED => Ok(Head::Unclear),
             _ => Err(self.inner().refusal(call.context(), answer).await.into()),
@@ -147,7 +149,7 @@ impl RemoteRepository {
 
 /// What a HEAD told.
 enum Head {
-    Found(Descriptor),
+    Found(Box<Descriptor>),
     Unclear,
 }
 

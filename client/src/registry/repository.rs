@@ -60,7 +60,7 @@ impl RemoteRepository {
 
     /// Where writes go.
     pub(super) async fn origin_endpoint(&self) -> Endpoint {
-        let endpoint = Endpoint::origin(&self.inner().config, self.host());
+        let endpoint = Endpoint::origin(self.host());
         self.shared.client.settled(endpoint).await
     }
 

@@ -66,7 +66,7 @@ async fn plain_server() -> SocketAddr {
 async fn ask(tls: Tls, address: SocketAddr) -> Result<u16, Error> {
     let client = reqwest::Client::builder().tls_backend_preconfigured(tls).no_proxy().build().unwrap();
     let url = format!("https://localhost:{}/v2/", address.port());
-    let endpoint = Endpoint::origin(&ClientConfig::default(), &"registry.example".parse().unwrap());
+    let endpoint = Endpoint::origin(&"registry.example".parse().unwrap());
     let context = Context { endpoint: &endpoint, doing: "reach it" };
     let answer = client.get(url).send().await;
     answer.map(|answer| answer.status().as_u16()).map_err(|error| context.broken(&error, Duration::from_secs(1)))

@@ -105,7 +105,7 @@ async fn an_archive_travels_through_a_stream_and_gzip() {
         archive.finish().await.unwrap();
     };
     let mut bytes = Vec::new();
-    let (_, read) = tokio::join!(writing, tokio::io::AsyncReadExt::read_to_end(&mut far, &mut bytes));
+    let ((), read) = tokio::join!(writing, tokio::io::AsyncReadExt::read_to_end(&mut far, &mut bytes));
     read.unwrap();
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     packed.write_all(&bytes).unwrap();

@@ -136,7 +136,7 @@ async fn what_refers_to_an_image_comes_along_when_asked() {
 async fn events_tell_what_happens() {
     let from = repository("from");
     let layer = noise(1, 5000);
-    let image = add_image(&from, &[layer.clone()], Some(&tag("v1")));
+    let image = add_image(&from, std::slice::from_ref(&layer), Some(&tag("v1")));
     let to = repository("to");
     let config = image.blobs()[0].clone();
     to.add_blob(config.media_type.as_str(), from.blob_bytes(&config.digest).unwrap());
@@ -183,7 +183,7 @@ impl ImageSource for Liar {
 async fn wrong_bytes_are_refused_and_nothing_is_tagged() {
     let from = repository("from");
     let layer = noise(1, 100);
-    let image = add_image(&from, &[layer.clone()], Some(&tag("v1")));
+    let image = add_image(&from, std::slice::from_ref(&layer), Some(&tag("v1")));
     for lie in [noise(2, 100), noise(1, 99), noise(1, 101)] {
         let to = repository("to");
         let config = image.blobs()[0].digest;

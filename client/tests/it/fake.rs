@@ -35,6 +35,7 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
+    #[expect(clippy::needless_pass_by_value, reason = "methods are named at the call")]
     pub(crate) fn is(&self, method: Method, part: &str) -> bool {
         self.method == method && format!("{}?{}", self.path, self.query).contains(part)
     }
@@ -71,6 +72,7 @@ struct State {
 
 /// What kind of registry it is.
 #[derive(Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a thing that real registries do or do not")]
 pub(crate) struct Behaviour {
     pub(crate) ranges: bool,
     pub(crate) mounts: bool,
@@ -145,6 +147,7 @@ impl Fake {
         self.state().log.clone()
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "methods are named at the call")]
     pub(crate) fn count(&self, method: Method, part: &str) -> usize {
         self.log().iter().filter(|seen| seen.is(method.clone(), part)).count()
     }

@@ -83,6 +83,7 @@ fn connect(fake: &Fake, credential: Option<Credential>) -> wharf_client::registr
         .repository(&fake.host(), &"app".parse().unwrap())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what `connect` takes, beside `None`")]
 fn bob(secret: &str) -> Option<Credential> {
     Some(Credential::Password { user: "bob".into(), secret: Secret::new(secret) })
 }

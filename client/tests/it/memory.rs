@@ -58,8 +58,9 @@ impl BlobBody for Gap {
 
 fn blob() -> Descriptor {
     let mut hasher = Hasher::new(wharf_spec::Algorithm::Sha256);
+    let piece = vec![7; PIECE];
     for _ in 0..PIECES {
-        hasher.update(&[7; PIECE]);
+        hasher.update(&piece);
     }
     Descriptor::new(MediaType::OCI_LAYER, hasher.finish(), PIECES * PIECE as u64)
 }
