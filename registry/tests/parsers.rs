@@ -1,7 +1,5 @@
 //! Whatever bytes arrive: the parsers answer, and what they accept is plain.
 
-mod wire;
-
 use axum::body::Body;
 use http::{Method, Request};
 use proptest::prelude::*;
