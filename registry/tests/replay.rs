@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use wharf_blobstore::Store;
 use wharf_spec::Digest;
 use wire::{Client, Head, Server, Setup, noise};
 
@@ -182,9 +183,10 @@ impl Words {
     }
 }
 
-async fn replay(path: &Path) {
+async fn replay(path: &Path, store: Store) {
     let script = parse(&std::fs::read_to_string(path).unwrap());
-    let setup = Setup { users: script.users, anonymous_pull: script.anonymous_pull, ..Setup::default() };
+    let Script { users, anonymous_pull, .. } = script;
+    let setup = Setup { users, anonymous_pull, store: Some(store), ..Setup::default() };
     let server = Server::start(setup).await;
     let mut words = Words::default();
     for (name, fixture) in script.fixtures {
@@ -311,16 +313,31 @@ fn scripts() -> Vec<PathBuf> {
     files
 }
 
-#[tokio::test]
-async fn every_client_is_answered_as_it_needs() {
+async fn replay_all(store: impl Fn() -> Store) {
     let scripts = scripts();
     assert!(scripts.len() >= 10, "{scripts:?}");
     let mut failed = Vec::new();
     for script in scripts {
-        let name = script.display().to_string();
-        if tokio::spawn(async move { replay(&script).await }).await.is_err() {
+        let (name, store) = (script.display().to_string(), store());
+        if tokio::spawn(async move { replay(&script, store).await }).await.is_err() {
             failed.push(name);
         }
     }
     assert!(failed.is_empty(), "see above: {failed:#?}");
+}
+
+#[tokio::test]
+async fn every_client_is_answered_as_it_needs() {
+    replay_all(Store::memory).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_client_is_answered_as_it_needs_from_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let number = std::sync::atomic::AtomicUsize::new(0);
+    replay_all(|| {
+        let number = number.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        wharf_blobstore::embedded::open(&directory.path().join(number.to_string())).unwrap()
+    })
+    .await;
 }

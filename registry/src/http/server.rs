@@ -107,23 +107,26 @@ fn accept(
 ) {
     // Small answers must not wait for more to send.
     let _ = stream.set_nodelay(true);
-    let stream = Stalling::new(stream, timeouts.stall);
     let (server, registry, watcher) = (server.clone(), registry.clone(), connections.watcher());
     tokio::spawn(async move {
         match tls {
-            None => connection(TokioIo::new(stream), server, registry, watcher).await,
+            None => connection(bounded(stream, timeouts), server, registry, watcher).await,
             Some(tls) => {
                 // A handshake that fails is the client's business: scanners do it all day.
                 if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.header, tls.accept(stream)).await {
-                    connection(TokioIo::new(stream), server, registry, watcher).await;
+                    connection(bounded(stream, timeouts), server, registry, watcher).await;
                 }
             }
         }
     });
 }
 
+fn bounded<I>(stream: I, timeouts: Timeouts) -> TokioIo<Stalling<I>> {
+    TokioIo::new(Stalling::new(stream, timeouts.header, timeouts.stall))
+}
+
 async fn connection<I>(
-    stream: TokioIo<I>,
+    stream: TokioIo<Stalling<I>>,
     server: Builder<TokioExecutor>,
     registry: Registry,
     watcher: hyper_util::server::graceful::Watcher,
