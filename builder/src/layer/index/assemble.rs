@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
 use super::{IndexEntry, IndexError, LayerIndex};
 use crate::layer::entry::{Entry, Kind};
@@ -30,7 +30,7 @@ pub(super) fn index_tar(blob: impl Read, format: Format, limits: TarLimits) -> R
     while let Some(raw) = tar.next_entry()? {
         let Some(placed) = assembler.place(&raw)? else { continue };
         let content = match placed.entry.kind {
-            Kind::File { .. } => Some(hash_content(&mut tar)?),
+            Kind::File { .. } => Some(tar.hash_content()?),
             Kind::Dir
             | Kind::Symlink { .. }
             | Kind::Hardlink { .. }
@@ -44,16 +44,6 @@ pub(super) fn index_tar(blob: impl Read, format: Format, limits: TarLimits) -> R
     }
     let diff_id = tar.finish()?.0.unwrap_or_else(|| Digest::sha256(b""));
     Ok((diff_id, assembler.finish()?.index))
-}
-
-fn hash_content(tar: &mut TarReader<impl Read>) -> Result<Digest, TarError> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    loop {
-        match tar.content()? {
-            [] => return Ok(hasher.finish()),
-            piece => hasher.update(piece),
-        }
-    }
 }
 
 /// An entry with its place.
@@ -137,16 +127,18 @@ impl Assembler {
         }
     }
 
-    /// The entry is made; `content` is the digest of a file's bytes.
-    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Digest>) {
+    /// The entry is made; `content` is the digest of a file's bytes. Returns the number of the thing, which depends on
+    /// the entries so far only; `None` for one more name of a thing.
+    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Digest>) -> Option<u32> {
         let path = entry.path.clone();
+        let mut number = None;
         let real = match &entry.kind {
             Kind::Hardlink { target } => match self.slots.get(target).and_then(|slot| slot.real.as_ref()) {
                 Some(Real::Given(one, group)) => {
                     let entry = Entry { path: path.clone(), ..one.entry.clone() };
                     Real::Given(Box::new(IndexEntry { entry, content: one.content }), *group)
                 }
-                Some(Real::Implied) | None => return,
+                Some(Real::Implied) | None => return None,
             },
             Kind::File { .. }
             | Kind::Dir
@@ -157,6 +149,7 @@ impl Assembler {
             | Kind::Whiteout
             | Kind::Opaque => {
                 self.groups += 1;
+                number = Some(self.groups);
                 Real::Given(Box::new(IndexEntry { entry, content }), self.groups)
             }
         };
@@ -164,6 +157,18 @@ impl Assembler {
             self.last_parent = None;
         }
         self.slots.entry(path).or_default().real = Some(real);
+        number
+    }
+
+    /// The names under which each thing is there now, in walk order, by the number that [`Assembler::commit`] gave it.
+    pub(in crate::layer) fn names(&self) -> HashMap<u32, Vec<LayerPath>> {
+        let mut names: HashMap<u32, Vec<LayerPath>> = HashMap::new();
+        for (path, slot) in &self.slots {
+            if let Some(Real::Given(_, number)) = &slot.real {
+                names.entry(*number).or_default().push(path.clone());
+            }
+        }
+        names
     }
 
     /// The layer.
