@@ -10,6 +10,7 @@
 //! Guarantees: the same entries and contents give the same digest on any machine and any number of threads; nothing a
 //! layer says makes a path outside the given directory change. Knows no network, no store, no Dockerfile.
 
+mod ahead;
 mod archive;
 mod diff;
 mod dirs;

@@ -29,22 +29,7 @@ impl Archive {
         let decoder = Decoder::new(archive, format).map_err(TarError::Read)?;
         let mut tar = TarReader::new(decoder, limits);
         let mut assembler = Assembler::default();
-        while let Some(raw) = tar.next_entry()? {
-            if let Some(placed) = assembler.place(&raw)? {
-                let content = match placed.entry.kind {
-                    Kind::File { .. } => Some(tar.hash_content()?),
-                    Kind::Dir
-                    | Kind::Symlink { .. }
-                    | Kind::Hardlink { .. }
-                    | Kind::Char { .. }
-                    | Kind::Block { .. }
-                    | Kind::Fifo
-                    | Kind::Whiteout
-                    | Kind::Opaque => None,
-                };
-                assembler.commit(placed.entry, content);
-            }
-        }
+        assembler.read_all(&mut tar)?;
         let names = assembler.names();
         Ok(Self { format, limits, assembled: assembler.finish()?, names })
     }

@@ -10,6 +10,7 @@ use std::io::Read;
 use wharf_spec::Digest;
 
 use super::{IndexEntry, IndexError, LayerIndex};
+use crate::layer::ahead::read_ahead;
 use crate::layer::entry::{Entry, Kind};
 use crate::layer::header::{OPAQUE_NAME, WHITEOUT_PREFIX};
 use crate::layer::path::LayerPath;
@@ -23,27 +24,21 @@ const MOST_LINKS: u32 = 255;
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 
 /// Reads a blob to its end; its diff id and its index.
-pub(super) fn index_tar(blob: impl Read, format: Format, limits: TarLimits) -> Result<(Digest, LayerIndex), TarError> {
+pub(super) fn index_tar(
+    blob: impl Read + Send,
+    format: Format,
+    limits: TarLimits,
+) -> Result<(Digest, LayerIndex), TarError> {
     let decoder = Decoder::new(blob, format).map_err(TarError::Read)?;
-    let mut tar = TarReader::hashing(decoder, limits);
-    let mut assembler = Assembler::default();
-    while let Some(raw) = tar.next_entry()? {
-        let Some(placed) = assembler.place(&raw)? else { continue };
-        let content = match placed.entry.kind {
-            Kind::File { .. } => Some(tar.hash_content()?),
-            Kind::Dir
-            | Kind::Symlink { .. }
-            | Kind::Hardlink { .. }
-            | Kind::Char { .. }
-            | Kind::Block { .. }
-            | Kind::Fifo
-            | Kind::Whiteout
-            | Kind::Opaque => None,
-        };
-        assembler.commit(placed.entry, content);
-    }
-    let diff_id = tar.finish()?.0.unwrap_or_else(|| Digest::sha256(b""));
-    Ok((diff_id, assembler.finish()?.index))
+    read_ahead(decoder, |input| {
+        let mut tar = TarReader::hashing(input, limits);
+        let mut assembler = Assembler::default();
+        assembler.read_all(&mut tar)?;
+        let diff_id = tar.finish()?.0.unwrap_or_else(|| Digest::sha256(b""));
+        Ok((diff_id, assembler.finish()?.index))
+    })
+    .map_err(TarError::Read)?
+    .0
 }
 
 /// An entry with its place.
@@ -94,6 +89,17 @@ pub(in crate::layer) struct Assembler {
 }
 
 impl Assembler {
+    /// Takes in a whole archive, hashing its files and making nothing.
+    pub(in crate::layer) fn read_all(&mut self, tar: &mut TarReader<impl Read>) -> Result<(), TarError> {
+        while let Some(raw) = tar.next_entry()? {
+            let Some(placed) = self.place(&raw)? else { continue };
+            let file = matches!(placed.entry.kind, Kind::File { .. });
+            let content = if file { Some(tar.hash_content()?) } else { None };
+            self.commit(placed.entry, content);
+        }
+        Ok(())
+    }
+
     /// Finds the place of an entry. `None` when there is nothing to make: markers are remembered for the end.
     pub(in crate::layer) fn place(&mut self, raw: &TarEntry) -> Result<Option<Placed>, TarError> {
         let path = LayerPath::parse(&raw.name).map_err(|source| TarError::Name { name: raw.display_name(), source })?;
