@@ -1,0 +1,368 @@
+//! Manifests: publishing, reading, deleting.
+//!
+//! The record of a manifest is `pending(holder)`, `live(holder)` or gone, and holds the manifest's exact bytes behind a
+//! line of JSON. A holder is a fresh id per attempt to publish; it is part of the keys of the references the attempt
+//! takes, so that tidying up after a dead attempt never takes the references of a later one.
+
+use std::fmt;
+
+use bytes::{BufMut as _, Bytes, BytesMut};
+use serde::{Deserialize, Serialize};
+use wharf_blobstore::{
+    Change, Error as StoreError, Expect, Outcome, Record, RecordKey, RecordsExt as _, Version, Write,
+};
+use wharf_spec::{Descriptor, Digest, MediaKind, MediaType, RawManifest, RepositoryName, Tag};
+
+use super::tags::How;
+use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
+
+/// One attempt to publish.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Holder(wharf_blobstore::ObjectKey);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+/// Where a manifest stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum State {
+    /// Somebody is publishing it.
+    Pending,
+    /// It is published.
+    Live,
+}
+
+/// The first line of the value of `repos/<name>/_manifests/<digest>`; the manifest's bytes follow when it is live.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Header {
+    state: State,
+    holder: Holder,
+    media_type: MediaType,
+    /// Seconds since 1970.
+    pushed_at: u64,
+    pushed_by: String,
+}
+
+/// A published manifest as it is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredManifest {
+    /// Digest of the bytes.
+    pub digest: Digest,
+    /// Type it is served as.
+    pub media_type: MediaType,
+    /// The exact bytes.
+    pub bytes: Bytes,
+    /// When it was published, seconds since 1970.
+    pub pushed_at: u64,
+}
+
+/// How publishing went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pushed {
+    /// The manifest's digest.
+    pub digest: Digest,
+    /// What it is about, for `OCI-Subject`.
+    pub subject: Option<Digest>,
+}
+
+/// A page of a repository's manifests.
+pub type ManifestList = Vec<(Digest, MediaType)>;
+
+impl Header {
+    fn encode(&self, bytes: &[u8]) -> Bytes {
+        let header = wharf_blobstore::encode(self);
+        let mut value = BytesMut::with_capacity(header.len() + 1 + bytes.len());
+        value.put(header);
+        value.put_u8(b'\n');
+        value.put(bytes);
+        value.freeze()
+    }
+
+    fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
+        let corrupt = |problem: &str| StoreError::CorruptRecord { key: key.to_string(), problem: problem.to_owned() };
+        let line = value.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("no header"))?;
+        Ok((wharf_blobstore::decode(key, &value[..line])?, value.slice(line + 1..)))
+    }
+}
+
+impl Repositories {
+    /// Publishes a manifest under its digest and `tags`. When this returns, it is durable and everything it names is there.
+    ///
+    /// [`Error::Missing`] when it names content that `name` does not have; nothing changes then.
+    pub async fn put_manifest(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        tags: &[Tag],
+        by: &str,
+    ) -> Result<Pushed> {
+        let subject = manifest.subject().map(|subject| subject.digest);
+        for attempt in 0..ATTEMPTS {
+            if self.attempt(name, manifest, tags, by).await? {
+                return Ok(Pushed { digest: manifest.digest(), subject });
+            }
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, &manifest.digest()).to_string() }.into())
+    }
+
+    /// One attempt to publish. `false` when another push, a delete or a collector got in between.
+    async fn attempt(&self, name: &RepositoryName, manifest: &RawManifest, tags: &[Tag], by: &str) -> Result<bool> {
+        match self.declare(name, manifest, by).await? {
+            Declared::Live => {}
+            Declared::Overtaken => return Ok(false),
+            Declared::Pending(attempt) => {
+                let needs = needs(manifest);
+                self.refer(name, manifest, &needs, attempt.holder).await?;
+                let missing = self.missing(name, manifest).await?;
+                if !missing.is_empty() {
+                    self.withdraw(name, manifest, &needs, attempt).await?;
+                    return Err(Error::Missing { repository: name.clone(), digests: missing });
+                }
+                if !self.acknowledge(name, manifest, attempt).await? {
+                    return Ok(false);
+                }
+            }
+        }
+        // Also when it was live already: whoever published it may have died before these.
+        self.record_referrer(name, manifest).await?;
+        for tag in tags {
+            self.move_tag(name, tag, &manifest.descriptor(), How::Push, by).await?;
+        }
+        // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
+        // record after that. So one of us sees the other, and no tag is left pointing at nothing.
+        Ok(tags.is_empty() || self.live(name, &manifest.digest()).await?.is_some())
+    }
+
+    /// Step 1: the record becomes `pending(holder)`, unless the manifest is live: its references protect it then.
+    async fn declare(&self, name: &RepositoryName, manifest: &RawManifest, by: &str) -> Result<Declared> {
+        let key = keys::manifest(name, &manifest.digest());
+        let header = Header {
+            state: State::Pending,
+            holder: Holder(wharf_blobstore::ObjectKey::new(self.store.ids.fresh())),
+            media_type: manifest.media_type().clone(),
+            pushed_at: self.now(),
+            pushed_by: by.to_owned(),
+        };
+        let expect = match self.store.records.get(&key).await? {
+            Some(record) => match Header::decode(&key, &record.value)? {
+                (Header { state: State::Live, .. }, _) => return Ok(Declared::Live),
+                // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
+                (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
+            },
+            None => Expect::Absent,
+        };
+        let write = Write { key, expect, change: Change::Put(header.encode(&[])) };
+        let outcomes = self.store.records.write(vec![write, Self::enter(name)]).await?;
+        Ok(match outcomes.into_iter().next() {
+            Some(Outcome::Done(version)) => Declared::Pending(Attempt { holder: header.holder, version, header }),
+            Some(Outcome::Conflict) | None => Declared::Overtaken,
+        })
+    }
+
+    /// Step 2: references to everything the manifest needs, before anything is looked at.
+    async fn refer(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        needs: &[Digest],
+        holder: Holder,
+    ) -> Result<()> {
+        let owner = Bytes::from(keys::manifest(name, &manifest.digest()).as_str().to_owned());
+        let write = |digest: &Digest| Write {
+            key: keys::reference(digest, holder),
+            expect: Expect::Absent,
+            change: Change::Put(owner.clone()),
+        };
+        if !needs.is_empty() {
+            self.store.records.write(needs.iter().map(write).collect()).await?;
+        }
+        Ok(())
+    }
+
+    /// Step 3: what of it `name` does not have.
+    async fn missing(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<Vec<Digest>> {
+        let blobs = manifest.blobs().into_iter().filter(|blob| !is_foreign(blob)).map(|blob| blob.digest);
+        let children = distinct(manifest.children().iter().map(|child| child.digest));
+        let published = self.live_many(name, &children).await?;
+        let unpublished: Vec<_> =
+            children.iter().zip(published).filter(|(_, published)| !published).map(|(digest, _)| *digest).collect();
+        // An index may list anything: build caches list layers.
+        let is_manifest = |digest: &Digest| {
+            let mut named = manifest.children().iter().filter(|child| child.digest == *digest);
+            named.any(|child| matches!(child.media_type.kind(), MediaKind::Manifest | MediaKind::Index))
+        };
+        let (mut missing, other): (Vec<_>, Vec<_>) = unpublished.into_iter().partition(is_manifest);
+        missing.extend(self.missing_blobs(name, &distinct(blobs.chain(other))).await?);
+        Ok(missing)
+    }
+
+    /// Step 4: `pending(holder) -> live(holder)`, the acknowledgement point. `false` when somebody took the attempt over or
+    /// voided it: its references go, and whoever is there now has taken references of his own.
+    async fn acknowledge(&self, name: &RepositoryName, manifest: &RawManifest, attempt: Attempt) -> Result<bool> {
+        let key = keys::manifest(name, &manifest.digest());
+        let live = Header { state: State::Live, ..attempt.header }.encode(manifest.bytes());
+        match self.store.records.swap(key, Expect::Version(attempt.version), Change::Put(live)).await? {
+            Outcome::Done(_) => Ok(true),
+            Outcome::Conflict => {
+                let references = needs(manifest).iter().map(|digest| keys::reference(digest, attempt.holder)).collect();
+                self.forget(references).await?;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Takes an attempt back.
+    async fn withdraw(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        needs: &[Digest],
+        attempt: Attempt,
+    ) -> Result<()> {
+        let key = keys::manifest(name, &manifest.digest());
+        self.store.records.swap(key, Expect::Version(attempt.version), Change::Delete).await?;
+        self.forget(needs.iter().map(|digest| keys::reference(digest, attempt.holder)).collect()).await
+    }
+
+    /// Removes references. Nobody writes a reference twice, so whatever version is there is the one meant.
+    async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
+        let records = self.store.records.get_many(&references).await?;
+        let write = |(key, record): (RecordKey, Option<Record>)| {
+            record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Delete })
+        };
+        let writes: Vec<_> = references.into_iter().zip(records).filter_map(write).collect();
+        if !writes.is_empty() {
+            self.store.records.write(writes).await?;
+        }
+        Ok(())
+    }
+
+    /// The published manifest with this digest.
+    async fn live(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<(Header, Bytes, Version)>> {
+        let key = keys::manifest(name, digest);
+        let Some(record) = self.store.records.get(&key).await? else { return Ok(None) };
+        let (header, bytes) = Header::decode(&key, &record.value)?;
+        Ok((header.state == State::Live).then_some((header, bytes, record.version)))
+    }
+
+    /// Which of these manifests are published, in the order asked.
+    pub(super) async fn live_many(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<bool>> {
+        let keys: Vec<_> = digests.iter().map(|digest| keys::manifest(name, digest)).collect();
+        let records = self.store.records.get_many(&keys).await?;
+        let live = |(key, record): (&RecordKey, Option<Record>)| match record {
+            Some(record) => Ok(Header::decode(key, &record.value)?.0.state == State::Live),
+            None => Ok(false),
+        };
+        keys.iter().zip(records).map(live).collect()
+    }
+
+    /// Reads a manifest by digest.
+    pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<StoredManifest> {
+        match self.live(name, digest).await? {
+            Some((Header { media_type, pushed_at, .. }, bytes, _)) => {
+                Ok(StoredManifest { digest: *digest, media_type, bytes, pushed_at })
+            }
+            None => Err(self.unknown_manifest(name, digest.to_string()).await?),
+        }
+    }
+
+    /// Reads the manifest a tag points at.
+    pub async fn manifest_by_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<StoredManifest> {
+        match self.resolve(name, tag).await? {
+            Some(descriptor) => self.manifest(name, &descriptor.digest).await,
+            None => Err(self.unknown_manifest(name, tag.to_string()).await?),
+        }
+    }
+
+    /// The error for a manifest that is not there: perhaps nothing of the repository is.
+    pub(super) async fn unknown_manifest(&self, name: &RepositoryName, reference: String) -> Result<Error> {
+        let known = self.exists(name).await?;
+        Ok(if known {
+            Error::UnknownManifest { repository: name.clone(), reference }
+        } else {
+            Error::UnknownRepository(name.clone())
+        })
+    }
+
+    /// Digests and types of a repository's manifests in ascending order, `limit` at most, after `last`.
+    pub async fn manifests(&self, name: &RepositoryName, last: Option<&Digest>, limit: usize) -> Result<ManifestList> {
+        let after = last.map(|last| keys::manifest(name, last));
+        let after = after.as_ref().map(RecordKey::as_str);
+        let entries = self.store.records.list(&keys::manifests(name), after, limit).await?;
+        let mut list = Vec::with_capacity(entries.len());
+        for entry in entries {
+            let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
+            if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                list.push((digest, header.media_type));
+            }
+        }
+        Ok(list)
+    }
+
+    /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
+    pub async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
+        let key = keys::manifest(name, digest);
+        let Some((header, bytes, version)) = self.live(name, digest).await? else {
+            return Err(self.unknown_manifest(name, digest.to_string()).await?);
+        };
+        // Tags first: a tag must never point at what is not there.
+        self.untag_all(name, digest, by).await?;
+        if self.store.records.swap(key, Expect::Version(version), Change::Delete).await? == Outcome::Conflict {
+            // Somebody else deleted it.
+            return Ok(());
+        }
+        // Once more, for a push that saw the manifest just before: see `attempt`.
+        self.untag_all(name, digest, by).await?;
+        let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
+        self.forget_referrer(name, &manifest).await?;
+        self.forget(needs(&manifest).iter().map(|digest| keys::reference(digest, header.holder)).collect()).await
+    }
+}
+
+/// How step 1 went.
+enum Declared {
+    /// The manifest is published already.
+    Live,
+    /// The attempt may go on.
+    Pending(Attempt),
+    /// Somebody else declared in the same moment.
+    Overtaken,
+}
+
+/// An attempt to publish that has been declared.
+struct Attempt {
+    holder: Holder,
+    version: Version,
+    header: Header,
+}
+
+/// Everything a manifest needs to be of use: blobs and listed manifests, each once.
+fn needs(manifest: &RawManifest) -> Vec<Digest> {
+    distinct(manifest.blobs().into_iter().chain(manifest.children()).map(|descriptor| descriptor.digest))
+}
+
+fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
+    let mut list: Vec<_> = digests.collect();
+    list.sort_unstable();
+    list.dedup();
+    list
+}
+
+/// A layer that may live elsewhere (OCI image-spec, "Non-Distributable Layers"; Docker's foreign layers).
+fn is_foreign(layer: &Descriptor) -> bool {
+    let kind = layer.media_type.as_str();
+    !layer.urls.is_empty() && (kind.contains(".nondistributable.") || kind.contains(".foreign."))
+}

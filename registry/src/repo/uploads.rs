@@ -1,0 +1,274 @@
+//! Upload sessions. A session is a record, so any process that has the store open can take it up; bytes that were
+//! acknowledged are durable. A whole blob in one request needs no session state at all.
+
+use std::fmt;
+use std::str::FromStr;
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use serde::{Deserialize, Serialize};
+use wharf_blobstore::{
+    Blob, BlobUpload, Change, Error as StoreError, Expect, ObjectKey, Outcome, RecordsExt as _, UploadState, Version,
+    Write,
+};
+use wharf_spec::{Algorithm, Digest, RepositoryName};
+
+use super::{Error, Repositories, Result, keys};
+
+/// Sessions looked at in one step while purging.
+const PAGE: usize = 500;
+
+/// A request's body. An error means that the client went away or was too slow.
+pub type PieceStream = BoxStream<'static, std::io::Result<Bytes>>;
+
+/// Names an upload session: 32 hexadecimal digits nobody can guess.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SessionId(ObjectKey);
+
+impl fmt::Display for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl fmt::Debug for SessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for SessionId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        text.parse().map(Self).map_err(|_| Error::UnknownUpload)
+    }
+}
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionStatus {
+    /// Bytes that are durable.
+    pub size: u64,
+}
+
+/// `Content-Range` of a chunk: first and last byte, inclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChunkRange {
+    /// Position of the first byte.
+    pub start: u64,
+    /// Position of the last byte.
+    pub end: u64,
+}
+
+/// The value of `uploads/<id>`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Session {
+    repository: RepositoryName,
+    algorithm: String,
+    /// When something last arrived, seconds since 1970.
+    touched_at: u64,
+    /// Nothing has arrived yet when there is none.
+    state: Option<UploadState>,
+}
+
+impl Session {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm.parse().unwrap_or_default()
+    }
+}
+
+impl Repositories {
+    /// Begins a session.
+    pub async fn begin_upload(&self, name: &RepositoryName, algorithm: Algorithm) -> Result<SessionId> {
+        let id = SessionId(ObjectKey::new(self.store.ids.fresh()));
+        let (repository, algorithm) = (name.clone(), algorithm.to_string());
+        let session = Session { repository, algorithm, touched_at: self.now(), state: None };
+        self.store.records.put_json(keys::upload(id), Expect::Absent, &session).await?;
+        Ok(id)
+    }
+
+    /// Where a session stands.
+    pub async fn upload_status(&self, name: &RepositoryName, id: SessionId) -> Result<SessionStatus> {
+        let (session, _) = self.session(name, id).await?;
+        Ok(SessionStatus { size: session.state.map_or(0, |state| state.size) })
+    }
+
+    /// Appends a chunk, and makes it durable. When the client stops in the middle, what had arrived is kept, so that it
+    /// can go on from there; a chunk that is not what its range says is dropped whole.
+    pub async fn append(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        range: Option<ChunkRange>,
+        body: PieceStream,
+    ) -> Result<SessionStatus> {
+        let (repositories, name) = (self.clone(), name.clone());
+        to_the_end(async move { repositories.append_now(&name, id, range, body).await }).await
+    }
+
+    async fn append_now(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        range: Option<ChunkRange>,
+        body: PieceStream,
+    ) -> Result<SessionStatus> {
+        let (session, version) = self.session(name, id).await?;
+        let mut upload = self.take_up(&session, session.algorithm(), range).await?;
+        let received = receive(&mut upload, range, body).await;
+        match &received {
+            Ok(()) | Err(Error::Truncated) => {}
+            Err(_) => return received.map(|()| SessionStatus { size: 0 }),
+        }
+        let state = upload.checkpoint().await?;
+        let begun = session.state.is_none();
+        let session = Session { touched_at: self.now(), state: Some(state.clone()), ..session };
+        match self.store.records.put_json(keys::upload(id), Expect::Version(version), &session).await? {
+            Outcome::Done(_) => received.map(|()| SessionStatus { size: state.size }),
+            Outcome::Conflict => {
+                // Another request was faster. What we began ourselves nobody else knows; what we went on with is his.
+                if begun {
+                    self.blobs.abandon(&state).await?;
+                }
+                Err(Error::UploadBusy)
+            }
+        }
+    }
+
+    /// Ends a session: appends the last chunk, verifies, and makes the blob `name`'s.
+    pub async fn finish_upload(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        digest: Digest,
+        range: Option<ChunkRange>,
+        body: PieceStream,
+    ) -> Result<Blob> {
+        let (repositories, name) = (self.clone(), name.clone());
+        to_the_end(async move { repositories.finish_now(&name, id, digest, (range, body)).await }).await
+    }
+
+    async fn finish_now(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        digest: Digest,
+        (range, body): (Option<ChunkRange>, PieceStream),
+    ) -> Result<Blob> {
+        let (session, version) = self.session(name, id).await?;
+        // While nothing has arrived, the digest may still choose how it is hashed.
+        let mut upload = self.take_up(&session, digest.algorithm(), range).await?;
+        receive(&mut upload, range, body).await?;
+        let committed = upload.commit(Some(digest)).await;
+        if let (Err(StoreError::Mismatch(_)), Some(state)) = (&committed, &session.state) {
+            self.blobs.abandon(state).await?;
+        }
+        let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Delete };
+        let mut writes = vec![end];
+        if committed.is_ok() {
+            writes.extend(self.link_writes(name, &digest).await?);
+        }
+        self.store.records.write(writes).await?;
+        Ok(committed?)
+    }
+
+    /// Takes a whole blob in one request, without a session.
+    pub async fn put_blob(&self, name: &RepositoryName, digest: Digest, body: PieceStream) -> Result<Blob> {
+        let mut upload = self.blobs.upload(digest.algorithm()).await?;
+        receive(&mut upload, None, body).await?;
+        let blob = upload.commit(Some(digest)).await?;
+        self.link_blob(name, &digest).await?;
+        Ok(blob)
+    }
+
+    /// Ends a session and forgets its bytes.
+    pub async fn cancel_upload(&self, name: &RepositoryName, id: SessionId) -> Result<()> {
+        let (session, version) = self.session(name, id).await?;
+        self.drop_session(keys::upload(id), &session, version).await.map(|_| ())
+    }
+
+    /// Forgets sessions that nobody has continued for `age` seconds; says how many.
+    pub async fn purge_uploads(&self, age: u64) -> Result<usize> {
+        let (mut after, mut purged) = (None::<String>, 0);
+        loop {
+            let entries = self.store.records.list(keys::UPLOADS, after.as_deref(), PAGE).await?;
+            for entry in &entries {
+                let session: Session = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
+                if self.now().saturating_sub(session.touched_at) >= age {
+                    let version = entry.record.version.clone();
+                    purged += usize::from(self.drop_session(entry.key.clone(), &session, version).await?);
+                }
+            }
+            match entries.last() {
+                Some(entry) if entries.len() == PAGE => after = Some(entry.key.as_str().to_owned()),
+                Some(_) | None => return Ok(purged),
+            }
+        }
+    }
+
+    /// The record first: whoever is still writing then fails to acknowledge, and never after its bytes are gone.
+    async fn drop_session(&self, key: wharf_blobstore::RecordKey, session: &Session, version: Version) -> Result<bool> {
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Delete).await?;
+        if let (Outcome::Done(_), Some(state)) = (&outcome, &session.state) {
+            self.blobs.abandon(state).await?;
+        }
+        Ok(outcome != Outcome::Conflict)
+    }
+
+    /// A session of this repository: knowing an id of another one gives nothing.
+    async fn session(&self, name: &RepositoryName, id: SessionId) -> Result<(Session, Version)> {
+        let found = self.store.records.get_json::<Session>(&keys::upload(id)).await?;
+        found.filter(|(session, _)| session.repository == *name).ok_or(Error::UnknownUpload)
+    }
+
+    /// Opens the session's upload where it stands, after looking whether the chunk begins there.
+    async fn take_up(&self, session: &Session, algorithm: Algorithm, range: Option<ChunkRange>) -> Result<BlobUpload> {
+        let offset = session.state.as_ref().map_or(0, |state| state.size);
+        if let Some(ChunkRange { start, .. }) = range.filter(|range| range.start != offset) {
+            return Err(Error::OutOfOrder { offset, start });
+        }
+        let upload = match &session.state {
+            Some(state) => self.blobs.resume(state).await,
+            None => self.blobs.upload(algorithm).await,
+        };
+        upload.map_err(|error| match error {
+            StoreError::UploadLost => Error::UnknownUpload,
+            other => other.into(),
+        })
+    }
+}
+
+/// Runs to its end even when whoever waits for it gives up: a server drops the request when the client goes away, and
+/// what had arrived by then is to be kept.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(Error::Truncated),
+        },
+    }
+}
+
+/// Takes a body in.
+async fn receive(upload: &mut BlobUpload, range: Option<ChunkRange>, mut body: PieceStream) -> Result<()> {
+    let before = upload.size();
+    let promised = range.map(|ChunkRange { start, end }| end - start + 1);
+    while let Some(piece) = body.next().await {
+        let Ok(piece) = piece else { return Err(Error::Truncated) };
+        upload.write(piece).await?;
+        let received = upload.size() - before;
+        if let Some(promised) = promised.filter(|promised| received > *promised) {
+            return Err(Error::ChunkLength { promised, received });
+        }
+    }
+    match promised {
+        Some(promised) if promised != upload.size() - before => {
+            Err(Error::ChunkLength { promised, received: upload.size() - before })
+        }
+        Some(_) | None => Ok(()),
+    }
+}
