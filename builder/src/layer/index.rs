@@ -76,7 +76,11 @@ impl LayerIndex {
     }
 
     /// Reads a layer's tar to its end and indexes it. Returns the diff id it really has.
-    pub fn from_tar(blob: impl Read, format: impl Into<Format>, limits: TarLimits) -> Result<(Digest, Self), TarError> {
+    pub fn from_tar(
+        blob: impl Read + Send,
+        format: impl Into<Format>,
+        limits: TarLimits,
+    ) -> Result<(Digest, Self), TarError> {
         assemble::index_tar(blob, format.into(), limits)
     }
 

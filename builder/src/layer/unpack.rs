@@ -14,6 +14,7 @@ use std::path::Path;
 
 use wharf_spec::{Algorithm, Digest, DigestMismatch, Hasher};
 
+use super::ahead::read_ahead;
 use super::disk::{Disk, Ownership, Skipped};
 use super::entry::{Entry, Kind};
 use super::index::{Assembled, Assembler, LayerIndex, Placed};
@@ -104,7 +105,7 @@ pub enum UnpackError {
 
 /// Unpacks `blob` into `dest`, which exists and is empty.
 pub fn unpack(
-    blob: impl Read,
+    blob: impl Read + Send,
     format: impl Into<Format>,
     expected: Expected,
     dest: &Path,
@@ -113,16 +114,23 @@ pub fn unpack(
     let mut disk = Disk::open(dest, options.ownership).map_err(blame(&LayerPath::root()))?;
     let blob = Verified::new(blob, expected);
     let decoder = Decoder::new(blob, format.into()).map_err(TarError::Read)?;
-    let mut tar = TarReader::hashing(decoder, options.limits);
     let mut assembler = Assembler::default();
-    let extracted = extract(&mut tar, &mut assembler, &mut disk);
+    let (extracted, decoder) = read_ahead(decoder, |input| {
+        let mut tar = TarReader::hashing(input, options.limits);
+        extract(&mut tar, &mut assembler, &mut disk)?;
+        Ok(tar.finish()?)
+    })
+    .map_err(TarError::Read)?;
+    let source = decoder.into_inner();
+    let cut_off = source.failed;
+    let verdict = source.verdict();
     // A blob that is not the promised one fails in many ways; the promise is the reason worth telling.
-    if let Err(error) = extracted {
-        let verdict = tar.finish().ok().map(|(_, _, decoder)| decoder.into_inner().verdict());
-        return Err(verdict.and_then(Result::err).unwrap_or(error));
-    }
-    let (diff_id, uncompressed_size, decoder) = tar.finish()?;
-    decoder.into_inner().verdict()?;
+    let (diff_id, uncompressed_size, _) = match (extracted, verdict) {
+        (Ok(read), Ok(())) => read,
+        (Err(error), Err(_)) if cut_off => return Err(error),
+        (_, Err(broken)) => return Err(broken),
+        (Err(error), Ok(())) => return Err(error),
+    };
     let diff_id = diff_id.unwrap_or_else(|| Digest::sha256(b""));
     if let Some(promised) = expected.diff_id
         && promised != diff_id
@@ -250,16 +258,22 @@ struct Verified<R> {
     expected: Expected,
     hasher: Option<Hasher>,
     size: u64,
+    /// Whether it could not be read to its end.
+    failed: bool,
 }
 
 impl<R: Read> Verified<R> {
     fn new(inner: R, expected: Expected) -> Self {
         let hasher = expected.digest.map(|digest| Hasher::new(digest.algorithm()));
-        Self { inner, expected, hasher, size: 0 }
+        Self { inner, expected, hasher, size: 0, failed: false }
     }
 
     /// Reads what the decompressor left and compares.
     fn verdict(mut self) -> Result<(), UnpackError> {
+        if self.failed {
+            // Half a blob says nothing about the whole.
+            return Err(TarError::Read(io::ErrorKind::UnexpectedEof.into()).into());
+        }
         let mut rest = [0; 16 << 10];
         while self.read(&mut rest).map_err(TarError::Read)? > 0 {
             if let Some(expected) = self.expected.size.filter(|expected| self.size > *expected) {
@@ -283,7 +297,9 @@ impl<R: Read> Read for Verified<R> {
         // One byte beyond the promise is enough to know.
         let most = self.expected.size.map_or(u64::MAX, |size| (size + 1).saturating_sub(self.size));
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most])?;
+        let count = self.inner.read(&mut buffer[..most]).inspect_err(|error| {
+            self.failed |= error.kind() != io::ErrorKind::Interrupted;
+        })?;
         self.size += count as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);

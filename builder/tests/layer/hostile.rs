@@ -282,6 +282,11 @@ fn blobs_are_what_they_were_promised_to_be() {
     assert!(matches!(wrong, UnpackError::Digest(_)), "damage is told as such: {wrong}");
     let cut = try_with(&layer.sink[..700], Expected::default()).unwrap_err();
     assert!(matches!(cut, UnpackError::Tar(TarError::Truncated { .. })), "{cut}");
+    // A connection that breaks is told as such, whatever was promised.
+    let broken = std::io::Read::chain(&layer.sink[..700], Reset);
+    let dest = tempfile::tempdir().unwrap();
+    let broken = unpack(broken, Format::Plain, right, dest.path(), UnpackOptions::for_root()).unwrap_err();
+    assert!(matches!(&broken, UnpackError::Tar(TarError::Read(error)) if error.kind() == RESET), "{broken}");
     // Trailing bytes count for both digests.
     let padded = [layer.sink.clone(), vec![0; 9 << 10]].concat();
     assert_eq!(try_with(&padded, Expected::default()).unwrap().diff_id, Digest::sha256(&padded));
@@ -321,4 +326,15 @@ fn system_tar(dir: &Path, format: &[&str]) -> Vec<u8> {
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     output.stdout
+}
+
+const RESET: std::io::ErrorKind = std::io::ErrorKind::ConnectionReset;
+
+/// A connection that is reset.
+struct Reset;
+
+impl std::io::Read for Reset {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(RESET.into())
+    }
 }

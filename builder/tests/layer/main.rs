@@ -1,5 +1,6 @@
 //! Layers end to end: written, read by other tools, unpacked, mounted, compared, attacked.
 
+mod archives;
 mod hostile;
 mod overlay;
 mod parsing;

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, FileType, Mode, Timespec, Timestamps, UTIME_OMIT, XattrFlags, makedev, mknodat, setxattr};
 use wharf_builder::layer::{
-    Encoding, Expected, FlatLayer, Format, Kind, LayerIndex, OverlayXattr, Ownership, TarLimits, Tree, UnpackOptions,
-    adopt_parents, unpack, unpack_flat,
+    Encoding, Entry, Expected, FlatLayer, Format, Kind, LayerIndex, OverlayXattr, Ownership, TarLimits, Tree,
+    UnpackOptions, adopt_parents, unpack, unpack_flat,
 };
 
 use super::{dir, file, is_root, layer_of, options, path, unpack_plain, writer};
@@ -150,10 +150,10 @@ fn flat_output_shows_the_top_of_the_stack() {
     let base = base.finish().unwrap();
     let mut top = writer();
     let markers = [
-        wharf_builder::layer::Entry::whiteout(path("gone")),
-        wharf_builder::layer::Entry::whiteout(path("e")),
-        wharf_builder::layer::Entry::opaque(path("d")),
-        wharf_builder::layer::Entry::whiteout(path("mine")),
+        Entry::whiteout(path("gone")),
+        Entry::whiteout(path("e")),
+        Entry::opaque(path("d")),
+        Entry::whiteout(path("mine")),
     ];
     for marker in markers {
         top.append(marker).unwrap();
@@ -206,4 +206,28 @@ fn an_index_is_kept_in_little_space() {
     let encoded = index.encode();
     assert!(encoded.len() < 30_000 * 60, "{} bytes", encoded.len());
     assert_eq!(LayerIndex::decode(&encoded).unwrap(), index);
+}
+
+#[test]
+fn markers_are_spelt_as_the_overlay_wants_them() {
+    if !is_root("markers_are_spelt_as_the_overlay_wants_them") {
+        return;
+    }
+    let mut layer = writer();
+    layer.append(Entry::whiteout(path("gone"))).unwrap();
+    layer.append(dir("d")).unwrap();
+    layer.append(Entry::opaque(path("d"))).unwrap();
+    let layer = layer.finish().unwrap();
+    for (options, attribute) in [
+        (UnpackOptions::for_root(), "trusted.overlay.opaque"),
+        (UnpackOptions::for_user_namespace(), "user.overlay.opaque"),
+    ] {
+        let dest = tempfile::tempdir().unwrap();
+        unpack(layer.sink.as_slice(), Format::Plain, Expected::default(), dest.path(), options).unwrap();
+        let mut value = [0; 8];
+        let length = rustix::fs::getxattr(dest.path().join("d"), attribute, &mut value[..]).unwrap();
+        assert_eq!(&value[..length], b"y");
+        let gone = fs::symlink_metadata(dest.path().join("gone")).unwrap();
+        assert_eq!((gone.mode() & 0o170_000, gone.rdev()), (0o020_000, 0));
+    }
 }
