@@ -3,6 +3,8 @@
 //! This crate reads arguments, environment and configuration, wires the other crates together, and is the only one that
 //! prints.
 
+#![expect(unreachable_pub, reason = "a program has no outside: `pub` here means what it means in a library")]
+
 mod args;
 mod bases;
 mod builds;
