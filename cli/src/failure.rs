@@ -86,10 +86,12 @@ impl Failure {
     }
 }
 
-/// What an error of a registry says can be done about it.
+/// What can be done about an error, as the crate that made it knows.
 fn advice(error: &(dyn Error + 'static)) -> Option<String> {
-    let transfer = error.downcast_ref::<wharf_client::transfer::Error>().and_then(wharf_client::transfer::Error::hint);
-    transfer.or_else(|| error.downcast_ref::<wharf_client::registry::Error>()?.hint())
+    let transfer = || error.downcast_ref::<wharf_client::transfer::Error>()?.hint();
+    let registry = || error.downcast_ref::<wharf_client::registry::Error>()?.hint();
+    let sandbox = || error.downcast_ref::<wharf_builder::sandbox::SandboxError>()?.hint();
+    transfer().or_else(registry).or_else(sandbox)
 }
 
 impl fmt::Display for Failure {

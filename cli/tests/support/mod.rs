@@ -1,6 +1,6 @@
 //! The real binary, run as a user runs it: own home, own store, a clean environment, bounded waits.
 
-#![allow(dead_code, reason = "each test program uses its own part of this")]
+#![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
 
 pub mod fixture;
 pub mod http;
