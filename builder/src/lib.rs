@@ -12,11 +12,15 @@
 
 pub mod base;
 mod build;
+mod context;
+// mod copy;
 pub mod dockerfile;
 pub mod environment;
 pub mod error;
 pub mod event;
 pub mod fetch;
+mod files;
+pub mod ignore;
 pub mod layer;
 mod plan;
 pub mod request;
