@@ -13,7 +13,7 @@
 pub mod base;
 mod build;
 mod context;
-// mod copy;
+mod copy;
 pub mod dockerfile;
 pub mod environment;
 pub mod error;
