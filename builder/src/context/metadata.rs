@@ -27,7 +27,8 @@ pub(super) fn read(directory: &OwnedFd, path: &LayerPath) -> Result<Option<Found
         FileType::Fifo => Kind::Fifo,
         FileType::Socket | FileType::Unknown => return Ok(None),
     };
-    let inode = (matches!(kind, Kind::File { .. }) && stat.st_nlink > 1).then_some(stat.st_ino ^ stat.st_dev.rotate_left(32));
+    let inode =
+        (matches!(kind, Kind::File { .. }) && stat.st_nlink > 1).then_some(stat.st_ino ^ stat.st_dev.rotate_left(32));
     let mut entry = Entry::new(path.clone(), kind, mode(&stat));
     entry.mtime = mtime(&stat);
     if !matches!(entry.kind, Kind::Symlink { .. }) {

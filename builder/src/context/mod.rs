@@ -205,8 +205,7 @@ impl Files for Context {
         let inherited = self.inherited(path);
         let mut all = Vec::with_capacity(names.len());
         for name in names {
-            let child =
-                path.join(&name).map_err(|source| FilesError::Name { parent: path.clone(), source })?;
+            let child = path.join(&name).map_err(|source| FilesError::Name { parent: path.clone(), source })?;
             // What vanished since the directory was read was never there.
             let Some(found) = metadata::read(&directory, &child).map_err(|error| failed(&child, error))? else {
                 continue;

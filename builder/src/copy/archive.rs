@@ -68,7 +68,7 @@ pub(crate) fn extract(
             Kind::File { .. } => {
                 let offset = spool.end();
                 spool_content(&mut tar, spool)?;
-                (Origin::Spool(offset), Some(layout.new_member()))
+                (Origin::Spool(spool.clone(), offset), Some(layout.new_member()))
             }
             _ => (Origin::Nothing, None),
         };
@@ -103,6 +103,11 @@ fn entry(raw: &TarEntry, path: LayerPath) -> Option<Entry> {
     };
     let mut entry = Entry::new(path, kind, raw.mode & 0o7777);
     (entry.uid, entry.gid, entry.mtime) = (raw.uid, raw.gid, raw.mtime);
-    entry.xattrs = raw.xattrs.iter().filter(|(name, _)| travels(name)).map(|(name, value)| (name.clone(), value.clone())).collect();
+    entry.xattrs = raw
+        .xattrs
+        .iter()
+        .filter(|(name, _)| travels(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
     Some(entry)
 }

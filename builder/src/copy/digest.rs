@@ -1,14 +1,22 @@
 //! What of a `COPY`'s sources counts for its key: names below the copied thing, kinds, modes, owners, extended
 //! attributes and contents. Times do not, nor does the directory a source is in.
 
+use std::collections::HashMap;
+
 use wharf_spec::{Algorithm, Digest, Hasher};
 
 use crate::files::{Files, FilesError, Found, Selection};
-use crate::layer::{Entry, Kind};
+use crate::layer::{Entry, Kind, LayerPath};
 
-/// The digest of everything selected, in order.
-pub(crate) fn digest_selections(files: &dyn Files, selections: &[Selection]) -> Result<Digest, FilesError> {
-    let mut hasher = Fields(Hasher::new(Algorithm::Sha256));
+/// The digest of each file's content, by path.
+pub(crate) type ContentDigests = HashMap<LayerPath, Digest>;
+
+/// The digest of everything selected, in order, and that of each file.
+pub(crate) fn digest_selections(
+    files: &dyn Files,
+    selections: &[Selection],
+) -> Result<(Digest, ContentDigests), FilesError> {
+    let mut hasher = Fields { hasher: Hasher::new(Algorithm::Sha256), contents: HashMap::new() };
     for selection in selections {
         hasher.field(&selection.name);
         hasher.found(files, &selection.top, b"")?;
@@ -18,27 +26,32 @@ pub(crate) fn digest_selections(files: &dyn Files, selections: &[Selection]) -> 
             hasher.found(files, found, relative.as_bytes())?;
         }
     }
-    Ok(hasher.0.finish())
+    Ok((hasher.hasher.finish(), hasher.contents))
 }
 
 /// Hashes fields so that no two lists of fields look alike.
-struct Fields(Hasher);
+struct Fields {
+    hasher: Hasher,
+    contents: ContentDigests,
+}
 
 impl Fields {
     fn number(&mut self, value: u64) {
-        self.0.update(&value.to_le_bytes());
+        self.hasher.update(&value.to_le_bytes());
     }
 
     fn field(&mut self, bytes: &[u8]) {
         self.number(bytes.len() as u64);
-        self.0.update(bytes);
+        self.hasher.update(bytes);
     }
 
     fn found(&mut self, files: &dyn Files, found: &Found, name: &[u8]) -> Result<(), FilesError> {
         self.field(name);
         self.entry(&found.entry);
         if matches!(found.entry.kind, Kind::File { .. }) {
-            self.field(files.content(found)?.as_bytes());
+            let digest = files.content(found)?;
+            self.field(digest.as_bytes());
+            self.contents.insert(found.entry.path.clone(), digest);
         }
         Ok(())
     }
@@ -58,7 +71,7 @@ impl Fields {
             Kind::Whiteout => (7, Vec::new()),
             Kind::Opaque => (8, Vec::new()),
         };
-        self.0.update(&[tag]);
+        self.hasher.update(&[tag]);
         self.field(&detail);
         self.number(entry.xattrs.len() as u64);
         for (name, value) in &entry.xattrs {

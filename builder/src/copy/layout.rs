@@ -12,9 +12,10 @@ use crate::layer::{Entry, Kind, LayerPath, Mtime, PathError, Tree};
 use crate::plan::{Chmod, DestinationForm, Subject};
 
 use super::owner::Owner;
+use super::spool::Spool;
 
 /// The time of what has none: the earliest that every archive format can hold. The same on every machine and day.
-const DATELESS: Mtime = Mtime::from_secs(315_532_800);
+pub(crate) const DATELESS: Mtime = Mtime::from_secs(315_532_800);
 
 /// How many links a destination may lead through.
 const MOST_LINKS: usize = 255;
@@ -29,20 +30,20 @@ pub(crate) struct Rules {
 }
 
 /// Where a file's bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) enum Origin {
     /// There are none.
     Nothing,
     /// In the source tree.
     Source(LayerPath),
-    /// In the spool, from here on.
-    Spool(u64),
+    /// In a spool, from here on.
+    Spool(Spool, u64),
     /// Here.
     Text(Arc<[u8]>),
 }
 
 /// An entry of the new layer and where its bytes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ready {
     pub(crate) entry: Entry,
     pub(crate) origin: Origin,
@@ -150,15 +151,15 @@ impl<'t> Layout<'t> {
         self.put(self.ruled(&entry, target), Origin::Text(text), None)
     }
 
-    /// Puts a file that is in the spool into `destination`, or there. The entry's path is its name.
+    /// Puts a file that is a whole spool into `destination`, or there. The entry's path is its name.
     pub(crate) fn write_spooled(
         &mut self,
-        (entry, offset): (&Entry, u64),
+        (entry, spool): (&Entry, Spool),
         destination: &str,
         form: DestinationForm,
     ) -> Result<(), PlaceError> {
         let target = self.file_target(entry.path.file_name(), destination, form)?;
-        self.put(self.ruled(entry, target), Origin::Spool(offset), None)
+        self.put(self.ruled(entry, target), Origin::Spool(spool, 0), None)
     }
 
     /// Makes `path` and what is missing above it; says where it really is.
@@ -223,12 +224,7 @@ impl<'t> Layout<'t> {
     }
 
     /// Where a file called `name` goes: into `destination` when that is a directory, else there.
-    fn file_target(
-        &mut self,
-        name: &[u8],
-        destination: &str,
-        form: DestinationForm,
-    ) -> Result<LayerPath, PlaceError> {
+    fn file_target(&mut self, name: &[u8], destination: &str, form: DestinationForm) -> Result<LayerPath, PlaceError> {
         let path = self.resolve(&parse(destination)?, &LayerPath::root())?;
         let into = form == DestinationForm::Directory || self.entry(&path).is_some_and(Entry::is_dir);
         if into {
@@ -357,9 +353,8 @@ impl<'t> Layout<'t> {
         }
         // The root is an entry only when something changed it.
         let root = LayerPath::root();
-        let unchanged = |placed: &Placed| {
-            self.below.get(&root).is_some_and(|node| node.entry().same_metadata(&placed.entry))
-        };
+        let unchanged =
+            |placed: &Placed| self.below.get(&root).is_some_and(|node| node.entry().same_metadata(&placed.entry));
         if self.placed.get(&root).is_some_and(unchanged) {
             self.placed.remove(&root);
         }

@@ -35,6 +35,11 @@ impl Spool {
         Ok(())
     }
 
+    /// Forgets everything from `offset` on.
+    pub(crate) fn rewind(&mut self, offset: u64) {
+        self.end = self.end.min(offset);
+    }
+
     /// A reader of `size` bytes from `offset` on.
     pub(crate) fn slice(&self, offset: u64, size: u64) -> SpoolSlice {
         SpoolSlice { file: Arc::clone(&self.file), at: offset, left: size }

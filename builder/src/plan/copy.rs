@@ -60,10 +60,7 @@ impl Interpreter<'_> {
             archives: archives(add.unpack.unwrap_or(true)),
             parents: Parents::Dropped,
             link: if add.link { Link::Independent } else { Link::Merged },
-            remote: Some(Remote {
-                checksum: add.checksum.as_ref(),
-                archives: archives(add.unpack.unwrap_or(false)),
-            }),
+            remote: Some(Remote { checksum: add.checksum.as_ref(), archives: archives(add.unpack.unwrap_or(false)) }),
         })
     }
 
@@ -90,8 +87,7 @@ impl Interpreter<'_> {
                 .help(format!("end it with a slash: {written}/")));
         }
         let wants_source = items.iter().any(|item| matches!(item, Item::Path { .. }));
-        let source: Option<FileSource> =
-            if wants_source { Some(self.source(transfer.from)?) } else { None };
+        let source: Option<FileSource> = if wants_source { Some(self.source(transfer.from)?) } else { None };
         // Symbolic modes need to know what is there; a merged layer has to be made then (as the frontend does).
         let link = if mode.is_some() { Link::Merged } else { transfer.link };
         let (archives, parents) = (transfer.archives, transfer.parents);
@@ -149,7 +145,8 @@ fn path_or_url(
 ) -> Result<Item, Diagnostic> {
     let span = word.span;
     if is_git(&text) {
-        let what = if transfer.remote.is_some() { "adding a git repository is" } else { "COPY takes no repositories: ADD is" };
+        let what =
+            if transfer.remote.is_some() { "adding a git repository is" } else { "COPY takes no repositories: ADD is" };
         return Err(Diagnostic::error(format!("{what} not supported by this version of Wharf"), span)
             .help("clone it in a RUN, or pass a checkout as a named context: --build-context name=DIR"));
     }

@@ -70,7 +70,8 @@ pub(super) fn expand_in(word: &Word, escape: Escape, scope: &Env) -> Result<Expa
 pub(super) fn proxies(request: &BuildRequest) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for name in PROXIES {
-        let given = request.build_args.iter().rfind(|(given, value)| given.eq_ignore_ascii_case(name) && !value.is_empty());
+        let given =
+            request.build_args.iter().rfind(|(given, value)| given.eq_ignore_ascii_case(name) && !value.is_empty());
         if let Some((_, value)) = given {
             found.push((name.to_owned(), value.clone()));
             found.push((name.to_ascii_lowercase(), value.clone()));
@@ -84,7 +85,8 @@ pub(super) fn is_predefined(name: &str) -> bool {
     PROXIES.iter().any(|proxy| proxy.eq_ignore_ascii_case(name))
         || name.starts_with("BUILDKIT_")
         || name == "SOURCE_DATE_EPOCH"
-        || name.strip_prefix("BUILD").or_else(|| name.strip_prefix("TARGET")).is_some_and(|part| {
-            matches!(part, "PLATFORM" | "OS" | "OSVERSION" | "ARCH" | "VARIANT" | "STAGE")
-        })
+        || name
+            .strip_prefix("BUILD")
+            .or_else(|| name.strip_prefix("TARGET"))
+            .is_some_and(|part| matches!(part, "PLATFORM" | "OS" | "OSVERSION" | "ARCH" | "VARIANT" | "STAGE"))
 }

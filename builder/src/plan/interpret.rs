@@ -289,7 +289,6 @@ pub(super) fn clean_join(directory: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -127,17 +127,14 @@ impl Interpreter<'_> {
                     CommandLine::Exec(words) => ("CMD", words.iter().map(|word| word.text.clone()).collect()),
                 };
                 let times = [check.interval, check.timeout, check.start_period, check.start_interval];
-                let nanos = times.map(|time| {
-                    time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX))
-                });
+                let nanos = times.map(|time| time.map_or(0, |time| i64::try_from(time.as_nanos()).unwrap_or(i64::MAX)));
                 let [interval, timeout, start_period, start_interval] = nanos;
                 let test = Some(std::iter::once(kind.to_owned()).chain(args).collect());
                 let retries = i64::from(check.retries.unwrap_or(0));
                 (Healthcheck { test, interval, timeout, start_period, start_interval, retries }, times)
             }
         };
-        let [interval, timeout, start_period, start_interval] =
-            times.map(|time| go_duration(time.unwrap_or_default()));
+        let [interval, timeout, start_period, start_interval] = times.map(|time| go_duration(time.unwrap_or_default()));
         self.remember(format!(
             "HEALTHCHECK {{Test:[{}] Interval:{interval} Timeout:{timeout} StartPeriod:{start_period} \
              StartInterval:{start_interval} Retries:{}}}",

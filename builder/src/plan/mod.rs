@@ -47,9 +47,10 @@ pub(crate) async fn plan(
 ) -> Result<(Plan, Vec<Diagnostic>), Diagnostic> {
     let contexts = Contexts::of(request);
     let escape = file.directives.escape();
-    let stage_name = request.target.clone().unwrap_or_else(|| {
-        file.stages.last().and_then(|stage| stage.name()).unwrap_or_default().to_owned()
-    });
+    let stage_name = request
+        .target
+        .clone()
+        .unwrap_or_else(|| file.stages.last().and_then(|stage| stage.name()).unwrap_or_default().to_owned());
     let globals = globals::scope(request, &file.global_args, escape, &stage_name)?;
     let heads = Heads::of(file, &globals, &contexts)?;
     let target = heads.target(request.target.as_deref())?;

@@ -1,13 +1,9 @@
 //! `RUN`: the process, and what is mounted for it.
 
-use super::graph::{
-    BindAccess, Cache, FileSource, Need, Run, RunMount, RunMountKind, Script, SecretUse, Work,
-};
+use super::graph::{BindAccess, Cache, FileSource, Need, Run, RunMount, RunMountKind, Script, SecretUse, Work};
 use super::interpret::{Interpreter, clean_join};
 use crate::dockerfile::mount::{BindMount, CacheMount, SecretMount, SshMount};
-use crate::dockerfile::{
-    Diagnostic, Mount, MountSpec, NetworkMode, RunCommand, RunInstruction, SecurityMode, Spanned,
-};
+use crate::dockerfile::{Diagnostic, Mount, MountSpec, NetworkMode, RunCommand, RunInstruction, SecurityMode, Spanned};
 use crate::request::Entitlement;
 use crate::sandbox::{Access, Network, Security};
 
@@ -155,8 +151,11 @@ impl Interpreter<'_> {
 /// No agent is ever given to a build, so an optional one is left out.
 fn no_agent(ssh: &SshMount, spec: &MountSpec) -> Result<Option<RunMount>, Diagnostic> {
     if ssh.required {
-        return Err(Diagnostic::error("SSH agents cannot be passed to build steps by this version of Wharf", spec.span)
-            .help("pass a key as a secret instead: --mount=type=secret,id=key,target=/root/.ssh/id_ed25519"));
+        return Err(Diagnostic::error(
+            "SSH agents cannot be passed to build steps by this version of Wharf",
+            spec.span,
+        )
+        .help("pass a key as a secret instead: --mount=type=secret,id=key,target=/root/.ssh/id_ed25519"));
     }
     Ok(None)
 }

@@ -128,11 +128,7 @@ fn a_directory_s_content_is_merged_and_what_was_there_keeps_its_mode() {
         ],
     );
     // A new directory is 0755, whatever the source's mode.
-    check(
-        &[Selection { below: Vec::new(), ..source.clone() }],
-        "/new",
-        &["/new 755 0:0 1000 dir"],
-    );
+    check(&[Selection { below: Vec::new(), ..source.clone() }], "/new", &["/new 755 0:0 1000 dir"]);
     refused(&source, "/etc/hosts", "/etc/hosts is not a directory");
 }
 
