@@ -14,6 +14,11 @@ impl ObjectKey {
     pub const fn new(bits: [u8; 16]) -> Self {
         Self(u128::from_be_bytes(bits))
     }
+
+    /// The bits.
+    pub const fn bits(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
 }
 
 impl fmt::Display for ObjectKey {

@@ -26,6 +26,7 @@
 
 mod blob;
 mod clock;
+#[cfg(feature = "conformance")]
 pub mod conformance;
 pub mod embedded;
 mod error;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use crate::{
@@ -27,38 +27,56 @@ pub struct MemoryObjects {
 #[derive(Debug, Default)]
 struct Shelves {
     finished: BTreeMap<ObjectKey, Bytes>,
-    unfinished: HashMap<ObjectKey, BytesMut>,
+    /// What each checkpoint of an unfinished object covers. Earlier ones are kept too: whoever goes on from one must not
+    /// change what a later one covers.
+    unfinished: HashMap<ObjectKey, HashMap<Checkpoint, Vec<Bytes>>>,
+    last_checkpoint: u64,
 }
 
 struct MemoryWriter {
     objects: MemoryObjects,
     key: ObjectKey,
-    bytes: BytesMut,
+    pieces: Vec<Bytes>,
+    /// It has been checkpointed, so it can be abandoned, or finished by another writer.
+    known: bool,
+}
+
+impl MemoryWriter {
+    fn still_there(&self, shelves: &Shelves) -> Result<()> {
+        if self.known && !shelves.unfinished.contains_key(&self.key) { Err(Error::UploadLost) } else { Ok(()) }
+    }
+}
+
+fn length(pieces: &[Bytes]) -> usize {
+    pieces.iter().map(Bytes::len).sum()
 }
 
 impl MemoryObjects {
     /// How many bytes finished and unfinished objects hold; tests look at it to see that nothing is left behind.
     pub fn total_size(&self) -> usize {
         let shelves = lock(&self.inner);
+        let longest = |checkpoints: &HashMap<_, Vec<Bytes>>| checkpoints.values().map(|it| length(it)).max();
         shelves.finished.values().map(Bytes::len).sum::<usize>()
-            + shelves.unfinished.values().map(BytesMut::len).sum::<usize>()
+            + shelves.unfinished.values().filter_map(longest).sum::<usize>()
+    }
+
+    /// Every unfinished object that was checkpointed.
+    pub fn unfinished(&self) -> Vec<ObjectKey> {
+        lock(&self.inner).unfinished.keys().copied().collect()
     }
 }
 
 #[async_trait]
 impl Objects for MemoryObjects {
     async fn create(&self, key: ObjectKey) -> Result<Box<dyn ObjectWriter>> {
-        Ok(Box::new(MemoryWriter { objects: self.clone(), key, bytes: BytesMut::new() }))
+        Ok(Box::new(MemoryWriter { objects: self.clone(), key, pieces: Vec::new(), known: false }))
     }
 
     async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>> {
-        let length: usize = checkpoint.0.parse().map_err(|_| Error::UploadLost)?;
-        let mut bytes = lock(&self.inner).unfinished.get(&key).cloned().ok_or(Error::UploadLost)?;
-        if bytes.len() < length {
-            return Err(Error::UploadLost);
-        }
-        bytes.truncate(length);
-        Ok(Box::new(MemoryWriter { objects: self.clone(), key, bytes }))
+        let shelves = lock(&self.inner);
+        let checkpoints = shelves.unfinished.get(&key).ok_or(Error::UploadLost)?;
+        let pieces = checkpoints.get(checkpoint).cloned().ok_or(Error::UploadLost)?;
+        Ok(Box::new(MemoryWriter { objects: self.clone(), key, pieces, known: true }))
     }
 
     async fn abandon(&self, key: ObjectKey, _checkpoint: &Checkpoint) -> Result<()> {
@@ -103,19 +121,25 @@ impl Objects for MemoryObjects {
 #[async_trait]
 impl ObjectWriter for MemoryWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.bytes.extend_from_slice(&bytes);
+        self.pieces.push(bytes);
         Ok(())
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        lock(&self.objects.inner).unfinished.insert(self.key, self.bytes.clone());
-        Ok(Checkpoint(self.bytes.len().to_string()))
+        let mut shelves = lock(&self.objects.inner);
+        self.still_there(&shelves)?;
+        shelves.last_checkpoint += 1;
+        let checkpoint = Checkpoint(shelves.last_checkpoint.to_string());
+        shelves.unfinished.entry(self.key).or_default().insert(checkpoint.clone(), self.pieces.clone());
+        self.known = true;
+        Ok(checkpoint)
     }
 
     async fn finish(self: Box<Self>) -> Result<()> {
         let mut shelves = lock(&self.objects.inner);
+        self.still_there(&shelves)?;
         shelves.unfinished.remove(&self.key);
-        shelves.finished.insert(self.key, self.bytes.freeze());
+        shelves.finished.insert(self.key, self.pieces.concat().into());
         Ok(())
     }
 }

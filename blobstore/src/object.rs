@@ -15,7 +15,7 @@ use crate::{ObjectKey, Result};
 pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 
 /// Where an unfinished object stands, for [`Objects::resume`]: opaque text of the engine that made it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Checkpoint(pub String);
 
@@ -31,6 +31,10 @@ pub trait Objects: Debug + Send + Sync + 'static {
 
     /// Goes on with an object that was checkpointed, perhaps by another process; bytes written after the checkpoint are
     /// dropped. [`crate::Error::UploadLost`] when it was abandoned, finished or never there.
+    ///
+    /// Several writers may go on with one object, from the same checkpoint or from different ones; none ever finds bytes
+    /// of another among its own, and what a checkpoint covers never changes. One of them at most can finish; the others
+    /// are told [`crate::Error::UploadLost`].
     async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>>;
 
     /// Forgets an unfinished object and its bytes. Forgetting what is not there is fine.

@@ -10,6 +10,8 @@
 //! Guarantees: the same entries and contents give the same digest on any machine and any number of threads; nothing a
 //! layer says makes a path outside the given directory change. Knows no network, no store, no Dockerfile.
 
+mod ahead;
+mod archive;
 mod diff;
 mod dirs;
 mod disk;
@@ -28,6 +30,7 @@ mod unpack;
 mod writer;
 mod xattr;
 
+pub use archive::Archive;
 pub use diff::{DiffError, DiffOptions, LowerView, list_upper, write_upper};
 pub use disk::{Ownership, Skipped};
 pub use entry::{Entry, Kind, Mtime, Xattrs};

@@ -200,8 +200,8 @@ error: `RUNN` is not an instruction
     #[test]
     fn p14_a_second_place_is_shown_too() {
         let source = "FROM a AS x\nFROM b AS x\n";
-        let diagnostic =
-            Diagnostic::warning("two stages are called x", Span::new(22, 23)).label(Span::new(10, 11), "first used here");
+        let diagnostic = Diagnostic::warning("two stages are called x", Span::new(22, 23))
+            .label(Span::new(10, 11), "first used here");
         let text = render(&diagnostic, "Dockerfile", source, false);
         assert!(text.contains("1 | FROM a AS x"), "{text}");
         assert!(text.contains("- first used here"), "{text}");
@@ -221,7 +221,10 @@ error: `RUNN` is not an instruction
     #[test]
     fn a_message_without_a_place() {
         let diagnostic = Diagnostic::new(Level::Info, "nothing to do").help("write a Dockerfile");
-        assert_eq!(render(&diagnostic, "Dockerfile", "", false), "info: nothing to do\n |\n = help: write a Dockerfile\n");
+        assert_eq!(
+            render(&diagnostic, "Dockerfile", "", false),
+            "info: nothing to do\n |\n = help: write a Dockerfile\n"
+        );
     }
 
     #[test]

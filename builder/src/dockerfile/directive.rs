@@ -281,7 +281,9 @@ mod tests {
 
     #[test]
     fn p12_syntax_is_not_found_where_it_does_not_count() {
-        for source in ["", "#!", "FROM x\n# syntax=a", "# a comment\n# syntax=a", "\n# syntax=a", "# syntax=", "{\"syntax\": 1}"] {
+        for source in
+            ["", "#!", "FROM x\n# syntax=a", "# a comment\n# syntax=a", "\n# syntax=a", "# syntax=", "{\"syntax\": 1}"]
+        {
             assert_eq!(detect_syntax(source), None, "{source}");
         }
     }

@@ -5,7 +5,7 @@ use super::diagnostic::Diagnostic;
 use super::keyword::Keyword;
 use super::lines::Slice;
 use super::span::Word;
-use super::suggest::did_you_mean;
+use super::suggest::nearest;
 
 /// Takes the flags off the front of the arguments. `--` ends them and is dropped.
 pub(super) fn take_flags<'l>(arguments: &Slice<'l>) -> (Vec<Flag>, Slice<'l>) {
@@ -126,11 +126,11 @@ fn truth(value: &Word) -> Result<bool, Diagnostic> {
 fn unknown_flag(keyword: Keyword, flag: &Flag, known: &[(&str, Takes)]) -> Diagnostic {
     let names = || known.iter().map(|(name, _)| *name);
     let diagnostic = Diagnostic::error(format!("{keyword} has no flag --{}", flag.name.text), flag.name.span);
-    match (known, did_you_mean(&flag.name.text, names())) {
-        (_, Some(help)) => diagnostic.expected("unknown flag").help(help),
+    match (known, nearest(&flag.name.text, names())) {
+        (_, Some(name)) => diagnostic.expected("unknown flag").help(format!("did you mean `--{name}`?")),
         ([], None) => diagnostic
-            .expected("no flag expected here")
-            .help("put the command in quotes or in JSON form if the dashes belong to it"),
+            .expected(format!("{keyword} has no flags"))
+            .help("if the dashes belong to the arguments, write `--` before them"),
         (_, None) => {
             let list = names().map(|name| format!("--{name}")).collect::<Vec<_>>().join(", ");
             diagnostic.expected("unknown flag").note(format!("{keyword} knows {list}"))

@@ -84,9 +84,7 @@ fn openings(line: &Slice<'_>) -> Vec<(Opening, Word)> {
     // A line that cannot be split as shell words has no heredocs: `<<` may be anything there.
     let Ok(scanned) = Lexer::new(line.as_str(), mode, &|_| None).scan() else { return Vec::new() };
     let pieces = scanned.pieces.into_iter();
-    pieces
-        .filter_map(|piece| Some((Opening::parse(&piece.text)?, line.slice(piece.range).word())))
-        .collect()
+    pieces.filter_map(|piece| Some((Opening::parse(&piece.text)?, line.slice(piece.range).word()))).collect()
 }
 
 /// Reads the bodies of all heredocs opened on a line, in order.

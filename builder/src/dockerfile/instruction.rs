@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::ast::Statement;
+use super::keyword::Keyword;
 use super::mount::MountSpec;
 use super::span::{Span, Spanned, Word};
 
@@ -46,6 +47,31 @@ pub enum Instruction {
     Volume(VolumeInstruction),
     /// `WORKDIR`
     Workdir(WorkdirInstruction),
+}
+
+impl Instruction {
+    /// The instruction's name.
+    pub fn keyword(&self) -> Keyword {
+        match self {
+            Self::Add(_) => Keyword::Add,
+            Self::Arg(_) => Keyword::Arg,
+            Self::Cmd(_) => Keyword::Cmd,
+            Self::Copy(_) => Keyword::Copy,
+            Self::Entrypoint(_) => Keyword::Entrypoint,
+            Self::Env(_) => Keyword::Env,
+            Self::Expose(_) => Keyword::Expose,
+            Self::Healthcheck(_) => Keyword::Healthcheck,
+            Self::Label(_) => Keyword::Label,
+            Self::Maintainer(_) => Keyword::Maintainer,
+            Self::Onbuild(_) => Keyword::Onbuild,
+            Self::Run(_) => Keyword::Run,
+            Self::Shell(_) => Keyword::Shell,
+            Self::Stopsignal(_) => Keyword::Stopsignal,
+            Self::User(_) => Keyword::User,
+            Self::Volume(_) => Keyword::Volume,
+            Self::Workdir(_) => Keyword::Workdir,
+        }
+    }
 }
 
 /// `FROM [--platform=p] base [AS name]`

@@ -31,9 +31,9 @@ pub(super) fn string_array(text: &Slice<'_>) -> Result<Option<Vec<Word>>, Diagno
 fn not_a_string(element: &Slice<'_>) -> Diagnostic {
     let diagnostic = Diagnostic::error("an array of arguments may hold only strings", element.span());
     match element.as_str() {
-        scalar if !scalar.starts_with(['[', '{', '"']) => diagnostic
-            .expected("expected a string")
-            .help(format!("write \"{scalar}\"")),
+        scalar if !scalar.starts_with(['[', '{', '"']) => {
+            diagnostic.expected("expected a string").help(format!("write \"{scalar}\""))
+        }
         _ => diagnostic.expected("expected a string"),
     }
 }

@@ -6,7 +6,7 @@
 //! text -> lines (continuations, comments) -> statements (keyword, flags, words, heredocs) -> typed instructions in stages
 //! ```
 //!
-//! Words stay unexpanded in the tree; [`expand`] gives their value in an environment. Errors are [`Diagnostic`](diagnostic::Diagnostic)s
+//! Words stay unexpanded in the tree; [`expand`] gives their value in an environment. Errors are [`Diagnostic`]s
 //! with spans into the source text. This module knows the language and not what the instructions do.
 
 pub mod ast;
@@ -35,3 +35,6 @@ pub use lines::MAX_LINE_BYTES;
 pub use mount::{Mount, MountSpec};
 pub use parse::{decode, parse, parse_trigger};
 pub use span::{Span, Spanned, Word};
+
+#[cfg(test)]
+mod corpus;

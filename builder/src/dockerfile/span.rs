@@ -67,6 +67,7 @@ impl Word {
     }
 
     /// A part of the word, by offsets into its text.
+    #[must_use]
     pub fn slice(&self, range: Range<usize>) -> Self {
         let span = self.place(range.clone());
         Self::new(&self.text[range], span)

@@ -111,11 +111,11 @@ impl IgnoreFile {
         let mut matched = Vec::with_capacity(self.rules.len());
         for (index, rule) in self.rules.iter().enumerate() {
             let inherited = parent.matched.get(index).copied().unwrap_or(false);
-            let matches = inherited || (!is_root(path) && rule.glob.matches(path));
-            if matches {
+            let hit = inherited || (!is_root(path) && rule.glob.matches(path));
+            if hit {
                 excluded = !rule.include;
             }
-            matched.push(matches);
+            matched.push(hit);
         }
         (excluded, Inherited { matched })
     }
@@ -136,9 +136,9 @@ impl IgnoreFile {
 
     fn check_with_parents(&self, path: &str) -> (bool, Inherited) {
         let parents = path.match_indices('/').map(|(slash, _)| slash);
-        parents.chain([path.len()]).fold((false, Inherited::default()), |(_, inherited), end| {
-            self.check(&path[..end], &inherited)
-        })
+        parents
+            .chain([path.len()])
+            .fold((false, Inherited::default()), |(_, inherited), end| self.check(&path[..end], &inherited))
     }
 }
 

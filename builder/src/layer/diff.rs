@@ -8,7 +8,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read as _, Seek as _, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, major, minor, openat, readlinkat, statat};
@@ -138,7 +138,7 @@ fn walk(upper: &Path, lower: &dyn LowerView, options: &DiffOptions, emit: Emit<'
     let root = LayerPath::root();
     let dirs = Dirs::open(upper).map_err(|error| DiffError::Io { path: root.clone(), source: error.into() })?;
     let mut walk = Walk { dirs, lower, options, links: HashMap::new(), way: Vec::new(), emit };
-    walk.enter(root, true)?;
+    walk.enter(&root, true)?;
     while let Some(frame) = walk.way.last_mut() {
         match frame.left.pop() {
             Some(child) => walk.visit(&child)?,
@@ -171,16 +171,16 @@ struct Frame {
 
 impl Walk<'_> {
     /// Looks at the directory `path`; `transparent` is whether lower layers show at that path.
-    fn enter(&mut self, path: LayerPath, transparent: bool) -> Result<(), DiffError> {
-        let fd = self.dirs.get(path.as_bytes()).map_err(blame(&path))?;
-        let stat = fstat(fd).map_err(blame(&path))?;
-        let found = xattr::read(fd, self.options.overlay).map_err(blame(&path))?;
-        let mut left = listing::list(fd).map_err(blame(&path))?;
+    fn enter(&mut self, path: &LayerPath, transparent: bool) -> Result<(), DiffError> {
+        let fd = self.dirs.get(path.as_bytes()).map_err(blame(path))?;
+        let stat = fstat(fd).map_err(blame(path))?;
+        let found = xattr::read(fd, self.options.overlay).map_err(blame(path))?;
+        let mut left = listing::list(fd).map_err(blame(path))?;
         let opaque = found.opaque;
-        let below = if transparent { self.lower.stat(&path) } else { None };
-        let mut entry = self.entry(&path, Kind::Dir, &stat, found, below)?;
+        let below = if transparent { self.lower.stat(path) } else { None };
+        let mut entry = self.entry(path, Kind::Dir, &stat, found, below)?;
         let stubs = left.len();
-        left.retain(|child| !self.ignores(&path, &child.name));
+        left.retain(|child| !self.ignores(path, &child.name));
         if path.is_root() || left.len() < stubs {
             // Its time changes with everything made in it; for the root, whose directory the builder made, it means
             // nothing at all.
@@ -191,7 +191,7 @@ impl Walk<'_> {
             Some(below) => below.entry.same_metadata(&entry),
             None => path.is_root() && entry == Entry::implied_dir(LayerPath::root()),
         };
-        let hides = opaque && merged && self.lower.has_children(&path);
+        let hides = opaque && merged && self.lower.has_children(path);
         let transparent = transparent && !opaque && (merged || path.is_root());
         left.reverse();
         // Every image has a root; it is an entry only when it differs.
@@ -203,7 +203,7 @@ impl Walk<'_> {
         if hides {
             (self.emit)(Entry::opaque(path.clone()), None)?;
         }
-        self.whiteouts(&path, transparent)
+        self.whiteouts(path, transparent)
     }
 
     /// Takes the whiteouts out of the directory just entered; they come before everything else in it.
@@ -214,7 +214,8 @@ impl Walk<'_> {
         for child in std::mem::take(&mut frame.left) {
             let device = matches!(child.kind, FileType::CharacterDevice | FileType::Unknown);
             let fd = self.dirs.get(dir.as_bytes()).map_err(blame(dir))?;
-            if device && is_whiteout(&statat(fd, child.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(blame(dir))?) {
+            if device && is_whiteout(&statat(fd, child.name.as_slice(), AtFlags::SYMLINK_NOFOLLOW).map_err(blame(dir))?)
+            {
                 gone.push(child.name);
             } else {
                 kept.push(child);
@@ -243,8 +244,8 @@ impl Walk<'_> {
             return Err(DiffError::ReservedName { path });
         }
         match child.kind {
-            FileType::Directory => return self.enter(path, transparent),
-            FileType::RegularFile => return self.file(path, transparent),
+            FileType::Directory => return self.enter(&path, transparent),
+            FileType::RegularFile => return self.file(&path, transparent),
             FileType::Socket => return Ok(()),
             FileType::Symlink
             | FileType::Fifo
@@ -256,8 +257,8 @@ impl Walk<'_> {
         let stat = statat(parent, path.file_name(), AtFlags::SYMLINK_NOFOLLOW).map_err(blame(&path))?;
         let (major, minor) = (major(stat.st_rdev), minor(stat.st_rdev));
         let kind = match FileType::from_raw_mode(stat.st_mode) {
-            FileType::Directory => return self.enter(path, transparent),
-            FileType::RegularFile => return self.file(path, transparent),
+            FileType::Directory => return self.enter(&path, transparent),
+            FileType::RegularFile => return self.file(&path, transparent),
             FileType::Symlink => {
                 let target = readlinkat(parent, path.file_name(), Vec::new()).map_err(blame(&path))?;
                 Kind::Symlink { target: target.into_bytes() }
@@ -267,14 +268,14 @@ impl Walk<'_> {
             FileType::BlockDevice => Kind::Block { major, minor },
             FileType::Socket | FileType::Unknown => return Ok(()),
         };
-        self.leaf(path, transparent, kind, &stat, None)
+        self.leaf(&path, transparent, kind, &stat, None)
     }
 
-    fn file(&mut self, path: LayerPath, transparent: bool) -> Result<(), DiffError> {
-        let parent = self.dirs.parent_of(&path).map_err(blame(&path))?;
+    fn file(&mut self, path: &LayerPath, transparent: bool) -> Result<(), DiffError> {
+        let parent = self.dirs.parent_of(path).map_err(blame(path))?;
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let fd = openat(parent, path.file_name(), flags, Mode::empty()).map_err(blame(&path))?;
-        let stat = fstat(&fd).map_err(blame(&path))?;
+        let fd = openat(parent, path.file_name(), flags, Mode::empty()).map_err(blame(path))?;
+        let stat = fstat(&fd).map_err(blame(path))?;
         let kind = Kind::File { size: u64::try_from(stat.st_size).unwrap_or(0) };
         self.leaf(path, transparent, kind, &stat, Some(fd))
     }
@@ -282,21 +283,18 @@ impl Walk<'_> {
     /// Emits what is no directory, if it is a change.
     fn leaf(
         &mut self,
-        path: LayerPath,
+        path: &LayerPath,
         transparent: bool,
         kind: Kind,
         stat: &Stat,
         file: Option<OwnedFd>,
     ) -> Result<(), DiffError> {
         let found = match &file {
-            Some(fd) => {
-                use std::os::fd::AsFd as _;
-                xattr::read(fd.as_fd(), self.options.overlay).map_err(blame(&path))?
-            }
+            Some(fd) => xattr::read(fd.as_fd(), self.options.overlay).map_err(blame(path))?,
             None => UpperXattrs::default(),
         };
-        let below = if transparent { self.lower.stat(&path) } else { None };
-        let mut entry = self.entry(&path, kind, stat, found, below)?;
+        let below = if transparent { self.lower.stat(path) } else { None };
+        let mut entry = self.entry(path, kind, stat, found, below)?;
         let mut file = file.map(File::from);
         if stat.st_nlink > 1 {
             // Several names of one file are a change by themselves, and stay together.
@@ -311,11 +309,11 @@ impl Walk<'_> {
             match &mut file {
                 None => return Ok(()),
                 Some(file) => {
-                    let same = below.content == Some(hash(file).map_err(blame_io(&path))?);
+                    let same = below.content == Some(hash(file).map_err(blame_io(path))?);
                     if same {
                         return Ok(());
                     }
-                    file.rewind().map_err(blame_io(&path))?;
+                    file.rewind().map_err(blame_io(path))?;
                 }
             }
         }
@@ -350,7 +348,15 @@ impl Walk<'_> {
             Ownership::Squashed => below.map_or((0, 0), |below| (below.entry.uid, below.entry.gid)),
         };
         let mode = stat.st_mode & 0o7777;
-        Ok(Entry { path: path.clone(), kind, mode, uid, gid, mtime: mtime_of(stat), xattrs: self.xattrs(found.image, below) })
+        Ok(Entry {
+            path: path.clone(),
+            kind,
+            mode,
+            uid,
+            gid,
+            mtime: mtime_of(stat),
+            xattrs: self.xattrs(found.image, below),
+        })
     }
 
     /// Attributes as found; where they cannot be stored, those from below.

@@ -1,8 +1,8 @@
 //! Directories beneath a root, opened one component at a time and never through a symlink.
 //!
 //! Whatever a layer or a process inside a container put there, a descriptor from here is of a directory beneath the
-//! root. The way to the last directory is kept open, so that a walk in order costs one `openat` per directory; at most
-//! [`MOST_OPEN`] descriptors are held however deep it goes.
+//! root. The way to the last directory is kept open, so that a walk in order costs one `openat` per directory; however
+//! deep it goes, about 130 descriptors are held.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -12,8 +12,6 @@ use rustix::io;
 
 use super::path::LayerPath;
 
-const MOST_OPEN: usize = 64;
-
 /// How directories beneath the root are opened.
 pub(super) const OPEN_DIR: OFlags =
     OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::NOFOLLOW).union(OFlags::CLOEXEC).union(OFlags::NONBLOCK);
@@ -21,10 +19,13 @@ pub(super) const OPEN_DIR: OFlags =
 /// A root directory and the way to the directory last asked for.
 pub(super) struct Dirs {
     root: OwnedFd,
-    /// Name and descriptor of each directory on the way, as far as they are kept.
-    way: Vec<(Vec<u8>, OwnedFd)>,
-    /// The last directory beyond what is kept.
-    deep: Option<OwnedFd>,
+    /// Name and descriptor of each directory on the way; the last one's is open, and those that [`stays_open`].
+    way: Vec<(Vec<u8>, Option<OwnedFd>)>,
+}
+
+/// Whether the directory at this depth is kept open: the first ones, and then enough that going back up is cheap.
+fn stays_open(depth: usize) -> bool {
+    depth < 64 || depth.is_multiple_of(32)
 }
 
 impl Dirs {
@@ -36,7 +37,7 @@ impl Dirs {
 
     /// Takes an open directory as root.
     pub(super) fn over(root: OwnedFd) -> Self {
-        Self { root, way: Vec::new(), deep: None }
+        Self { root, way: Vec::new() }
     }
 
     /// The directory at `path`. Anything on the way that is no directory is `NOTDIR` (or `LOOP` for a symlink).
@@ -49,17 +50,21 @@ impl Dirs {
             known += 1;
         }
         self.way.truncate(known);
-        self.deep = None;
-        for name in rest {
-            let above = self.deep.as_ref().or(self.way.last().map(|(_, fd)| fd)).unwrap_or(&self.root);
-            let fd = openat(above, name, OPEN_DIR, Mode::empty())?;
-            if self.way.len() < MOST_OPEN {
-                self.way.push((name.to_vec(), fd));
-            } else {
-                self.deep = Some(fd);
+        let closed = self.way.iter().rposition(|(_, fd)| fd.is_some()).map_or(0, |at| at + 1);
+        let reopen: Vec<Vec<u8>> = self.way.drain(closed..).map(|(name, _)| name).collect();
+        for name in reopen.iter().map(Vec::as_slice).chain(rest) {
+            let fd = openat(self.last(), name, OPEN_DIR, Mode::empty())?;
+            let depth = self.way.len();
+            if let Some((_, above)) = self.way.last_mut().filter(|_| !stays_open(depth - 1)) {
+                *above = None;
             }
+            self.way.push((name.to_vec(), Some(fd)));
         }
-        Ok(self.deep.as_ref().or(self.way.last().map(|(_, fd)| fd)).unwrap_or(&self.root).as_fd())
+        Ok(self.last())
+    }
+
+    fn last(&self) -> BorrowedFd<'_> {
+        self.way.last().and_then(|(_, fd)| fd.as_ref()).unwrap_or(&self.root).as_fd()
     }
 
     /// The directory in which `path` lies.
@@ -70,7 +75,6 @@ impl Dirs {
     /// Forgets the way: directories on it were removed or replaced.
     pub(super) fn forget(&mut self) {
         self.way.clear();
-        self.deep = None;
     }
 }
 
@@ -81,15 +85,17 @@ mod tests {
     #[test]
     fn goes_deep_with_few_descriptors_and_through_no_symlink() {
         let root = tempfile::tempdir().unwrap();
-        let deep = vec!["d"; 200].join("/");
+        let deep = vec!["d"; 1000].join("/");
         std::fs::create_dir_all(root.path().join(&deep)).unwrap();
         std::fs::write(root.path().join(&deep).join("file"), "here").unwrap();
         std::os::unix::fs::symlink("d", root.path().join("link")).unwrap();
         let mut dirs = Dirs::open(root.path()).unwrap();
-        for _ in 0..2 {
-            let fd = dirs.get(deep.as_bytes()).unwrap();
-            rustix::fs::statat(fd, "file", rustix::fs::AtFlags::empty()).unwrap();
-            assert_eq!(dirs.way.len(), MOST_OPEN);
+        for length in [deep.len(), deep.len() - 2, deep.len() - 20, deep.len()] {
+            let fd = dirs.get(&deep.as_bytes()[..length]).unwrap();
+            let found = rustix::fs::statat(fd, "file", rustix::fs::AtFlags::empty()).is_ok();
+            assert_eq!(found, length == deep.len());
+            assert!(dirs.way.iter().filter(|(_, fd)| fd.is_some()).count() < 100);
+            assert_eq!(dirs.way.len(), length.div_ceil(2));
         }
         dirs.get(b"d/d").unwrap();
         assert_eq!(dirs.way.len(), 2);

@@ -41,7 +41,8 @@ pub fn unpack_flat<'a, R: Read>(
         let decoder = Decoder::new(layer.blob, layer.format).map_err(TarError::Read)?;
         extract(&mut TarReader::new(decoder, limits), &mut Assembler::default(), &mut disk)?;
     }
-    let root_described = tree.get(&LayerPath::root()).is_some_and(|node| *node.entry() != Entry::implied_dir(LayerPath::root()));
+    let root_described =
+        tree.get(&LayerPath::root()).is_some_and(|node| *node.entry() != Entry::implied_dir(LayerPath::root()));
     let dirs = tree.nodes().iter().map(super::tree::Node::entry).filter(|entry| entry.is_dir());
     // A root that no layer describes keeps the metadata of the directory that was given.
     finish_dirs(&mut disk, dirs.filter(|dir| !dir.path.is_root() || root_described).cloned().collect())?;

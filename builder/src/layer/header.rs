@@ -69,7 +69,7 @@ fn stored_name(entry: &Entry) -> Cow<'_, [u8]> {
             name.extend_from_slice(parent);
             name.push(b'/');
         }
-        parts.iter().for_each(|part| name.extend_from_slice(part));
+        name.extend_from_slice(&parts.concat());
         Cow::Owned(name)
     };
     match entry.kind {

@@ -20,7 +20,7 @@ use super::path::LayerPath;
 use super::sniff::Format;
 use super::tar::{TarError, TarLimits};
 
-pub(super) use assemble::{Assembler, Placed};
+pub(super) use assemble::{Assembled, Assembler, Placed};
 pub use codec::DecodeError;
 
 /// An entry and what is known about its content.
@@ -77,7 +77,7 @@ impl LayerIndex {
 
     /// Reads a layer's tar to its end and indexes it. Returns the diff id it really has.
     pub fn from_tar(
-        blob: impl Read,
+        blob: impl Read + Send,
         format: impl Into<Format>,
         limits: TarLimits,
     ) -> Result<(Digest, Self), TarError> {
@@ -170,8 +170,12 @@ fn settle_hardlinks(entries: &mut [IndexEntry]) -> Result<(), IndexError> {
     if links.is_empty() {
         return Ok(());
     }
-    let real: HashMap<&LayerPath, usize> =
-        entries.iter().enumerate().filter(|(_, one)| !one.entry.is_marker()).map(|(at, one)| (&one.entry.path, at)).collect();
+    let real: HashMap<&LayerPath, usize> = entries
+        .iter()
+        .enumerate()
+        .filter(|(_, one)| !one.entry.is_marker())
+        .map(|(at, one)| (&one.entry.path, at))
+        .collect();
     // Source of each group -> all names, in order, without the source.
     let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
     for at in links {
@@ -187,17 +191,14 @@ fn settle_hardlinks(entries: &mut [IndexEntry]) -> Result<(), IndexError> {
         for (nth, at) in names.into_iter().enumerate() {
             let path = entries[at].entry.path.clone();
             let kind = if nth == 0 { original.entry.kind.clone() } else { Kind::Hardlink { target: target.clone() } };
-            entries[at] = IndexEntry { entry: Entry { path, kind, ..original.entry.clone() }, content: original.content };
+            entries[at] =
+                IndexEntry { entry: Entry { path, kind, ..original.entry.clone() }, content: original.content };
         }
     }
     Ok(())
 }
 
-fn follow_links(
-    entries: &[IndexEntry],
-    real: &HashMap<&LayerPath, usize>,
-    start: usize,
-) -> Result<usize, IndexError> {
+fn follow_links(entries: &[IndexEntry], real: &HashMap<&LayerPath, usize>, start: usize) -> Result<usize, IndexError> {
     let mut at = start;
     // A chain longer than there are entries goes round in circles.
     for _ in 0..=entries.len() {

@@ -18,7 +18,7 @@ pub(super) struct Listed {
 pub(super) fn list(dir: BorrowedFd<'_>) -> Result<Vec<Listed>> {
     // A descriptor of its own: reading moves the position.
     let dir = openat(dir, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
-    let mut buffer = [MaybeUninit::uninit(); 32 << 10];
+    let mut buffer = [MaybeUninit::uninit(); 16 << 10];
     let mut entries = RawDir::new(dir, &mut buffer);
     let mut listed = Vec::new();
     while let Some(entry) = entries.next() {

@@ -181,8 +181,11 @@ fn push(out: &mut Vec<u8>, name: &[u8]) {
 
 /// Compares two normalised paths in walk order.
 pub(super) fn walk_order(a: &[u8], b: &[u8]) -> Ordering {
-    let differ = a.iter().zip(b).position(|(x, y)| x != y);
-    match differ {
+    // Neighbours share most of their path: skip that in strides.
+    const STRIDE: usize = 32;
+    let same = a.chunks_exact(STRIDE).zip(b.chunks_exact(STRIDE)).take_while(|(x, y)| x == y).count() * STRIDE;
+    let differ = a[same..].iter().zip(&b[same..]).position(|(x, y)| x != y);
+    match differ.map(|at| same + at) {
         None => a.len().cmp(&b.len()),
         // A separator ends a name, and a shorter name comes first.
         Some(at) if a[at] == b'/' => Ordering::Less,

@@ -206,9 +206,9 @@ impl<W: Write> Pipeline<W> {
                     Some(squeezer) => squeezer,
                     None => squeezer.insert(Squeezer::new(self.encoding)?),
                 };
-                let squeezed = squeezer.squeeze(block)?;
-                self.tail.take(&squeezed)?;
-                self.spare.push(squeezed.spent);
+                let piece = squeezer.squeeze(block)?;
+                self.tail.take(&piece)?;
+                self.spare.push(piece.spent);
             }
             Engine::Pool(pool) => pool.submit(block, &mut self.tail, &mut self.spare)?,
         }
@@ -234,13 +234,13 @@ struct Pool {
 impl Pool {
     fn start(encoding: Encoding, threads: usize, mut hasher: Hasher) -> io::Result<Self> {
         let (jobs, to_hash) = channel::<Job>();
-        let (hashed, to_squeeze) = channel::<Job>();
+        let (onward, to_squeeze) = channel::<Job>();
         let (results, done) = channel::<Done>();
         let hash_thread = thread::Builder::new().name("layer-hash".into()).spawn(move || {
             for (number, block) in to_hash {
                 hasher.update(&block.data);
                 // Nobody left to compress: the caller finds out by itself.
-                let _ = hashed.send((number, block));
+                let _ = onward.send((number, block));
             }
             hasher
         })?;
@@ -344,8 +344,8 @@ mod tests {
         }
         let mut pipeline = Pipeline::new(Full, Encoding::Gzip { level: 1 }, NonZeroUsize::new(2).unwrap());
         let mut result = Ok(());
-        for _ in 0..64 {
-            result = result.and_then(|()| pipeline.write(&[7; 1 << 19]));
+        for _ in 0..2048 {
+            result = result.and_then(|()| pipeline.write(&[7; 1 << 14]));
         }
         let result = result.and_then(|()| pipeline.finish().map(drop));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);

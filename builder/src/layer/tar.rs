@@ -246,9 +246,25 @@ impl<R: Read> TarReader<R> {
 
     /// The next piece of the current entry's content, empty at its end.
     pub fn content(&mut self) -> Result<&[u8], TarError> {
+        self.content_up_to(usize::MAX)
+    }
+
+    /// Reads what is left of the current entry's content; its SHA-256.
+    pub fn hash_content(&mut self) -> Result<Digest, TarError> {
+        let mut hasher = Hasher::new(Algorithm::Sha256);
+        loop {
+            match self.content()? {
+                [] => return Ok(hasher.finish()),
+                piece => hasher.update(piece),
+            }
+        }
+    }
+
+    /// Like [`TarReader::content`], but not more than `most` bytes.
+    pub(super) fn content_up_to(&mut self, most: usize) -> Result<&[u8], TarError> {
         static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
         if let Some(hole) = self.content.hole() {
-            let count = usize::try_from(hole).unwrap_or(usize::MAX).min(ZEROS.len());
+            let count = usize::try_from(hole).unwrap_or(usize::MAX).min(ZEROS.len()).min(most);
             self.content.take(count as u64);
             return Ok(&ZEROS[..count]);
         }
@@ -259,7 +275,7 @@ impl<R: Read> TarReader<R> {
         if self.fill()? == 0 {
             return Err(TarError::Truncated { name: String::from_utf8_lossy(&self.content_name).into_owned() });
         }
-        let count = usize::try_from(left).unwrap_or(usize::MAX).min(self.end - self.start);
+        let count = usize::try_from(left).unwrap_or(usize::MAX).min(self.end - self.start).min(most);
         self.content.take(count as u64);
         self.consume(count);
         Ok(&self.buffer[self.start - count..self.start])

@@ -14,9 +14,10 @@ use std::path::Path;
 
 use wharf_spec::{Algorithm, Digest, DigestMismatch, Hasher};
 
+use super::ahead::read_ahead;
 use super::disk::{Disk, Ownership, Skipped};
 use super::entry::{Entry, Kind};
-use super::index::{Assembler, LayerIndex, Placed};
+use super::index::{Assembled, Assembler, LayerIndex, Placed};
 use super::path::LayerPath;
 use super::sniff::{Decoder, Format};
 use super::tar::{TarEntry, TarError, TarLimits, TarReader};
@@ -88,10 +89,10 @@ pub enum UnpackError {
     },
     /// The blob is not the promised one.
     #[error("the layer's blob is not the promised one")]
-    Digest(#[source] DigestMismatch),
+    Digest(#[source] Box<DigestMismatch>),
     /// The tar is not the one the image's configuration lists.
     #[error("the layer's content does not match the image's configuration")]
-    DiffId(#[source] DigestMismatch),
+    DiffId(#[source] Box<DigestMismatch>),
     /// The blob is longer or shorter than promised.
     #[error("the layer's blob has {actual} bytes, expected {expected}")]
     Size {
@@ -104,7 +105,7 @@ pub enum UnpackError {
 
 /// Unpacks `blob` into `dest`, which exists and is empty.
 pub fn unpack(
-    blob: impl Read,
+    blob: impl Read + Send,
     format: impl Into<Format>,
     expected: Expected,
     dest: &Path,
@@ -113,39 +114,41 @@ pub fn unpack(
     let mut disk = Disk::open(dest, options.ownership).map_err(blame(&LayerPath::root()))?;
     let blob = Verified::new(blob, expected);
     let decoder = Decoder::new(blob, format.into()).map_err(TarError::Read)?;
-    let mut tar = TarReader::hashing(decoder, options.limits);
     let mut assembler = Assembler::default();
-    let extracted = extract(&mut tar, &mut assembler, &mut disk);
+    let (extracted, decoder) = read_ahead(decoder, |input| {
+        let mut tar = TarReader::hashing(input, options.limits);
+        extract(&mut tar, &mut assembler, &mut disk)?;
+        Ok(tar.finish()?)
+    })
+    .map_err(TarError::Read)?;
+    let source = decoder.into_inner();
+    let cut_off = source.failed;
+    let verdict = source.verdict();
     // A blob that is not the promised one fails in many ways; the promise is the reason worth telling.
-    if let Err(error) = extracted {
-        let verdict = tar.finish().ok().map(|(_, _, decoder)| decoder.into_inner().verdict());
-        return Err(verdict.and_then(Result::err).unwrap_or(error));
-    }
-    let (diff_id, uncompressed_size, decoder) = tar.finish()?;
-    decoder.into_inner().verdict()?;
+    let (diff_id, uncompressed_size, _) = match (extracted, verdict) {
+        (Ok(read), Ok(())) => read,
+        (Err(error), Err(_)) if cut_off => return Err(error),
+        (_, Err(broken)) => return Err(broken),
+        (Err(error), Ok(())) => return Err(error),
+    };
     let diff_id = diff_id.unwrap_or_else(|| Digest::sha256(b""));
     if let Some(promised) = expected.diff_id
         && promised != diff_id
     {
-        return Err(UnpackError::DiffId(DigestMismatch { expected: promised, actual: diff_id }));
+        return Err(UnpackError::DiffId(Box::new(DigestMismatch { expected: promised, actual: diff_id })));
     }
-    let assembled = assembler.finish()?;
-    finish_overlay(&mut disk, &assembled.index, &assembled.implied, options.overlay)?;
-    let skipped = disk.into_skipped();
-    Ok(Unpacked { index: assembled.index, diff_id, uncompressed_size, implied: assembled.implied, skipped })
+    let Assembled { index, implied } = assembler.finish()?;
+    finish_overlay(&mut disk, &index, &implied, options.overlay)?;
+    Ok(Unpacked { index, diff_id, uncompressed_size, implied, skipped: disk.into_skipped() })
 }
 
 /// Gives directories that a layer needed but did not describe the metadata they have in the layers below it, so that
 /// the overlay shows them unchanged. `lower` is the tree of exactly those layers: an unpacked layer with implied
-/// directories cannot be shared between different stacks once this was done.
-pub fn adopt_parents(
-    dest: &Path,
-    implied: &[LayerPath],
-    lower: &Tree,
-    ownership: Ownership,
-) -> Result<(), UnpackError> {
+/// directories cannot be shared between different stacks once this was done. A fresh upper directory wants the same
+/// for its root: there `dirs` is `&[LayerPath::root()]`.
+pub fn adopt_parents(dest: &Path, dirs: &[LayerPath], lower: &Tree, ownership: Ownership) -> Result<(), UnpackError> {
     let mut disk = Disk::open(dest, ownership).map_err(blame(&LayerPath::root()))?;
-    for path in implied.iter().rev() {
+    for path in dirs.iter().rev() {
         if let Some(node) = lower.get(path).filter(|node| node.entry().is_dir()) {
             disk.finish_dir(node.entry()).map_err(blame(path))?;
         }
@@ -209,6 +212,10 @@ fn finish_overlay(
     implied: &[LayerPath],
     overlay: OverlayXattr,
 ) -> Result<(), UnpackError> {
+    // Those above markers only are not there yet.
+    for path in implied {
+        disk.make(&Entry::implied_dir(path.clone())).map_err(blame(path))?;
+    }
     for one in index.entries() {
         let path = &one.entry.path;
         match one.entry.kind {
@@ -251,16 +258,22 @@ struct Verified<R> {
     expected: Expected,
     hasher: Option<Hasher>,
     size: u64,
+    /// Whether it could not be read to its end.
+    failed: bool,
 }
 
 impl<R: Read> Verified<R> {
     fn new(inner: R, expected: Expected) -> Self {
         let hasher = expected.digest.map(|digest| Hasher::new(digest.algorithm()));
-        Self { inner, expected, hasher, size: 0 }
+        Self { inner, expected, hasher, size: 0, failed: false }
     }
 
     /// Reads what the decompressor left and compares.
     fn verdict(mut self) -> Result<(), UnpackError> {
+        if self.failed {
+            // Half a blob says nothing about the whole.
+            return Err(TarError::Read(io::ErrorKind::UnexpectedEof.into()).into());
+        }
         let mut rest = [0; 16 << 10];
         while self.read(&mut rest).map_err(TarError::Read)? > 0 {
             if let Some(expected) = self.expected.size.filter(|expected| self.size > *expected) {
@@ -272,7 +285,7 @@ impl<R: Read> Verified<R> {
         }
         match (self.expected.digest, self.hasher.map(Hasher::finish)) {
             (Some(expected), Some(actual)) if expected != actual => {
-                Err(UnpackError::Digest(DigestMismatch { expected, actual }))
+                Err(UnpackError::Digest(Box::new(DigestMismatch { expected, actual })))
             }
             _ => Ok(()),
         }
@@ -284,7 +297,9 @@ impl<R: Read> Read for Verified<R> {
         // One byte beyond the promise is enough to know.
         let most = self.expected.size.map_or(u64::MAX, |size| (size + 1).saturating_sub(self.size));
         let most = usize::try_from(most).unwrap_or(usize::MAX).min(buffer.len());
-        let count = self.inner.read(&mut buffer[..most])?;
+        let count = self.inner.read(&mut buffer[..most]).inspect_err(|error| {
+            self.failed |= error.kind() != io::ErrorKind::Interrupted;
+        })?;
         self.size += count as u64;
         if let Some(hasher) = &mut self.hasher {
             hasher.update(&buffer[..count]);

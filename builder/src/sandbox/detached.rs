@@ -40,6 +40,8 @@ impl Detached {
         attributes: MountAttrFlags,
     ) -> Result<Self, Errno> {
         let context = fsopen(file_system, FsOpenFlags::FSOPEN_CLOEXEC)?;
+        // What `mount` and `df` show in their first column.
+        fsconfig_set_string(&context, "source", file_system)?;
         for setting in settings {
             match setting {
                 Setting::Flag(key) => fsconfig_set_flag(&context, *key)?,

@@ -13,7 +13,7 @@ use rustix::io::Errno;
 use rustix::mount::MountAttrFlags;
 
 use super::detached::{Detached, NO_SETUID, Setting};
-use super::error::{At, SandboxError, Step};
+use super::error::{At, SandboxError, Step, errno};
 use super::inside;
 use super::kernel_files::{mount_mqueue, mount_shm};
 use super::rootfs::Root;
@@ -77,7 +77,7 @@ fn bind_node(dev: impl AsFd, name: &str, host: &Path) -> Result<(), Errno> {
         Ok(node) => node.attach(over).map(drop),
         // Some containers lack /dev/tty or /dev/full; so does this one then.
         Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno),
+        Err(refused) => Err(refused),
     }
 }
 
@@ -99,9 +99,9 @@ fn mount_terminals(over: std::os::fd::OwnedFd) -> Result<(), Errno> {
 
 /// For `--security=insecure`: every device of the host under its own name.
 fn add_host_devices(dev: impl AsFd, host: &Path) -> Result<(), Errno> {
-    let home = fs::metadata(host).map_err(raw)?.dev();
-    for entry in fs::read_dir(host).map_err(raw)? {
-        let entry = entry.map_err(raw)?;
+    let home = fs::metadata(host).map_err(|error| errno(&error))?.dev();
+    for entry in fs::read_dir(host).map_err(|error| errno(&error))? {
+        let entry = entry.map_err(|error| errno(&error))?;
         let (name, path) = (entry.file_name(), entry.path());
         let Ok(found) = fs::symlink_metadata(&path) else { continue };
         let kind = found.file_type();
@@ -114,13 +114,13 @@ fn add_host_devices(dev: impl AsFd, host: &Path) -> Result<(), Errno> {
                 }),
             () if kind.is_char_device() || kind.is_block_device() => add_node(&dev, &name, &path, &found),
             () if kind.is_symlink() => {
-                fs::read_link(&path).map_err(raw).and_then(|target| symlinkat(&target, &dev, &name))
+                fs::read_link(&path).map_err(|error| errno(&error)).and_then(|target| symlinkat(&target, &dev, &name))
             }
             () => Ok(()),
         };
         match exists {
             Ok(()) | Err(Errno::EXIST) => {}
-            Err(errno) => return Err(errno),
+            Err(refused) => return Err(refused),
         }
     }
     Ok(())
@@ -133,8 +133,4 @@ fn add_node(dev: impl AsFd, name: &std::ffi::OsStr, path: &Path, found: &fs::Met
         Err(Errno::PERM) => name.to_str().map_or(Ok(()), |name| bind_node(&dev, name, path)),
         other => other,
     }
-}
-
-fn raw(error: std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }

@@ -147,6 +147,11 @@ impl From<std::io::Error> for Errno {
     }
 }
 
+/// The kernel's number behind an error of std's, which makes few errors of its own.
+pub(super) fn errno(error: &std::io::Error) -> rustix::io::Errno {
+    rustix::io::Errno::from_io_error(error).unwrap_or(rustix::io::Errno::IO)
+}
+
 /// One step of making the sandbox, as a verb phrase after "cannot".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Step {
@@ -193,6 +198,9 @@ pub enum Step {
 impl Step {
     fn hint(self, errno: Errno) -> Option<&'static str> {
         let denied = matches!(errno.0, libc::EPERM | libc::EACCES);
+        if errno.0 == libc::ENOSYS {
+            return Some("the kernel is older than Linux 5.12, or a container's filter hides its system calls");
+        }
         match self {
             Self::CreateNamespaces if denied => Some("`wharf doctor` tells what forbids it"),
             Self::CreateNamespaces if errno.0 == libc::ENOSPC => Some("raise the sysctls user.max_*_namespaces"),

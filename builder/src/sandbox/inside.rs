@@ -28,14 +28,7 @@ pub(super) enum Place {
 /// Follows `path` inside `root` as a process whose root directory it is would. A `..` in `path` itself goes back
 /// in the text, as Dockerfile paths do; in a link's target it goes to the parent, as the kernel does.
 pub(super) fn locate(root: BorrowedFd<'_>, path: &Path) -> Result<Place, Errno> {
-    let mut todo: VecDeque<OsString> = VecDeque::new();
-    for part in parts(path) {
-        if part == ".." {
-            todo.pop_back();
-        } else {
-            todo.push_back(part);
-        }
-    }
+    let mut todo: VecDeque<OsString> = parts(&clean(path));
     let mut done = PathBuf::new();
     let mut links = 0;
     while let Some(part) = todo.pop_front() {
@@ -72,6 +65,19 @@ pub(super) fn locate(root: BorrowedFd<'_>, path: &Path) -> Result<Place, Errno> 
         }
     }
     Ok(Place::Present(done))
+}
+
+/// The path relative to the root, without dots.
+pub(super) fn clean(path: &Path) -> PathBuf {
+    let mut clean = PathBuf::new();
+    for part in parts(path) {
+        if part == ".." {
+            clean.pop();
+        } else {
+            clean.push(part);
+        }
+    }
+    clean
 }
 
 fn parts(path: &Path) -> VecDeque<OsString> {
@@ -123,33 +129,34 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(path: &str, expected: Result<Place, Errno>) {
+    fn check(path: &str, expected: &Result<Place, Errno>) {
         let root = tree();
         let root = fs::File::open(root.path()).unwrap();
-        assert_eq!(locate(root.as_fd(), Path::new(path)), expected);
+        assert_eq!(&locate(root.as_fd(), Path::new(path)), expected);
     }
 
-    fn absent(path: &str, existing: usize) -> Result<Place, Errno> {
-        Ok(Place::Missing { path: path.into(), existing })
+    #[track_caller]
+    fn check_absent(path: &str, leads_to: &str, existing: usize) {
+        check(path, &Ok(Place::Missing { path: leads_to.into(), existing }));
     }
 
     #[test]
     fn links_are_followed_and_never_out_of_the_root() {
-        check("/etc/hosts", Ok(Place::Present("etc/hosts".into())));
-        check("/conf/hosts", Ok(Place::Present("etc/hosts".into())));
-        check("/out/hosts", Ok(Place::Present("etc/hosts".into())));
-        check("/../../etc", Ok(Place::Present("etc".into())));
-        check("/", Ok(Place::Present("".into())));
-        check("/loop", Err(Errno::LOOP));
-        check("/etc/hosts/x", Err(Errno::NOTDIR));
+        check("/etc/hosts", &Ok(Place::Present("etc/hosts".into())));
+        check("/conf/hosts", &Ok(Place::Present("etc/hosts".into())));
+        check("/out/hosts", &Ok(Place::Present("etc/hosts".into())));
+        check("/../../etc", &Ok(Place::Present("etc".into())));
+        check("/", &Ok(Place::Present("".into())));
+        check("/loop", &Err(Errno::LOOP));
+        check("/etc/hosts/x", &Err(Errno::NOTDIR));
     }
 
     #[test]
     fn what_is_missing_is_found_behind_links_too() {
-        check("/etc/resolv.conf", absent("run/systemd/resolv.conf", 2));
-        check("/run/secrets/token", absent("run/secrets/token", 1));
-        check("/proc", absent("proc", 0));
-        check("/new/../etc", Ok(Place::Present("etc".into())));
-        check("/nowhere", Err(Errno::NOENT));
+        check_absent("/etc/resolv.conf", "run/systemd/resolv.conf", 2);
+        check_absent("/run/secrets/token", "run/secrets/token", 1);
+        check_absent("/proc", "proc", 0);
+        check("/new/../etc", &Ok(Place::Present("etc".into())));
+        check("/nowhere", &Err(Errno::NOENT));
     }
 }

@@ -11,7 +11,6 @@ use super::inside;
 use super::rootfs::{Kind, Root, kind_of};
 use super::scratch::Scratch;
 use super::spec::Security;
-use super::userns;
 
 /// Hidden: an empty file or directory lies over them.
 const MASKED: [&str; 13] = [
@@ -46,13 +45,13 @@ pub(super) fn mount_sys(root: &Root, security: Security) -> Result<(), SandboxEr
         Security::Insecure => DATA_ONLY,
     };
     let over = inside::open(&root.place, Path::new("sys")).at(Step::MountSys, "")?;
-    let fresh = if userns::is_initial() { Detached::fresh("sysfs", &[], attributes) } else { Err(Errno::PERM) };
-    match fresh {
+    match Detached::fresh("sysfs", &[], attributes) {
         Ok(sys) => {
             sys.attach(over).at(Step::MountSys, "")?;
             mount_cgroups(root, attributes)
         }
-        // Only the owner of the network namespace may mount a sysfs. The host's has the control groups in it.
+        // Only the owner of the network namespace may: a user namespace on the host's network is not. The host's
+        // has the control groups in it.
         Err(Errno::PERM | Errno::ACCESS) => {
             let bound = Detached::copy_of_path("/sys").and_then(|sys| sys.restrict(attributes)?.attach(over));
             bound.at(Step::MountSys, "").map(drop)

@@ -14,7 +14,7 @@ use rustix::thread::CapabilitySet;
 use super::error::{At, SandboxError, Step};
 use super::spec::{Process, Resource, Rlimit, Security};
 use super::user::Identity;
-use super::{seccomp, sys};
+use super::{inside, seccomp, sys};
 
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -47,7 +47,7 @@ pub(super) fn become_program(process: &Process, becoming: &Becoming) -> Result<(
     // Its own session: no way to reach the builder's terminal through `/dev/tty`.
     rustix::process::setsid().at(Step::EnterDirectory, "")?;
     let null = rustix::fs::open("/dev/null", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
-    null.and_then(|null| rustix::stdio::dup2_stdin(null)).at(Step::MountDev, "null")?;
+    null.and_then(rustix::stdio::dup2_stdin).at(Step::MountDev, "null")?;
     limit(&process.limits.rlimits)?;
     match process.security {
         Security::Sandbox => {
@@ -58,7 +58,8 @@ pub(super) fn become_program(process: &Process, becoming: &Becoming) -> Result<(
     }
     change_user(becoming)?;
     umask(Mode::from_raw_mode(0o022));
-    rustix::process::chdir(&*process.cwd).at(Step::EnterDirectory, &process.cwd)?;
+    let cwd = Path::new("/").join(inside::clean(Path::new(&process.cwd)));
+    rustix::process::chdir(&cwd).at(Step::EnterDirectory, cwd.display())?;
     execute(process, &becoming.identity)
 }
 

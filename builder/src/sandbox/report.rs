@@ -93,27 +93,27 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(lines: &str, expected: Result<ExitStatus, SandboxError>) {
-        assert_eq!(outcome(lines.as_bytes()), expected);
+    fn check(lines: &str, expected: &Result<ExitStatus, SandboxError>) {
+        assert_eq!(&outcome(lines.as_bytes()), expected);
     }
 
     #[test]
     fn the_first_word_on_the_outcome_wins() {
-        check("{\"Exited\":{\"code\":3}}\n", Ok(ExitStatus { code: 3, out_of_memory: false }));
+        check("{\"Exited\":{\"code\":3}}\n", &Ok(ExitStatus { code: 3, out_of_memory: false }));
         check(
             "{\"Failed\":{\"UserNotFound\":{\"user\":\"x\"}}}\n{\"Exited\":{\"code\":127}}\n",
-            Err(SandboxError::UserNotFound { user: "x".to_owned() }),
+            &Err(SandboxError::UserNotFound { user: "x".to_owned() }),
         );
         check(
             "{\"Killed\":{\"signal\":9}}\n\"OutOfMemory\"\n",
-            Err(SandboxError::Killed { signal: 9, out_of_memory: true }),
+            &Err(SandboxError::Killed { signal: 9, out_of_memory: true }),
         );
     }
 
     #[test]
     fn silence_is_not_success() {
-        check("", Err(SandboxError::HelperVanished));
-        check("{\"Exi", Err(SandboxError::HelperVanished));
-        check("\"OutOfMemory\"\n", Err(SandboxError::HelperVanished));
+        check("", &Err(SandboxError::HelperVanished));
+        check("{\"Exi", &Err(SandboxError::HelperVanished));
+        check("\"OutOfMemory\"\n", &Err(SandboxError::HelperVanished));
     }
 }

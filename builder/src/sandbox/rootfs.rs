@@ -1,10 +1,13 @@
 //! The image as a root directory, with every mount point in place and none of them in the layer.
 //!
-//! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more
-//! layer, the *stubs*, put on top of the image's own and below the changes. The upper directory never holds them,
-//! so there is nothing to clean up after the step and no modification time to put back, whatever the process did.
-//! Directories on the way to a stub that the image does have appear in the stub layer too, with the same owner,
-//! mode, attributes and times, because the kernel shows those of the topmost layer.
+//! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more layer,
+//! the *floor*, below all of the image's. The upper directory never holds them, so there is nothing to clean up
+//! after the step and no modification time to put back, whatever the process did.
+//!
+//! The image can hide the floor: it deleted the file in an upper layer, or has a symbolic link in the way. Then the
+//! whole is mounted anew with a layer of *stubs* on top of the image's. Directories on the way to a stub that the
+//! image does have appear in that layer too, with the same owner, mode, attributes and times, because the kernel
+//! shows those of the topmost layer.
 
 use std::collections::BTreeSet;
 use std::fs::{self, DirBuilder, File};
@@ -51,12 +54,12 @@ pub(super) fn mount(
     security: Security,
     scratch: &Scratch,
 ) -> Result<Root, SandboxError> {
-    let empty = scratch.directory_on_disk("empty")?;
     let mut layers: Vec<&Path> = rootfs.lowers.iter().rev().map(PathBuf::as_path).collect();
     dress_root(&rootfs.upper, layers.first().copied())?;
-    if layers.is_empty() {
-        layers.push(&empty);
-    }
+    let floor = scratch.directory_on_disk("floor")?;
+    let wanted = targets.iter().map(|target| Stub { path: inside::clean(target.path), existing: 0, kind: target.kind });
+    make_stubs(&floor, None, &wanted.collect::<Vec<_>>())?;
+    layers.push(&floor);
     // Without a device cgroup, a device node made in, or brought by, the image would open the host's disk.
     let flags = match security {
         Security::Sandbox => MountFlags::NODEV,
@@ -76,7 +79,7 @@ pub(super) fn mount(
         return Ok(root);
     }
     let stubs = scratch.directory_on_disk("stubs")?;
-    make_stubs(&stubs, root.place.as_fd(), &missing)?;
+    make_stubs(&stubs, Some(root.place.as_fd()), &missing)?;
     let Root { path, place } = root;
     drop(place);
     detach(&path).at(Step::MountOverlay, path.display())?;
@@ -86,20 +89,19 @@ pub(super) fn mount(
 
 /// The overlay's root is the upper directory itself: it must look like the image's.
 pub(super) fn dress_root(upper: &Path, top: Option<&Path>) -> Result<(), SandboxError> {
-    let dress = || -> Result<(), Errno> {
-        let untouched = fs::read_dir(upper).map_err(raw)?.next().is_none();
-        if !untouched {
-            return Ok(());
+    let untouched = fs::read_dir(upper).at(Step::PrepareWork, upper.display())?.next().is_none();
+    if !untouched {
+        return Ok(());
+    }
+    match top {
+        Some(top) => {
+            let top = rustix::fs::open(top, DIRECTORY, Mode::empty()).at(Step::MountOverlay, top.display())?;
+            copy_looks(&top, upper).at(Step::PrepareWork, upper.display())
         }
-        match top {
-            Some(top) => copy_looks(rustix::fs::open(top, DIRECTORY, Mode::empty())?, upper),
-            None => {
-                rustix::fs::chown(upper, Some(Uid::ROOT), Some(Gid::ROOT))?;
-                rustix::fs::chmod(upper, Mode::from_raw_mode(0o755))
-            }
-        }
-    };
-    dress().at(Step::PrepareWork, upper.display())
+        None => rustix::fs::chown(upper, Some(Uid::ROOT), Some(Gid::ROOT))
+            .and_then(|()| rustix::fs::chmod(upper, Mode::from_raw_mode(0o755)))
+            .at(Step::PrepareWork, upper.display()),
+    }
 }
 
 /// A missing mount point: its path, and how many of its components exist.
@@ -120,14 +122,16 @@ fn find_missing(root: BorrowedFd<'_>, targets: &[Target<'_>]) -> Result<Vec<Stub
     Ok(missing)
 }
 
-fn make_stubs(layer: &Path, image: BorrowedFd<'_>, stubs: &[Stub]) -> Result<(), SandboxError> {
+/// Makes mount points in a layer. `image` is where the existing directories above them are.
+fn make_stubs(layer: &Path, image: Option<BorrowedFd<'_>>, stubs: &[Stub]) -> Result<(), SandboxError> {
     let mut copied: BTreeSet<PathBuf> = BTreeSet::new();
     for stub in stubs {
         make_stub(layer, stub, &mut copied).at(Step::MakeMountPoint, stub.path.display())?;
     }
+    let Some(image) = image else { return Ok(()) };
     // Children before parents, so that making a child no longer changes its parent's times.
     for directory in copied.iter().rev() {
-        let copy = || copy_looks(inside::open_to_read(image, directory)?, &layer.join(directory));
+        let copy = || copy_looks(&inside::open_to_read(image, directory)?, &layer.join(directory));
         copy().at(Step::MakeMountPoint, directory.display())?;
     }
     Ok(())
@@ -155,15 +159,15 @@ fn make_stub(layer: &Path, stub: &Stub, copied: &mut BTreeSet<PathBuf>) -> Resul
 }
 
 /// Gives `to` the owner, mode, extended attributes and times of the directory `from`.
-fn copy_looks(from: OwnedFd, to: &Path) -> Result<(), Errno> {
-    let looks = fstat(&from)?;
+fn copy_looks(from: &OwnedFd, to: &Path) -> Result<(), Errno> {
+    let looks = fstat(from)?;
     match rustix::fs::chown(to, Some(Uid::from_raw(looks.st_uid)), Some(Gid::from_raw(looks.st_gid))) {
         // An owner outside of the builder's user namespace: nobody inside could tell it from another.
         Ok(()) | Err(Errno::INVAL | Errno::PERM) => {}
         Err(errno) => return Err(errno),
     }
     rustix::fs::chmod(to, Mode::from_raw_mode(looks.st_mode))?;
-    copy_attributes(&from, to)?;
+    copy_attributes(from, to)?;
     utimensat(CWD, to, &times(&looks), AtFlags::SYMLINK_NOFOLLOW)
 }
 
@@ -201,10 +205,6 @@ fn times(looks: &Stat) -> Timestamps {
         last_access: time(looks.st_atime, looks.st_atime_nsec),
         last_modification: time(looks.st_mtime, looks.st_mtime_nsec),
     }
-}
-
-fn raw(error: std::io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
 /// What a mount of `file` needs to be mounted on.

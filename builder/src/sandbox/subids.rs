@@ -103,7 +103,8 @@ pub(super) fn parse_map(text: &str) -> Vec<Extent> {
 
 /// Writes a map as `/proc` takes it.
 pub(super) fn format_map(map: &[Extent]) -> String {
-    map.iter().map(|extent| format!("{} {} {}\n", extent.inside, extent.outside, extent.count)).collect()
+    let line = |extent: &Extent| format!("{} {} {}", extent.inside, extent.outside, extent.count);
+    map.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

@@ -57,14 +57,17 @@ pub(super) fn add_mount_attributes(mount: BorrowedFd<'_>, add: MountAttrFlags) -
     .map(drop)
 }
 
+/// `IFF_UP | IFF_RUNNING`, as narrow as the structure has it.
+const LOOPBACK_UP: libc::c_short = 0x41;
+
 /// Brings the loopback device of the current network namespace up.
 pub(super) fn loopback_up(socket: impl AsFd) -> Result<(), Errno> {
     // SAFETY: all zeroes is a valid `ifreq`.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
     for (to, from) in request.ifr_name.iter_mut().zip(b"lo\0") {
-        *to = (*from).cast_signed().into();
+        *to = from.cast_signed();
     }
-    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    request.ifr_ifru.ifru_flags = LOOPBACK_UP;
     // SAFETY: SIOCSIFFLAGS reads one `ifreq`, which outlives the call.
     check(unsafe { libc::ioctl(socket.as_fd().as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) }.into()).map(drop)
 }

@@ -92,7 +92,7 @@ pub fn probe() -> Report {
             "nothing: device nodes of images cannot be made here, all else can",
         ),
     ];
-    let user_namespace = user_namespace_checks(&trial);
+    let user_namespace = user_namespace_checks(trial);
     let subuid = subuid_checks();
     let tier = match Tier::current() {
         Tier::None { .. } => match trial {
@@ -105,7 +105,7 @@ pub fn probe() -> Report {
     Report { tier, root, user_namespace, subuid }
 }
 
-fn user_namespace_checks(trial: &Result<(), Refusal>) -> Vec<Check> {
+fn user_namespace_checks(trial: Result<(), Refusal>) -> Vec<Check> {
     let sysctl = |name: &str, bad: &str| {
         let value = fs::read_to_string(Path::new("/proc/sys").join(name)).unwrap_or_default();
         if value.trim() == bad { Err(format!("/proc/sys/{name} is {bad}")) } else { Ok(()) }
@@ -130,7 +130,7 @@ fn user_namespace_checks(trial: &Result<(), Refusal>) -> Vec<Check> {
     ]
 }
 
-fn trial_hint(trial: &Result<(), Refusal>) -> &'static str {
+fn trial_hint(trial: Result<(), Refusal>) -> &'static str {
     match trial {
         Err(Refusal::Create(_)) if filtered() => {
             "a container's system call filter forbids it: seccomp=unconfined, or hostUsers: false in Kubernetes"

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::io::Errno;
 
-use super::error::{At, SandboxError, Step};
+use super::error::{At, SandboxError, Step, errno};
 use super::inside;
 
 /// No user database is larger; an image may lie about its size.
@@ -40,14 +40,13 @@ fn read(root: BorrowedFd<'_>, path: &str) -> Result<String, Errno> {
     let file = match inside::open_to_read(root, Path::new(path)) {
         Ok(file) => File::from(file),
         Err(Errno::NOENT | Errno::NOTDIR) => return Ok(String::new()),
-        Err(errno) => return Err(errno),
+        Err(refused) => return Err(refused),
     };
-    let raw = |error: std::io::Error| error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-    if !file.metadata().map_err(raw)?.is_file() {
+    if !file.metadata().map_err(|error| errno(&error))?.is_file() {
         return Err(Errno::INVAL);
     }
     let mut bytes = Vec::new();
-    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(raw)?;
+    file.take(MOST_BYTES + 1).read_to_end(&mut bytes).map_err(|error| errno(&error))?;
     if bytes.len() as u64 > MOST_BYTES {
         return Err(Errno::FBIG);
     }

@@ -14,6 +14,7 @@ use rustix::process::{Pid, WaitOptions, getpid, waitpid};
 use rustix::thread::{CapabilitySet, UnshareFlags};
 
 use super::detached::{DATA_ONLY, Detached};
+use super::error::errno;
 use super::subids::{Extent, Ids, find, format_map, parse_map, plan};
 use super::sys::{self, Fork};
 use super::tier::Tier;
@@ -188,18 +189,18 @@ pub(super) enum Refusal {
 }
 
 /// Does in a child what entering needs, because a process cannot leave a namespace that turns out to be useless
-/// (AppArmor on Ubuntu lets one be made and then refuses everything in it).
+/// (`AppArmor` on Ubuntu lets one be made and then refuses everything in it).
 pub(super) fn try_out() -> Result<(), Refusal> {
     let (mut answer, mut tell) = io::pipe().map_err(|error| Refusal::Fork(errno(&error)))?;
     match sys::fork().map_err(Refusal::Fork)? {
         Fork::Child => {
-            let (step, errno) = match attempt() {
-                Ok(()) => (0, Errno::from_raw_os_error(0)),
-                Err(Refusal::Create(errno)) => (1, errno),
-                Err(Refusal::Map(errno)) => (2, errno),
-                Err(Refusal::Mount(errno) | Refusal::Fork(errno)) => (3, errno),
+            let (step, code) = match attempt() {
+                Ok(()) => (0, 0),
+                Err(Refusal::Create(errno)) => (1, errno.raw_os_error()),
+                Err(Refusal::Map(errno)) => (2, errno.raw_os_error()),
+                Err(Refusal::Mount(errno) | Refusal::Fork(errno)) => (3, errno.raw_os_error()),
             };
-            let [low, high, ..] = errno.raw_os_error().to_le_bytes();
+            let [low, high, ..] = code.to_le_bytes();
             let _ = tell.write_all(&[step, low, high]);
             sys::exit_now(0)
         }
@@ -209,12 +210,12 @@ pub(super) fn try_out() -> Result<(), Refusal> {
             let heard = answer.read_exact(&mut said);
             waitpid(Some(child), WaitOptions::empty()).map_err(Refusal::Fork)?;
             heard.map_err(|_| Refusal::Fork(Errno::CHILD))?;
-            let errno = Errno::from_raw_os_error(i32::from(u16::from_le_bytes([said[1], said[2]])));
+            let errno = || Errno::from_raw_os_error(i32::from(u16::from_le_bytes([said[1], said[2]])));
             match said[0] {
                 0 => Ok(()),
-                1 => Err(Refusal::Create(errno)),
-                2 => Err(Refusal::Map(errno)),
-                _ => Err(Refusal::Mount(errno)),
+                1 => Err(Refusal::Create(errno())),
+                2 => Err(Refusal::Map(errno())),
+                _ => Err(Refusal::Mount(errno())),
             }
         }
     }
@@ -229,8 +230,4 @@ fn attempt() -> Result<(), Refusal> {
         fs::write(format!("/proc/self/{}", ids.map()), map).map_err(|error| Refusal::Map(errno(&error)))?;
     }
     Detached::fresh("tmpfs", &[], DATA_ONLY).map(drop).map_err(Refusal::Mount)
-}
-
-fn errno(error: &io::Error) -> Errno {
-    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }

@@ -13,22 +13,39 @@ const PROGRAMS: [&str; 30] = [
     "unshare", "wc",
 ];
 
+/// Names a finished layer that [`layer`] gives instead of making one.
+pub(crate) const READY: &str = "WHARF_TEST_IMAGE";
+
 /// A layer with `/bin`, its libraries, `/etc/passwd`, `/etc/group` and `/tmp`; no `/proc`, `/dev`, `/sys`, no
 /// `/etc/hosts`. Shared by all tests: nobody may change it.
 pub(crate) fn layer() -> &'static Path {
     static LAYER: OnceLock<PathBuf> = OnceLock::new();
-    LAYER.get_or_init(|| {
-        let finished = Path::new(env!("CARGO_TARGET_TMPDIR")).join("image-1");
-        if !finished.exists() {
-            let making = finished.with_extension(std::process::id().to_string());
-            make(&making);
-            // Another test program may have been first; its image is as good.
-            if fs::rename(&making, &finished).is_err() {
-                fs::remove_dir_all(&making).unwrap();
-            }
-        }
-        finished
+    LAYER.get_or_init(|| match std::env::var_os(READY) {
+        Some(ready) => ready.into(),
+        None => made_once("image-1", make),
     })
+}
+
+/// The same layer, all of it somebody else's.
+pub(crate) fn layer_of(owner: u32) -> PathBuf {
+    made_once(&format!("image-1-of-{owner}"), |root| {
+        make(root);
+        let given = Command::new("chown").args(["-hR", &format!("{owner}:{owner}")]).arg(root).status().unwrap();
+        assert!(given.success());
+    })
+}
+
+fn made_once(name: &str, make: impl FnOnce(&Path)) -> PathBuf {
+    let finished = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    if !finished.exists() {
+        let making = finished.with_extension(format!("{}.{:?}", std::process::id(), std::thread::current().id()));
+        make(&making);
+        // Another test may have been first; its image is as good.
+        if fs::rename(&making, &finished).is_err() {
+            fs::remove_dir_all(&making).unwrap();
+        }
+    }
+    finished
 }
 
 fn make(root: &Path) {

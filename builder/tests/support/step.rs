@@ -72,11 +72,7 @@ impl Step {
     }
 
     pub(crate) async fn run(self) -> Ran {
-        self.run_until(&CancellationToken::new()).await
-    }
-
-    pub(crate) async fn run_until(self, cancel: &CancellationToken) -> Ran {
-        let (output, mut chunks) = mpsc::channel::<OutputChunk>(16);
+        let (never, (output, mut chunks)) = (CancellationToken::new(), mpsc::channel::<OutputChunk>(16));
         let collect = async {
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
             while let Some(chunk) = chunks.recv().await {
@@ -87,7 +83,7 @@ impl Step {
             }
             (stdout, stderr)
         };
-        let (result, (stdout, stderr)) = tokio::join!(run(&self.rootfs, &self.process, output, cancel), collect);
+        let (result, (stdout, stderr)) = tokio::join!(run(&self.rootfs, &self.process, output, &never), collect);
         Ran {
             result,
             stdout: String::from_utf8(stdout).unwrap(),

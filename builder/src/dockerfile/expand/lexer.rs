@@ -39,7 +39,13 @@ pub(in crate::dockerfile) struct Mode {
 impl Mode {
     /// Expansion to a value.
     pub(in crate::dockerfile) fn value(escape: Escape) -> Self {
-        Self { escape: escape.char(), quotes: Quotes::Remove, keep_escapes: false, keep_unset: false, join_heredocs: false }
+        Self {
+            escape: escape.char(),
+            quotes: Quotes::Remove,
+            keep_escapes: false,
+            keep_unset: false,
+            join_heredocs: false,
+        }
     }
 }
 
@@ -191,15 +197,15 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// `<`, or `<<` with the blanks that follow: a heredoc's delimiter may stand apart from it.
+    /// `<`, or `<<` or `<<-` with the blanks that follow: a heredoc's delimiter may stand apart from it.
     fn heredoc_operator(&mut self) -> &'a str {
         let start = self.at;
         self.next();
         if self.peek() == Some('<') {
             self.next();
-            while self.peek().is_some_and(char::is_whitespace) {
-                self.next();
-            }
+            let rest = &self.text[self.at..];
+            let blanks = rest.strip_prefix('-').filter(|rest| rest.starts_with(char::is_whitespace)).unwrap_or(rest);
+            self.at = self.text.len() - blanks.trim_start().len();
         }
         &self.text[start..self.at]
     }
@@ -328,10 +334,9 @@ impl<'a> Lexer<'a> {
         }
         let present = value.filter(|value| !(colon && value.is_empty()));
         match (operator, present) {
-            ('+', Some(_)) => Ok(word),
+            ('+', Some(_)) | ('-', None) => Ok(word),
             ('+', None) => Ok(String::new()),
             (_, Some(value)) => Ok(value),
-            ('-', None) => Ok(word),
             (_, None) => {
                 let default = if colon { "must be set and not empty" } else { "must be set" };
                 let message = if word.is_empty() { default.to_owned() } else { word };
@@ -364,9 +369,8 @@ impl<'a> Lexer<'a> {
         let pattern = self.operand('/', true, start)?;
         let replacement = self.operand('}', true, start)?;
         let Some(value) = self.look_up(name, start, false) else { return Ok(self.or_as_written(None, start)) };
-        let replaced = Pattern::parse(&pattern, self.mode.escape).and_then(|parsed| match all {
-            true => parsed.replace_all(&value, &replacement),
-            false => parsed.replace_first(&value, &replacement),
+        let replaced = Pattern::parse(&pattern, self.mode.escape).and_then(|parsed| {
+            if all { parsed.replace_all(&value, &replacement) } else { parsed.replace_first(&value, &replacement) }
         });
         replaced.map_err(|source| self.fault(ExpandFault::Pattern { pattern, source }, start))
     }

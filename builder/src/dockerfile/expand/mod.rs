@@ -156,12 +156,12 @@ impl From<ExpandError> for Diagnostic {
             ExpandFault::UnclosedSingleQuote | ExpandFault::UnclosedDoubleQuote => {
                 diagnostic.help("close it, or escape it to mean the character itself")
             }
-            ExpandFault::UnknownOperator(_) | ExpandFault::MissingName => {
-                diagnostic.help("the forms are ${v}, ${v:-default}, ${v:+value}, ${v:?message}, ${v#prefix}, ${v%suffix}, ${v/old/new}")
-            }
-            ExpandFault::Required { name, .. } => diagnostic
-                .expected("the author requires a value here")
-                .help(format!("declare it with `ARG {name}=value` or `ENV {name}=value`, or pass `--build-arg {name}=value`")),
+            ExpandFault::UnknownOperator(_) | ExpandFault::MissingName => diagnostic.help(
+                "the forms are ${v}, ${v:-default}, ${v:+value}, ${v:?message}, ${v#prefix}, ${v%suffix}, ${v/old/new}",
+            ),
+            ExpandFault::Required { name, .. } => diagnostic.expected("the author requires a value here").help(
+                format!("declare it with `ARG {name}=value` or `ENV {name}=value`, or pass `--build-arg {name}=value`"),
+            ),
             ExpandFault::Pattern { source, .. } => {
                 diagnostic.expected(source.to_string()).help("patterns know `*`, `?`, and an escape before these two")
             }

@@ -8,8 +8,24 @@ use crate::dockerfile::suggest::did_you_mean;
 
 /// Every key of every mount type, aliases last.
 const KEYS: [&str; 18] = [
-    "type", "target", "source", "from", "id", "sharing", "readonly", "readwrite", "required", "size", "mode", "uid", "gid",
-    "env", "dst", "destination", "src", "ro",
+    "type",
+    "target",
+    "source",
+    "from",
+    "id",
+    "sharing",
+    "readonly",
+    "readwrite",
+    "required",
+    "size",
+    "mode",
+    "uid",
+    "gid",
+    "env",
+    "dst",
+    "destination",
+    "src",
+    "ro",
 ];
 
 /// Keys that may stand alone, meaning `=true`.
@@ -83,8 +99,10 @@ fn plain_field(value: &Word, at: usize) -> Result<(Word, usize), Diagnostic> {
         return Err(Diagnostic::error("this option is empty", value.place(at..end)).expected("expected `key=value`"));
     }
     match text[at..end].find('"') {
-        Some(quote) => Err(Diagnostic::error("a double quote inside an option", value.place(at + quote..at + quote + 1))
-            .help("put the whole option in double quotes, and the whole flag value in single quotes")),
+        Some(quote) => {
+            Err(Diagnostic::error("a double quote inside an option", value.place(at + quote..at + quote + 1))
+                .help("put the whole option in double quotes, and the whole flag value in single quotes"))
+        }
         None => Ok((value.slice(at..end), end)),
     }
 }

@@ -279,7 +279,8 @@ fn parse_size(text: &str) -> Option<u64> {
 }
 
 fn invalid(value: &Word, expected: &str) -> Diagnostic {
-    Diagnostic::error(format!("`{}` is not {expected}", value.text), value.span).expected(format!("expected {expected}"))
+    Diagnostic::error(format!("`{}` is not {expected}", value.text), value.span)
+        .expected(format!("expected {expected}"))
 }
 
 #[cfg(test)]

@@ -94,16 +94,13 @@ fn heredoc_words(text: &Slice<'_>) -> Vec<Word> {
     let mut words: Vec<Slice<'_>> = Vec::new();
     let mut open = false;
     for word in blank_words(text) {
-        match words.last_mut().filter(|_| open) {
-            Some(operator) => {
-                *operator = operator.to(word);
-                open = false;
-            }
-            None => {
-                let operator = word.as_str().trim_start_matches(|c: char| c.is_ascii_digit());
-                open = matches!(operator, "<<" | "<<-");
-                words.push(word);
-            }
+        if let Some(operator) = words.last_mut().filter(|_| open) {
+            *operator = operator.to(word);
+            open = false;
+        } else {
+            let operator = word.as_str().trim_start_matches(|c: char| c.is_ascii_digit());
+            open = matches!(operator, "<<" | "<<-");
+            words.push(word);
         }
     }
     words.iter().map(Slice::word).collect()

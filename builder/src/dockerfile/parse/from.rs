@@ -20,8 +20,11 @@ pub(super) fn from(arguments: &Arguments<'_>) -> Result<FromInstruction, Diagnos
         [_, keyword] if is_as(keyword) => {
             Err(Diagnostic::error("AS without a name", keyword.span()).expected("expected a stage name after this"))
         }
-        [base, extra] => Err(unexpected(extra)
-            .help(format!("to name the stage, write `FROM {} AS {}`", base.as_str(), extra.as_str()))),
+        [base, extra] => Err(unexpected(extra).help(format!(
+            "to name the stage, write `FROM {} AS {}`",
+            base.as_str(),
+            extra.as_str()
+        ))),
         [_, keyword, _, extra, ..] if is_as(keyword) => Err(unexpected(extra)),
         [_, extra, ..] => Err(unexpected(extra)),
     }

@@ -40,8 +40,9 @@ fn check(flags: &Flags<'_>, kind: &Slice<'_>, rest: &Slice<'_>) -> Result<Health
         CommandLine::Exec(words) => words.is_empty(),
     };
     if empty {
-        return Err(Diagnostic::error("HEALTHCHECK CMD needs a command", kind.span())
-            .expected("expected a command after this"));
+        return Err(
+            Diagnostic::error("HEALTHCHECK CMD needs a command", kind.span()).expected("expected a command after this")
+        );
     }
     Ok(Healthcheck {
         command,
@@ -119,9 +120,10 @@ fn nanoseconds(number: &str, unit: &str) -> Option<u128> {
     if whole.is_empty() && fraction.is_empty() {
         return None;
     }
-    let whole: u128 = if whole.is_empty() { 0 } else { u64::from_str_radix(whole, 10).ok()?.into() };
+    let whole: u128 = if whole.is_empty() { 0 } else { whole.parse::<u64>().ok()?.into() };
     // Digits beyond the fifteenth are less than a nanosecond of any unit.
-    let fraction: String = if fraction.bytes().all(|b| b.is_ascii_digit()) { fraction.chars().take(15).collect() } else { return None };
+    let fraction: String =
+        if fraction.bytes().all(|b| b.is_ascii_digit()) { fraction.chars().take(15).collect() } else { return None };
     let scale = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let part = if fraction.is_empty() { 0 } else { fraction.parse::<u128>().ok()? };
     whole.checked_mul(unit)?.checked_add(part * unit / scale)

@@ -63,8 +63,11 @@ pub fn parse_trigger(source: &str, escape: Escape) -> Result<Statement, Diagnost
 pub fn decode(bytes: &[u8]) -> Result<&str, Diagnostic> {
     std::str::from_utf8(bytes).map_err(|error| {
         let start = error.valid_up_to();
-        Diagnostic::error("this file is not UTF-8 text", Span::new(start, start + char::REPLACEMENT_CHARACTER.len_utf8()))
-            .expected("not a character")
+        Diagnostic::error(
+            "this file is not UTF-8 text",
+            Span::new(start, start + char::REPLACEMENT_CHARACTER.len_utf8()),
+        )
+        .expected("not a character")
     })
 }
 
@@ -114,8 +117,9 @@ impl<'s> Parser<'s> {
         let line = LogicalLine::read(first, &mut self.lines, escape)?;
         let whole = line.whole().trim();
         if whole.is_empty() {
-            return Err(Diagnostic::error("a continuation with nothing to continue", first.span())
-                .help("remove this line"));
+            return Err(
+                Diagnostic::error("a continuation with nothing to continue", first.span()).help("remove this line")
+            );
         }
         let head = Head::read(&whole)?;
         let heredocs =
@@ -145,3 +149,6 @@ fn comment(line: PhysicalLine<'_>) -> Comment {
     let place = if content.is_empty() { whole.place(1..1) } else { whole.place(offset..offset + content.len()) };
     Comment { text: content.to_owned(), span: whole.span, content: place }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,9 +1,7 @@
 //! `ARG`, `ENV`, `LABEL`: names with values.
 
 use super::super::diagnostic::Diagnostic;
-use super::super::instruction::{
-    ArgDeclaration, ArgInstruction, EnvInstruction, KeyValue, LabelInstruction, PairForm,
-};
+use super::super::instruction::{ArgDeclaration, ArgInstruction, EnvInstruction, KeyValue, LabelInstruction, PairForm};
 use super::super::span::Word;
 use super::super::words::{quoted_words, split_first};
 use super::arguments::Arguments;

@@ -47,8 +47,7 @@ fn command(arguments: &Arguments<'_>) -> Result<RunCommand, Diagnostic> {
 }
 
 fn network(flags: &Flags<'_>) -> Result<Option<Spanned<NetworkMode>>, Diagnostic> {
-    let modes =
-        [("default", NetworkMode::Default), ("none", NetworkMode::None), ("host", NetworkMode::Host)];
+    let modes = [("default", NetworkMode::Default), ("none", NetworkMode::None), ("host", NetworkMode::Host)];
     choice(flags, "network", &modes)
 }
 

@@ -6,7 +6,8 @@ use super::super::directive::Escape;
 use super::super::flag::take_flags;
 use super::super::instruction::{
     ArgumentForm, CmdInstruction, EntrypointInstruction, ExposeInstruction, Instruction, MaintainerInstruction,
-    OnbuildInstruction, ShellInstruction, StopsignalInstruction, UserInstruction, VolumeInstruction, WorkdirInstruction,
+    OnbuildInstruction, ShellInstruction, StopsignalInstruction, UserInstruction, VolumeInstruction,
+    WorkdirInstruction,
 };
 use super::super::json;
 use super::super::keyword::Keyword;
@@ -200,10 +201,9 @@ fn not_a_trigger(keyword: Keyword, name: &Slice<'_>) -> Diagnostic {
 pub(super) fn as_trigger(statement: Statement<Parsed>) -> Result<Statement, Diagnostic> {
     let Statement { instruction, origin } = statement;
     match instruction {
-        Parsed::From(_)
-        | Parsed::Other(Instruction::Maintainer(_) | Instruction::Onbuild(_)) => {
-            Err(Diagnostic::error(format!("{} cannot be triggered by ONBUILD", origin.keyword.text), origin.keyword.span))
-        }
+        Parsed::From(_) | Parsed::Other(Instruction::Maintainer(_) | Instruction::Onbuild(_)) => Err(
+            Diagnostic::error(format!("{} cannot be triggered by ONBUILD", origin.keyword.text), origin.keyword.span),
+        ),
         Parsed::Other(instruction) => Ok(Statement { instruction, origin }),
     }
 }

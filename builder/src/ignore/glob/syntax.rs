@@ -1,5 +1,7 @@
 //! Patterns taken apart into tokens.
 
+use std::fmt::Write as _;
+
 use super::{BadPattern, Reason};
 
 pub(super) enum Token {
@@ -52,7 +54,8 @@ fn write_class(negated: bool, ranges: &[(char, char)], out: &mut String) {
     for (low, high) in ranges {
         for (separator, c) in [("", *low), ("-", *high)] {
             out.push_str(separator);
-            out.push_str(&format!("\\x{{{:x}}}", u32::from(c)));
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\x{{{:x}}}", u32::from(c));
         }
     }
     out.push(']');

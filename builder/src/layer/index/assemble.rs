@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
 use super::{IndexEntry, IndexError, LayerIndex};
+use crate::layer::ahead::read_ahead;
 use crate::layer::entry::{Entry, Kind};
 use crate::layer::header::{OPAQUE_NAME, WHITEOUT_PREFIX};
 use crate::layer::path::LayerPath;
@@ -23,37 +24,21 @@ const MOST_LINKS: u32 = 255;
 const AUFS_PREFIX: &[u8] = b".wh..wh.";
 
 /// Reads a blob to its end; its diff id and its index.
-pub(super) fn index_tar(blob: impl Read, format: Format, limits: TarLimits) -> Result<(Digest, LayerIndex), TarError> {
+pub(super) fn index_tar(
+    blob: impl Read + Send,
+    format: Format,
+    limits: TarLimits,
+) -> Result<(Digest, LayerIndex), TarError> {
     let decoder = Decoder::new(blob, format).map_err(TarError::Read)?;
-    let mut tar = TarReader::hashing(decoder, limits);
-    let mut assembler = Assembler::default();
-    while let Some(raw) = tar.next_entry()? {
-        let Some(placed) = assembler.place(&raw)? else { continue };
-        let content = match placed.entry.kind {
-            Kind::File { .. } => Some(hash_content(&mut tar)?),
-            Kind::Dir
-            | Kind::Symlink { .. }
-            | Kind::Hardlink { .. }
-            | Kind::Char { .. }
-            | Kind::Block { .. }
-            | Kind::Fifo
-            | Kind::Whiteout
-            | Kind::Opaque => None,
-        };
-        assembler.commit(placed.entry, content);
-    }
-    let diff_id = tar.finish()?.0.unwrap_or_else(|| Digest::sha256(b""));
-    Ok((diff_id, assembler.finish()?.index))
-}
-
-fn hash_content(tar: &mut TarReader<impl Read>) -> Result<Digest, TarError> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    loop {
-        match tar.content()? {
-            [] => return Ok(hasher.finish()),
-            piece => hasher.update(piece),
-        }
-    }
+    read_ahead(decoder, |input| {
+        let mut tar = TarReader::hashing(input, limits);
+        let mut assembler = Assembler::default();
+        assembler.read_all(&mut tar)?;
+        let diff_id = tar.finish()?.0.unwrap_or_else(|| Digest::sha256(b""));
+        Ok((diff_id, assembler.finish()?.index))
+    })
+    .map_err(TarError::Read)?
+    .0
 }
 
 /// An entry with its place.
@@ -104,10 +89,20 @@ pub(in crate::layer) struct Assembler {
 }
 
 impl Assembler {
+    /// Takes in a whole archive, hashing its files and making nothing.
+    pub(in crate::layer) fn read_all(&mut self, tar: &mut TarReader<impl Read>) -> Result<(), TarError> {
+        while let Some(raw) = tar.next_entry()? {
+            let Some(placed) = self.place(&raw)? else { continue };
+            let file = matches!(placed.entry.kind, Kind::File { .. });
+            let content = if file { Some(tar.hash_content()?) } else { None };
+            self.commit(placed.entry, content);
+        }
+        Ok(())
+    }
+
     /// Finds the place of an entry. `None` when there is nothing to make: markers are remembered for the end.
     pub(in crate::layer) fn place(&mut self, raw: &TarEntry) -> Result<Option<Placed>, TarError> {
-        let path = LayerPath::parse(&raw.name)
-            .map_err(|source| TarError::Name { name: raw.display_name(), source })?;
+        let path = LayerPath::parse(&raw.name).map_err(|source| TarError::Name { name: raw.display_name(), source })?;
         if path.components().any(|name| name.starts_with(AUFS_PREFIX) && name != OPAQUE_NAME) {
             return Ok(None);
         }
@@ -138,16 +133,18 @@ impl Assembler {
         }
     }
 
-    /// The entry is made; `content` is the digest of a file's bytes.
-    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Digest>) {
+    /// The entry is made; `content` is the digest of a file's bytes. Returns the number of the thing, which depends on
+    /// the entries so far only; `None` for one more name of a thing.
+    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Digest>) -> Option<u32> {
         let path = entry.path.clone();
+        let mut number = None;
         let real = match &entry.kind {
             Kind::Hardlink { target } => match self.slots.get(target).and_then(|slot| slot.real.as_ref()) {
                 Some(Real::Given(one, group)) => {
                     let entry = Entry { path: path.clone(), ..one.entry.clone() };
                     Real::Given(Box::new(IndexEntry { entry, content: one.content }), *group)
                 }
-                Some(Real::Implied) | None => return,
+                Some(Real::Implied) | None => return None,
             },
             Kind::File { .. }
             | Kind::Dir
@@ -158,6 +155,7 @@ impl Assembler {
             | Kind::Whiteout
             | Kind::Opaque => {
                 self.groups += 1;
+                number = Some(self.groups);
                 Real::Given(Box::new(IndexEntry { entry, content }), self.groups)
             }
         };
@@ -165,6 +163,18 @@ impl Assembler {
             self.last_parent = None;
         }
         self.slots.entry(path).or_default().real = Some(real);
+        number
+    }
+
+    /// The names under which each thing is there now, in walk order, by the number that [`Assembler::commit`] gave it.
+    pub(in crate::layer) fn names(&self) -> HashMap<u32, Vec<LayerPath>> {
+        let mut names: HashMap<u32, Vec<LayerPath>> = HashMap::new();
+        for (path, slot) in &self.slots {
+            if let Some(Real::Given(_, number)) = &slot.real {
+                names.entry(*number).or_default().push(path.clone());
+            }
+        }
+        names
     }
 
     /// The layer.
@@ -266,7 +276,9 @@ impl Assembler {
                 .take_while(|below| below.starts_with(path))
                 .cloned()
                 .collect();
-            below.iter().for_each(|path| drop(self.slots.remove(path)));
+            for path in &below {
+                self.slots.remove(path);
+            }
             if let Some(slot) = self.slots.get_mut(path) {
                 slot.opaque = false;
             }
@@ -305,9 +317,7 @@ impl Assembler {
                 here = here.parent().unwrap_or_default();
                 continue;
             }
-            let next = here
-                .join(&name)
-                .map_err(|source| TarError::Name { name: path.to_string(), source })?;
+            let next = here.join(&name).map_err(|source| TarError::Name { name: path.to_string(), source })?;
             match self.slots.get(&next).and_then(|slot| slot.real.as_ref()).map(Real::kind) {
                 Some(Kind::Dir) | None => here = next,
                 Some(Kind::Symlink { target }) => {

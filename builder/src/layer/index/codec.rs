@@ -98,11 +98,14 @@ fn encode_entry(one: &IndexEntry, out: &mut Vec<u8>) {
 }
 
 fn number(mut value: u64, out: &mut Vec<u8>) {
-    while value > 0x7f {
-        out.push((value & 0x7f) as u8 | 0x80);
+    loop {
+        let low = (value & 0x7f) as u8;
         value >>= 7;
+        if value == 0 {
+            return out.push(low);
+        }
+        out.push(low | 0x80);
     }
-    out.push(value as u8);
 }
 
 fn string(bytes: &[u8], out: &mut Vec<u8>) {

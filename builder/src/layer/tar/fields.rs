@@ -110,7 +110,7 @@ impl<'a> RawHeader<'a> {
         let name = extension.name.unwrap_or_else(|| self.name());
         let Some(kind) = self.kind(&name)? else { return Ok(Err(name)) };
         let id = |field: &[u8], what| number(field).and_then(|value| u32::try_from(value).ok()).ok_or(what);
-        let mode = number(&self.block[100..108]).ok_or("mode")?;
+        let mode = number(&self.block[100..108]).ok_or("mode")? & 0o7777;
         let mtime = match extension.mtime {
             Some(mtime) => mtime,
             None => Mtime::from_secs(number(&self.block[136..148]).ok_or("mtime")?),
@@ -119,7 +119,7 @@ impl<'a> RawHeader<'a> {
             kind,
             link: extension.link.unwrap_or_else(|| text(&self.block[157..257]).to_vec()),
             size: 0,
-            mode: (mode & 0o7777) as u32,
+            mode: u32::try_from(mode).unwrap_or(0),
             uid: extension.uid.map_or_else(|| id(&self.block[108..116], "uid"), Ok)?,
             gid: extension.gid.map_or_else(|| id(&self.block[116..124], "gid"), Ok)?,
             mtime,

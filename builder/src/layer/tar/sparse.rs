@@ -178,12 +178,11 @@ impl ListParser {
             }
             let number: u64 = decimal(&self.digits).ok_or("sparse map")?;
             self.digits.clear();
-            match self.count {
-                Some(_) => self.numbers.push(number),
-                None => {
-                    let count = usize::try_from(number).ok().filter(|count| *count <= MOST_REGIONS);
-                    self.count = Some(count.ok_or("sparse map")?);
-                }
+            if self.count.is_some() {
+                self.numbers.push(number);
+            } else {
+                let count = usize::try_from(number).ok().filter(|count| *count <= MOST_REGIONS);
+                self.count = Some(count.ok_or("sparse map")?);
             }
         }
         Ok(())

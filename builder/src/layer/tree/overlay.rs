@@ -96,9 +96,7 @@ fn upper_nodes(tree: &mut Tree, layer: &LayerIndex, number: u32) -> Vec<Node> {
             | Kind::Block { .. }
             | Kind::Fifo
             | Kind::Whiteout
-            | Kind::Opaque => {
-                Node { what: Arc::clone(one), layer: number, inode: take_inode(&mut tree.next_inode) }
-            }
+            | Kind::Opaque => Node { what: Arc::clone(one), layer: number, inode: take_inode(&mut tree.next_inode) },
         };
         upper.insert(&one.entry.path, node);
     }
