@@ -309,11 +309,11 @@ pub struct Inspect {
     /// The image, in the store or a registry
     pub image: Reference,
     /// Print the manifest's exact bytes
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "image_config")]
     pub raw: bool,
-    /// Print the configuration only
+    /// Print the image's configuration only
     #[arg(long)]
-    pub config: bool,
+    pub image_config: bool,
     /// Platform of a multi-platform image
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
@@ -373,5 +373,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    /// A command's own option of that name would be read where the shared one is meant.
+    #[test]
+    fn no_command_takes_the_name_of_a_shared_option() {
+        let mut shared = clap::Command::new("shared");
+        shared = <super::Global as clap::Args>::augment_args(shared);
+        let shared: Vec<_> = shared.get_arguments().map(|argument| argument.get_id().clone()).collect();
+        for command in super::Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                assert!(!shared.contains(argument.get_id()), "{} --{}", command.get_name(), argument.get_id());
+            }
+        }
     }
 }

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use wharf_builder::BuildResult;
-use wharf_client::archive::ArchiveWriter;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
 use wharf_spec::Reference;
 
 use crate::failure::Failure;
+use crate::places::create_archive;
 use crate::publish::Built;
 use crate::stores::OpenStore;
 
@@ -75,7 +75,7 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name) => {
-            let archive = ArchiveWriter::create(path).await.map_err(unwritable(path))?;
+            let archive = create_archive(path).await?;
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
             copy((&source, &source.target()), (&sink, tag.as_ref()), &options, &ignore_events())
@@ -100,7 +100,7 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
     }
 }
 
-fn files<E: std::error::Error>(path: &Path, written: Result<(), E>) -> Result<(), Failure> {
+fn files<E: std::error::Error + 'static>(path: &Path, written: Result<(), E>) -> Result<(), Failure> {
     written.map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
 }
 
