@@ -90,8 +90,8 @@ fn a_second_push_sends_nothing() {
     assert_eq!(first, counted([("config", "DONE", 1), ("layer", "DONE", 2), ("manifest", "DONE", 1)]));
     let second = events(&here, &push);
     assert!(second.iter().all(|event| event["event"] != "bytes"), "{second:?}");
-    assert!(ends(&second).keys().all(|(_, how)| how == "EXISTS"), "{second:?}");
-    assert!(!second.is_empty());
+    // The manifest is there as well; it goes once more to move the tag.
+    assert_eq!(ends(&second), counted([("manifest", "EXISTS", 1), ("manifest", "DONE", 1)]));
 }
 
 #[test]
@@ -138,7 +138,8 @@ fn images_are_listed() {
     desk.good(&["tag", "team/app:1", "team/app:2"]);
     desk.good(&["tag", "team/app:1", "registry.example:5000/team/app"]);
     let listed = images(&desk);
-    let names: Vec<_> = listed.iter().map(|row| format!("{}:{}", row["repository"], row["tag"]).replace('"', "")).collect();
+    let names: Vec<_> =
+        listed.iter().map(|row| format!("{}:{}", row["repository"], row["tag"]).replace('"', "")).collect();
     assert_eq!(names, ["registry.example:5000/team/app:latest", "team/app:1", "team/app:2"]);
     for row in &listed {
         assert_eq!(row["digest"], image.digest.as_str());
@@ -206,7 +207,8 @@ fn a_registry_can_refuse_to_delete() {
 #[test]
 fn quiet_commands_print_their_result_only() {
     let (desk, image) = hello();
-    let server = Server::start(&Desk::new());
+    let there = Desk::new();
+    let server = Server::start(&there);
     let finished = desk.run(&["push", "-q", "team/app:1", &server.name("team/app:1")]);
     assert_eq!((finished.code, finished.stderr.as_str()), (Some(0), ""), "{finished}");
     assert_eq!(finished.stdout, format!("{}@{}\n", server.name("team/app"), image.digest));

@@ -9,10 +9,16 @@ fn every_format_gives_back_the_same_image() {
     let desk = Desk::new();
     let image = layout(&desk, "layout", &[layer("hello", b"hello\n"), layer("more", &[7; 70_000])]);
     desk.good(&["copy", "oci:layout:1", "team/app:1"]);
-    for (number, place) in
-        ["oci:out", "oci:tagged:v1", "oci-archive:a.tar", "oci-archive:b.tar:v1", "docker-archive:c.tar", "docker-archive:d.tar:team/app:1"]
-            .into_iter()
-            .enumerate()
+    for (number, place) in [
+        "oci:out",
+        "oci:tagged:v1",
+        "oci-archive:a.tar",
+        "oci-archive:b.tar:v1",
+        "docker-archive:c.tar",
+        "docker-archive:d.tar:team/app:1",
+    ]
+    .into_iter()
+    .enumerate()
     {
         assert_eq!(desk.good(&["copy", "team/app:1", place]).trim_end(), image.digest, "to {place}");
         let back = format!("back/app:{number}");
