@@ -305,11 +305,11 @@ pub struct Inspect {
     /// The image, in the store or a registry
     pub image: Reference,
     /// Print the manifest's exact bytes
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config_only")]
     pub raw: bool,
     /// Print the configuration only
     #[arg(long)]
-    pub config: bool,
+    pub config_only: bool,
     /// Platform of a multi-platform image
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
