@@ -1,14 +1,78 @@
-//! The build from request to result.
+//! The build from request to result: parse, plan, solve, assemble.
 
+use std::borrow::Cow;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::dockerfile::{Diagnostic, Level, parse};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
-use crate::request::BuildRequest;
-use crate::result::BuildResult;
+use crate::event::BuildEvent;
+use crate::image::{Assembled, assemble};
+use crate::plan::plan;
+use crate::request::{BaseLayers, BuildRequest};
+use crate::result::{BuildResult, ResultFiles};
+use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
 
 /// Builds one target for one platform.
 ///
-/// The caller publishes and tags what comes back; until then nobody sees it.
+/// The configuration and all new layers are live in the store when this returns, and so are the base's if the request says
+/// so; the caller publishes and tags what comes back, and until then nobody sees it. When it fails or is dropped, every
+/// process it started is gone, and results of steps that had succeeded stay known.
 pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Result<BuildResult, BuildError> {
-    let _ = (request, &environment.store);
-    Err(BuildError::Cancelled)
+    let request = with_epoch(&request)?;
+    let request = &*request;
+    let reporter = Arc::new(Reporter::new(environment.events.clone(), Arc::clone(&environment.store.clock)));
+    let file = parse(&request.dockerfile.text)?;
+    let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
+    let (plan, warnings) = planned.await?;
+    reporter.send(BuildEvent::Planned(plan.steps.clone()));
+    for warning in &warnings {
+        reporter.send(BuildEvent::Warning(warning.clone()));
+    }
+    let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
+        .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
+    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
+    let solver = Solver::new(&plan, request, &environment, depot.clone(), Arc::clone(&reporter));
+    let stack = or_cancelled(&environment.cancel, async {
+        let stack = solver.stage(plan.target, Need::Live).await?;
+        if request.base_layers == BaseLayers::Fetch {
+            depot.fetch_all(&stack).await?;
+        }
+        Ok(stack)
+    });
+    let stack = stack.await?;
+    let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let Assembled { config, config_bytes, manifest } = assemble(&plan.stages[plan.target.0], &stack, request, now);
+    depot.blobs().put(config_bytes.into()).await?;
+    let steps = reporter.finish(&plan.steps);
+    Ok(BuildResult { image: manifest, config, steps, warnings, files: ResultFiles { depot, stack } })
+}
+
+/// The request with the time that stands for "now", which may also come as a build argument.
+fn with_epoch(request: &BuildRequest) -> Result<Cow<'_, BuildRequest>, BuildError> {
+    let given = request.build_args.get("SOURCE_DATE_EPOCH").filter(|_| request.source_date_epoch.is_none());
+    match given.map(String::as_str) {
+        None | Some("") => Ok(Cow::Borrowed(request)),
+        Some(text) => {
+            let epoch = text.parse().map_err(|_| {
+                Diagnostic::new(Level::Error, format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"))
+            })?;
+            Ok(Cow::Owned(BuildRequest { source_date_epoch: Some(epoch), ..request.clone() }))
+        }
+    }
+}
+
+async fn or_cancelled<T>(
+    cancel: &CancellationToken,
+    work: impl Future<Output = Result<T, BuildError>>,
+) -> Result<T, BuildError> {
+    tokio::select! {
+        done = work => done,
+        () = cancel.cancelled() => Err(BuildError::Cancelled),
+    }
 }

@@ -18,6 +18,31 @@ pub enum BuildError {
     /// A base image's layer could not be fetched.
     #[error("a layer of a base image could not be fetched")]
     Transfer(#[from] wharf_client::transfer::Error),
+    /// An image's layer is damaged or gone.
+    #[error(transparent)]
+    Layer(#[from] crate::solve::LayerFault),
+    /// An ignore file cannot be read. The error's span is into that file's text.
+    #[error("{path} cannot be used")]
+    Ignore {
+        /// The file.
+        path: String,
+        /// Why.
+        source: crate::ignore::IgnoreError,
+    },
+    /// The result could not be written to a directory.
+    #[error("could not {doing}")]
+    WriteFiles {
+        /// What was being done, with the path.
+        doing: String,
+        /// Why.
+        source: crate::layer::UnpackError,
+    },
+    /// The result could not be written as a tar.
+    #[error("could not write the tar")]
+    WriteTar {
+        /// Why.
+        source: crate::layer::WriteError,
+    },
     /// A file or directory of the builder's own could not be read or written.
     #[error("could not {doing}: {source}")]
     Io {

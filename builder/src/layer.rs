@@ -44,3 +44,4 @@ pub use tree::{Node, Resolution, ResolveError, Tree};
 pub use unpack::{Expected, UnpackError, UnpackOptions, Unpacked, adopt_parents, unpack};
 pub use writer::{LayerDigests, LayerWriter, WriteError, WriterOptions, WrittenLayer};
 pub use xattr::OverlayXattr;
+pub(crate) use xattr::travels;

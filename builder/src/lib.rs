@@ -12,17 +12,23 @@
 
 pub mod base;
 mod build;
+mod context;
+mod copy;
 pub mod dockerfile;
 pub mod environment;
 pub mod error;
 pub mod event;
 pub mod fetch;
+mod files;
 pub mod ignore;
+mod image;
 pub mod layer;
+mod output;
 mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+mod solve;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;
@@ -30,6 +36,7 @@ pub use environment::BuildEnvironment;
 pub use error::BuildError;
 pub use event::{BuildEvent, Events, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
+pub use output::NotWritten;
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };

@@ -1,11 +1,13 @@
 //! What came out of a build.
 
+use std::fmt;
 use std::time::Duration;
 
 use wharf_spec::{Descriptor, ImageConfig, RawManifest};
 
 use crate::dockerfile::Diagnostic;
 use crate::event::StepInfo;
+use crate::solve::{Depot, Stack};
 
 /// An image whose configuration and new layers are live blobs of the store; it is not yet published or tagged.
 #[derive(Clone, Debug)]
@@ -18,6 +20,20 @@ pub struct BuildResult {
     pub steps: Vec<StepReport>,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
+    pub(crate) files: ResultFiles,
+}
+
+/// The result's layers, and how they are had.
+#[derive(Clone)]
+pub(crate) struct ResultFiles {
+    pub(crate) depot: Depot,
+    pub(crate) stack: Stack,
+}
+
+impl fmt::Debug for ResultFiles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ResultFiles({} layers)", self.stack.layers().len())
+    }
 }
 
 /// What became of a step.

@@ -42,7 +42,7 @@ impl OverlayXattr {
 const CAPABILITY: &[u8] = b"security.capability";
 
 /// Whether an attribute belongs to an image.
-pub(super) fn travels(name: &[u8]) -> bool {
+pub(crate) fn travels(name: &[u8]) -> bool {
     name == CAPABILITY || (name.starts_with(b"user.") && !name.starts_with(b"user.overlay.") && !name.contains(&b'='))
 }
 

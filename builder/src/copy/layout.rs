@@ -1,0 +1,404 @@
+//! Where copied things land: the new layer's entries, worked out on top of the tree that is there.
+//!
+//! The rules are those of `COPY`: links in a destination are followed inside the image, existing directories keep their
+//! mode and owner, new ones above the destination are `0755`, files replace files, and neither replaces the other
+//! kind. The result is in walk order, with the directories above every change.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use crate::files::{Found, Selection};
+use crate::layer::{Entry, Kind, LayerPath, Mtime, PathError, Tree};
+use crate::plan::{Chmod, DestinationForm, Subject};
+
+use super::owner::Owner;
+use super::spool::Spool;
+
+/// The time of what has none: the earliest that every archive format can hold. The same on every machine and day.
+pub(crate) const DATELESS: Mtime = Mtime::from_secs(315_532_800);
+
+/// How many links a destination may lead through.
+const MOST_LINKS: usize = 255;
+
+/// What is done to everything that is copied.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Rules {
+    /// `--chown`.
+    pub(crate) owner: Option<Owner>,
+    /// `--chmod`.
+    pub(crate) mode: Option<Chmod>,
+}
+
+/// Where a file's bytes are.
+#[derive(Clone, Debug)]
+pub(crate) enum Origin {
+    /// There are none.
+    Nothing,
+    /// In the source tree.
+    Source(LayerPath),
+    /// In a spool, from here on.
+    Spool(Spool, u64),
+    /// Here.
+    Text(Arc<[u8]>),
+}
+
+/// An entry of the new layer and where its bytes are.
+#[derive(Clone, Debug)]
+pub(crate) struct Ready {
+    pub(crate) entry: Entry,
+    pub(crate) origin: Origin,
+}
+
+#[derive(Clone, Debug)]
+struct Placed {
+    entry: Entry,
+    origin: Origin,
+    /// The same for all names of one file.
+    id: Option<FileId>,
+}
+
+/// What all names of one file have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum FileId {
+    /// A file of the source tree, by its inode.
+    Source(u64),
+    /// A member of an archive.
+    Member(u64),
+}
+
+/// Why something cannot be put where it should go.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum PlaceError {
+    /// Something on the way is no directory.
+    #[error("{path} is not a directory")]
+    NotADirectory {
+        /// What is in the way.
+        path: LayerPath,
+    },
+    /// A file would replace a directory.
+    #[error("{path} is a directory and cannot be replaced by a file")]
+    FileOverDirectory {
+        /// The directory.
+        path: LayerPath,
+    },
+    /// A directory would replace a file.
+    #[error("{path} is not a directory and cannot be replaced by one")]
+    DirectoryOverFile {
+        /// The file.
+        path: LayerPath,
+    },
+    /// Links that go round in circles.
+    #[error("{path} leads through too many symbolic links")]
+    TooManyLinks {
+        /// The path asked for.
+        path: LayerPath,
+    },
+    /// A name that means a deletion in layers.
+    #[error("{path} cannot be stored in an image: names that begin with `.wh.` mean deletions there")]
+    ReservedName {
+        /// The path.
+        path: LayerPath,
+    },
+    /// Too long, or worse.
+    #[error("{text} is no path of an image")]
+    Path {
+        /// As written.
+        text: String,
+        /// What is wrong with it.
+        source: PathError,
+    },
+}
+
+/// The new layer while it is put together.
+pub(crate) struct Layout<'t> {
+    below: &'t Tree,
+    placed: BTreeMap<LayerPath, Placed>,
+    rules: Rules,
+    members: u64,
+}
+
+impl<'t> Layout<'t> {
+    /// An empty layer on top of `below`.
+    pub(crate) fn new(below: &'t Tree, rules: Rules) -> Self {
+        Self { below, placed: BTreeMap::new(), rules, members: 0 }
+    }
+
+    /// Copies one thing to `destination`.
+    pub(crate) fn copy(
+        &mut self,
+        selection: &Selection,
+        destination: &str,
+        form: DestinationForm,
+    ) -> Result<(), PlaceError> {
+        if selection.top.is_dir() {
+            self.copy_directory(selection, destination)
+        } else {
+            let target = self.file_target(&selection.name, destination, form)?;
+            self.put(self.ruled(&selection.top.entry, target), origin(&selection.top), id(&selection.top))
+        }
+    }
+
+    /// Puts a file with this text into `destination`, or there.
+    pub(crate) fn write(
+        &mut self,
+        (name, text): (&str, Arc<[u8]>),
+        destination: &str,
+        form: DestinationForm,
+    ) -> Result<(), PlaceError> {
+        let target = self.file_target(name.as_bytes(), destination, form)?;
+        let mut entry = Entry::new(target.clone(), Kind::File { size: text.len() as u64 }, 0o644);
+        entry.mtime = DATELESS;
+        self.put(self.ruled(&entry, target), Origin::Text(text), None)
+    }
+
+    /// Puts a file that is a whole spool into `destination`, or there. The entry's path is its name.
+    pub(crate) fn write_spooled(
+        &mut self,
+        (entry, spool): (&Entry, Spool),
+        destination: &str,
+        form: DestinationForm,
+    ) -> Result<(), PlaceError> {
+        let target = self.file_target(entry.path.file_name(), destination, form)?;
+        self.put(self.ruled(entry, target), Origin::Spool(spool, 0), None)
+    }
+
+    /// Makes `path` and what is missing above it; says where it really is.
+    pub(crate) fn make_directories(&mut self, path: &str) -> Result<LayerPath, PlaceError> {
+        let path = self.resolve(&parse(path)?, &LayerPath::root())?;
+        self.make_all(&path)?;
+        Ok(path)
+    }
+
+    /// Puts an entry of an archive at its path below `root`; links in its directories are followed inside `root`.
+    pub(crate) fn put_member(
+        &mut self,
+        root: &LayerPath,
+        entry: &Entry,
+        (origin, id): (Origin, Option<FileId>),
+    ) -> Result<(), PlaceError> {
+        let parent = entry.path.parent().unwrap_or_default();
+        let parent = self.resolve(&join(root, &parent)?, root)?;
+        self.make_all(&parent)?;
+        let target = match entry.path.file_name() {
+            b"" => parent,
+            name => join(&parent, &parse_bytes(name)?)?,
+        };
+        let mut entry = Entry { path: target, ..entry.clone() };
+        if let Some(Owner { uid, gid }) = self.rules.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        if entry.is_dir() { self.put_directory(entry) } else { self.put(entry, origin, id) }
+    }
+
+    /// An id for the next file of an archive.
+    pub(crate) fn new_member(&mut self) -> FileId {
+        self.members += 1;
+        FileId::Member(self.members)
+    }
+
+    /// What an archive has put at a path below `root` so far, for its hard links.
+    pub(crate) fn member(&self, root: &LayerPath, path: &LayerPath) -> Option<(Entry, Origin, Option<FileId>)> {
+        let path = self.resolve(&join(root, path).ok()?, root).ok()?;
+        self.placed.get(&path).map(|placed| (placed.entry.clone(), placed.origin.clone(), placed.id))
+    }
+
+    fn copy_directory(&mut self, selection: &Selection, destination: &str) -> Result<(), PlaceError> {
+        let top = &selection.top.entry;
+        let base = self.make_directories(destination)?;
+        // What was there keeps its mode and owner; its time becomes the source's.
+        if !base.is_root() {
+            let mut entry = self.entry(&base).cloned().unwrap_or_else(|| Entry::implied_dir(base.clone()));
+            entry.mtime = top.mtime;
+            self.placed.insert(base.clone(), Placed { entry, origin: Origin::Nothing, id: None });
+        }
+        for found in &selection.below {
+            let relative = found.entry.path.strip_prefix(&top.path).unwrap_or_default();
+            let entry = self.ruled(&found.entry, join(&base, &relative)?);
+            if found.is_dir() {
+                self.put_directory(entry)?;
+            } else {
+                self.put(entry, origin(found), id(found))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Where a file called `name` goes: into `destination` when that is a directory, else there.
+    fn file_target(&mut self, name: &[u8], destination: &str, form: DestinationForm) -> Result<LayerPath, PlaceError> {
+        let path = self.resolve(&parse(destination)?, &LayerPath::root())?;
+        let into = form == DestinationForm::Directory || self.entry(&path).is_some_and(Entry::is_dir);
+        if into {
+            self.make_all(&path)?;
+            return join(&path, &parse_bytes(name)?);
+        }
+        self.make_all(&path.parent().unwrap_or_default())?;
+        Ok(path)
+    }
+
+    /// An entry as the rules want it, at another path.
+    fn ruled(&self, entry: &Entry, path: LayerPath) -> Entry {
+        let mut entry = Entry { path, ..entry.clone() };
+        if let Some(Owner { uid, gid }) = self.rules.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        let subject = match entry.kind {
+            Kind::Symlink { .. } => return entry,
+            Kind::Dir => Subject::Directory,
+            _ => Subject::Other,
+        };
+        match &self.rules.mode {
+            None => {}
+            Some(Chmod::Octal(mode)) => entry.mode = *mode,
+            Some(Chmod::Symbolic(change)) => entry.mode = change.apply(entry.mode, subject),
+        }
+        entry
+    }
+
+    fn put(&mut self, entry: Entry, origin: Origin, id: Option<FileId>) -> Result<(), PlaceError> {
+        if entry.path.file_name().starts_with(b".wh.") {
+            return Err(PlaceError::ReservedName { path: entry.path });
+        }
+        if self.entry(&entry.path).is_some_and(Entry::is_dir) {
+            return Err(PlaceError::FileOverDirectory { path: entry.path });
+        }
+        self.placed.insert(entry.path.clone(), Placed { entry, origin, id });
+        Ok(())
+    }
+
+    fn put_directory(&mut self, entry: Entry) -> Result<(), PlaceError> {
+        if entry.path.file_name().starts_with(b".wh.") {
+            return Err(PlaceError::ReservedName { path: entry.path });
+        }
+        if self.entry(&entry.path).is_some_and(|there| !there.is_dir()) {
+            return Err(PlaceError::DirectoryOverFile { path: entry.path });
+        }
+        self.placed.insert(entry.path.clone(), Placed { entry, origin: Origin::Nothing, id: None });
+        Ok(())
+    }
+
+    /// Makes the directories that are missing on the way to `path`, itself included. No link is on the way any more.
+    fn make_all(&mut self, path: &LayerPath) -> Result<(), PlaceError> {
+        for here in path.ancestors().chain([path.clone()]) {
+            match self.entry(&here) {
+                Some(there) if there.is_dir() => {}
+                Some(_) => return Err(PlaceError::NotADirectory { path: here }),
+                None => {
+                    let mut entry = Entry::implied_dir(here.clone());
+                    entry.mtime = DATELESS;
+                    if let Some(Chmod::Octal(mode)) = self.rules.mode {
+                        entry.mode = mode;
+                    }
+                    if let Some(Owner { uid, gid }) = self.rules.owner {
+                        (entry.uid, entry.gid) = (uid, gid);
+                    }
+                    self.placed.insert(here, Placed { entry, origin: Origin::Nothing, id: None });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is at a path, links not followed.
+    fn entry(&self, path: &LayerPath) -> Option<&Entry> {
+        match self.placed.get(path) {
+            Some(placed) => Some(&placed.entry),
+            None => self.below.get(path).map(crate::layer::Node::entry),
+        }
+    }
+
+    /// Follows all links of `path`, which lies below `root`, without leaving `root`. What is missing is taken as it is.
+    fn resolve(&self, path: &LayerPath, root: &LayerPath) -> Result<LayerPath, PlaceError> {
+        let inside = path.strip_prefix(root).unwrap_or_default();
+        let mut ahead: Vec<Vec<u8>> = inside.components().map(<[u8]>::to_vec).collect();
+        ahead.reverse();
+        let (mut here, mut links) = (root.clone(), 0);
+        while let Some(name) = ahead.pop() {
+            if name == b".." {
+                here = here.parent().filter(|parent| parent.starts_with(root)).unwrap_or_else(|| root.clone());
+                continue;
+            }
+            let next = here.join(&name).map_err(|source| PlaceError::Path { text: path.to_string(), source })?;
+            match self.entry(&next).map(|entry| &entry.kind) {
+                Some(Kind::Symlink { target }) => {
+                    links += 1;
+                    if links > MOST_LINKS {
+                        return Err(PlaceError::TooManyLinks { path: path.clone() });
+                    }
+                    if target.starts_with(b"/") {
+                        here = root.clone();
+                    }
+                    let names = target.split(|byte| *byte == b'/').filter(|name| !matches!(*name, b"" | b"."));
+                    ahead.extend(names.rev().map(<[u8]>::to_vec));
+                }
+                Some(Kind::Dir) | None => here = next,
+                Some(_) if ahead.is_empty() => here = next,
+                Some(_) => return Err(PlaceError::NotADirectory { path: next }),
+            }
+        }
+        Ok(here)
+    }
+
+    /// The layer's entries in walk order: with the directories above every change, and names of one file linked.
+    pub(crate) fn finish(mut self) -> Vec<Ready> {
+        let mut above: BTreeMap<LayerPath, Entry> = BTreeMap::new();
+        for path in self.placed.keys() {
+            for parent in path.ancestors().filter(|parent| !parent.is_root() && !self.placed.contains_key(parent)) {
+                if let Some(node) = self.below.get(&parent) {
+                    above.entry(parent).or_insert_with(|| node.entry().clone());
+                }
+            }
+        }
+        for (path, entry) in above {
+            self.placed.insert(path, Placed { entry, origin: Origin::Nothing, id: None });
+        }
+        // The root is an entry only when something changed it.
+        let root = LayerPath::root();
+        let unchanged =
+            |placed: &Placed| self.below.get(&root).is_some_and(|node| node.entry().same_metadata(&placed.entry));
+        if self.placed.get(&root).is_some_and(unchanged) {
+            self.placed.remove(&root);
+        }
+        let mut first_names: HashMap<FileId, LayerPath> = HashMap::new();
+        let link = |Placed { mut entry, origin, id }: Placed| {
+            let Some(id) = id else { return Ready { entry, origin } };
+            match first_names.get(&id) {
+                Some(target) => {
+                    entry.kind = Kind::Hardlink { target: target.clone() };
+                    Ready { entry, origin: Origin::Nothing }
+                }
+                None => {
+                    first_names.insert(id, entry.path.clone());
+                    Ready { entry, origin }
+                }
+            }
+        };
+        self.placed.into_values().map(link).collect()
+    }
+}
+
+fn origin(found: &Found) -> Origin {
+    match found.entry.kind {
+        Kind::File { .. } => Origin::Source(found.entry.path.clone()),
+        _ => Origin::Nothing,
+    }
+}
+
+fn id(found: &Found) -> Option<FileId> {
+    found.inode.map(FileId::Source)
+}
+
+fn parse(text: &str) -> Result<LayerPath, PlaceError> {
+    parse_bytes(text.as_bytes())
+}
+
+fn parse_bytes(bytes: &[u8]) -> Result<LayerPath, PlaceError> {
+    let text = || String::from_utf8_lossy(bytes).into_owned();
+    LayerPath::parse_clipped(bytes).map_err(|source| PlaceError::Path { text: text(), source })
+}
+
+fn join(base: &LayerPath, below: &LayerPath) -> Result<LayerPath, PlaceError> {
+    base.join_path(below).map_err(|source| PlaceError::Path { text: below.to_string(), source })
+}
+
+#[cfg(test)]
+mod tests;

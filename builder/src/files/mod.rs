@@ -1,0 +1,86 @@
+//! Trees of files that `COPY` and `RUN --mount` read: a directory of the machine, or the result of a stage.
+//!
+//! A tree answers what is where and what it hashes to; how its bytes are had is its owner's business. Paths are relative
+//! to the tree's root, and nothing leads out of it: symbolic links are followed inside it, by [`resolve`] and no one
+//! else.
+
+mod resolve;
+mod select;
+
+use std::io;
+
+use wharf_spec::Digest;
+
+use crate::layer::{Entry, Kind, LayerPath, PathError};
+
+pub(crate) use resolve::resolve;
+pub(crate) use select::{Request, SelectError, Selected, Selection, select};
+
+/// What is at one path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Path, kind and metadata. Never a hard link or a marker.
+    pub(crate) entry: Entry,
+    /// The same for all names of one file, when it has several.
+    pub(crate) inode: Option<u64>,
+}
+
+impl Found {
+    pub(crate) fn is_dir(&self) -> bool {
+        matches!(self.entry.kind, Kind::Dir)
+    }
+}
+
+/// A tree of files.
+pub(crate) trait Files: Send + Sync {
+    /// What is at `path`, links not followed; `None` when nothing is, or nothing that may be seen.
+    fn get(&self, path: &LayerPath) -> Result<Option<Found>, FilesError>;
+
+    /// What is directly in a directory, sorted by name.
+    fn list(&self, path: &LayerPath) -> Result<Vec<Found>, FilesError>;
+
+    /// The SHA-256 of a regular file's content.
+    fn content(&self, file: &Found) -> Result<Digest, FilesError>;
+}
+
+/// Why a tree cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FilesError {
+    /// The system refuses.
+    #[error("cannot read {path}")]
+    Io {
+        /// What.
+        path: LayerPath,
+        /// The system's words.
+        source: io::Error,
+    },
+    /// A name that no layer can hold.
+    #[error("a name in {parent} cannot be stored in an image")]
+    Name {
+        /// The directory.
+        parent: LayerPath,
+        /// What is wrong with it.
+        source: PathError,
+    },
+    /// Links that go round in circles.
+    #[error("{path} leads through too many symbolic links")]
+    TooManyLinks {
+        /// The path asked for.
+        path: LayerPath,
+    },
+}
+
+/// `path` and everything beneath it, each directory right before its content; links are not followed.
+pub(crate) fn walk(files: &dyn Files, top: &Found) -> Result<Vec<Found>, FilesError> {
+    let mut all = Vec::new();
+    let mut ahead = vec![top.clone()];
+    while let Some(found) = ahead.pop() {
+        if found.is_dir() {
+            let mut children = files.list(&found.entry.path)?;
+            children.reverse();
+            ahead.extend(children);
+        }
+        all.push(found);
+    }
+    Ok(all)
+}

@@ -1,0 +1,296 @@
+//! `COPY` and `ADD`: looks the sources up, hashes what counts, and if the result is not known writes the layer straight
+//! from where the files are.
+
+use std::sync::Arc;
+
+use super::LayerFault;
+use super::blame;
+use super::copy_layer::{Job, Opener, Writing};
+use super::key::Key;
+use super::layer::{Layer, Stack};
+use super::remote::{Download, file_name};
+use super::solver::{Need, Solver};
+use super::stage_files::{Contents, StageFiles};
+use super::transport::{StoreLayerError, StoredLayer, blocking, store_layer};
+use crate::context::Context;
+use crate::copy::{ContentDigests, Rules, digest_selections};
+use crate::dockerfile::{Diagnostic, Span};
+use crate::error::BuildError;
+use crate::files::{self, Files, Selected, Selection};
+use crate::ignore::IgnoreFile;
+use crate::layer::{Encoding, LayerPath, Tree, WriterOptions};
+use crate::plan::{Archives, Copy, FileSource, Item, Link, Parents, PlannedStage, StageId, Step};
+
+/// Where paths are looked up.
+#[derive(Clone)]
+enum Source {
+    Context(Arc<Context>),
+    Stage { id: StageId, files: StageFiles, stack: Stack },
+}
+
+impl Source {
+    fn files(&self) -> &dyn Files {
+        match self {
+            Self::Context(context) => &**context,
+            Self::Stage { files, .. } => files,
+        }
+    }
+}
+
+/// A copy whose sources are known.
+pub(super) struct PreparedCopy {
+    source: Option<Source>,
+    items: Vec<PreparedItem>,
+    contents: ContentDigests,
+}
+
+/// One thing to copy, found.
+pub(super) enum PreparedItem {
+    /// Files of the source.
+    Selected { things: Vec<Selection>, span: Span },
+    /// A file from the Dockerfile.
+    Inline { name: String, text: Arc<[u8]> },
+    /// A file from a URL.
+    Fetched { download: Download, archives: Archives },
+    /// One whose content is known by its checksum; it is fetched when it is needed.
+    Promised { at: usize },
+}
+
+impl Solver<'_> {
+    /// The key of a copy from a stage, from what the stage is and what is asked of it.
+    pub(super) async fn quick_copy_key(
+        &self,
+        stage: &PlannedStage,
+        copy: &Copy,
+        before: &Stack,
+    ) -> Result<Option<Key>, BuildError> {
+        let Some(FileSource::Stage(id)) = copy.source else { return Ok(None) };
+        let mut facts = self.copy_facts("copy from stage", stage, copy, before);
+        let stack = self.stage(id, Need::Identity).await?;
+        facts.digest("from", &stack.identity());
+        for item in &copy.items {
+            match item {
+                Item::Path { pattern, .. } => facts.text("path", pattern),
+                Item::Inline { name, content } => facts.list("inline", [name.as_str(), content.as_str()]),
+                Item::Url { .. } => return Ok(None),
+            }
+        }
+        Ok(Some(facts.finish()))
+    }
+
+    fn copy_facts(&self, kind: &str, stage: &PlannedStage, copy: &Copy, before: &Stack) -> super::key::Facts {
+        let nothing = Stack::default();
+        // A linked layer does not depend on what is below it, but for the names of owners.
+        let independent = copy.link == Link::Independent && copy.owner.is_none();
+        let mut facts = self.facts(kind, stage, if independent { &nothing } else { before });
+        facts.text("to", &copy.destination.path);
+        facts.text("form", &format!("{:?}", copy.destination.form));
+        facts.maybe("owner", copy.owner.as_deref());
+        facts.maybe("mode", copy.mode.as_ref().map(|mode| format!("{mode:?}")).as_deref());
+        facts.list("exclude", copy.exclude.iter().map(String::as_str));
+        facts.text("how", &format!("{:?} {:?} {:?}", copy.archives, copy.parents, copy.link));
+        facts
+    }
+
+    /// Looks all sources up.
+    pub(super) async fn prepare_copy(
+        &self,
+        stage: &PlannedStage,
+        step: &Step,
+        copy: &Copy,
+        before: &Stack,
+    ) -> Result<(PreparedCopy, Key), BuildError> {
+        let mut facts = self.copy_facts("copy", stage, copy, before);
+        let source = match copy.source {
+            Some(source) => Some(self.copy_source(source, step).await?),
+            None => None,
+        };
+        let exclude = IgnoreFile::from_patterns(copy.exclude.iter().map(String::as_str))
+            .map_err(|error| blame::at(step.span, "--exclude cannot be used", &error))?;
+        let (mut items, mut contents) = (Vec::new(), ContentDigests::new());
+        for (at, item) in copy.items.iter().enumerate() {
+            match item {
+                Item::Path { pattern, span } => {
+                    let source = source.clone().ok_or_else(|| no_source(*span))?;
+                    let request = (pattern.clone(), exclude.clone(), copy.parents);
+                    let (things, digest, digests) = self.select(source, request, *span).await?;
+                    facts.digest("files", &digest);
+                    contents.extend(digests);
+                    items.push(PreparedItem::Selected { things, span: *span });
+                }
+                Item::Inline { name, content } => {
+                    facts.list("inline", [name.as_str(), content.as_str()]);
+                    items.push(PreparedItem::Inline { name: name.clone(), text: content.as_bytes().into() });
+                }
+                Item::Url { url, checksum, archives, span } => {
+                    facts.text("remote", &format!("{} {archives:?}", file_name(url)));
+                    if let Some(checksum) = checksum {
+                        facts.digest("content", checksum);
+                        items.push(PreparedItem::Promised { at });
+                    } else {
+                        let download = self.download(url, None, *span).await?;
+                        facts.digest("content", &download.digest);
+                        items.push(PreparedItem::Fetched { download, archives: *archives });
+                    }
+                }
+            }
+        }
+        Ok((PreparedCopy { source, items, contents }, facts.finish()))
+    }
+
+    async fn copy_source(&self, source: FileSource, step: &Step) -> Result<Source, BuildError> {
+        match source {
+            FileSource::Context(id) => Ok(Source::Context(self.context(id, step.span).await?)),
+            FileSource::Stage(id) => {
+                let mut stack = self.stage(id, Need::Identity).await?;
+                let tree = match self.depot.tree(&stack, Some(step.id)).await {
+                    // Neither the bytes nor what they were is known any more.
+                    Err(BuildError::Layer(LayerFault::Gone { .. })) => {
+                        stack = self.stage(id, Need::Live).await?;
+                        self.depot.tree(&stack, Some(step.id)).await?
+                    }
+                    other => other?,
+                };
+                Ok(Source::Stage { id, files: StageFiles { tree }, stack })
+            }
+        }
+    }
+
+    /// What one source stands for, and the digest of it.
+    async fn select(
+        &self,
+        source: Source,
+        (pattern, exclude, parents): (String, IgnoreFile, Parents),
+        span: Span,
+    ) -> Result<(Vec<Selection>, wharf_spec::Digest, ContentDigests), BuildError> {
+        let (looked_in, wanted) = (source.clone(), pattern.clone());
+        let found = blocking(move || {
+            let request = files::Request { pattern: &wanted, exclude: &exclude, parents };
+            match files::select(looked_in.files(), &request)? {
+                Selected::Missing => Ok(None),
+                Selected::Things(things) => {
+                    let (digest, digests) = digest_selections(looked_in.files(), &things)?;
+                    Ok(Some((things, digest, digests)))
+                }
+            }
+        });
+        match found.await {
+            Ok(Some(found)) => Ok(found),
+            Ok(None) => Err(self.missing(source, &pattern, span).await.into()),
+            Err(error) => Err(blame::select(&error, span).into()),
+        }
+    }
+
+    async fn missing(&self, source: Source, pattern: &str, span: Span) -> Diagnostic {
+        let path = LayerPath::parse_clipped(pattern).unwrap_or_default();
+        match source {
+            Source::Context(context) => {
+                let name = context.name().to_owned();
+                let absence = blocking(move || context.absence(&path)).await;
+                blame::missing_in_context(pattern, span, &name, &absence)
+            }
+            Source::Stage { id, files, .. } => {
+                let is_dir = |here: &LayerPath| files.tree.get(here).is_some_and(|node| node.entry().is_dir());
+                let known = path.ancestors().take_while(is_dir).last().unwrap_or_default();
+                let text = |path: &LayerPath| format!("/{}", String::from_utf8_lossy(path.as_bytes()));
+                let siblings: Vec<String> = files.tree.children(&known).map(|node| text(&node.entry().path)).collect();
+                blame::missing_in_stage(pattern, span, &self.plan.stages[id.0].name, &siblings)
+            }
+        }
+    }
+
+    /// Makes the layer.
+    pub(super) async fn copy(
+        &self,
+        step: &Step,
+        copy: &Copy,
+        before: &Stack,
+        prepared: PreparedCopy,
+    ) -> Result<Layer, BuildError> {
+        let below = match copy.link {
+            Link::Merged => self.depot.tree(before, Some(step.id)).await?,
+            Link::Independent => Arc::new(Tree::new()),
+        };
+        let owner = match &copy.owner {
+            Some(text) => Some(self.owner(text, before, step).await?),
+            None => None,
+        };
+        let opener = self.opener(&prepared, step).await?;
+        let mut items = Vec::new();
+        for item in prepared.items {
+            items.push(match item {
+                PreparedItem::Promised { at } => self.keep_promise(&copy.items[at]).await?,
+                other => other,
+            });
+        }
+        let rules = Rules { owner, mode: copy.mode.clone() };
+        let room = self.depot.cache().room().to_owned();
+        let job = Job { below, rules, copy: copy.clone(), items, opener: opener.clone(), room, span: step.span };
+        let ready = blocking(move || job.lay_out()).await?;
+        self.write_layer(step, Writing { ready, opener, contents: prepared.contents }).await
+    }
+
+    /// How the bytes of selected files are had.
+    async fn opener(&self, prepared: &PreparedCopy, step: &Step) -> Result<Opener, BuildError> {
+        match &prepared.source {
+            None => Ok(Opener::Nothing),
+            Some(Source::Context(context)) => Ok(Opener::Context(Arc::clone(context))),
+            Some(Source::Stage { files, stack, .. }) => {
+                let wanted: Vec<LayerPath> = prepared.contents.keys().cloned().collect();
+                let contents = Contents::gather(&self.depot, (stack, &files.tree), &wanted, Some(step.id)).await?;
+                Ok(Opener::Stage(Arc::new(contents)))
+            }
+        }
+    }
+
+    async fn keep_promise(&self, item: &Item) -> Result<PreparedItem, BuildError> {
+        match item {
+            Item::Url { url, checksum, archives, span } => {
+                let download = self.download(url, checksum.as_ref(), *span).await?;
+                Ok(PreparedItem::Fetched { download, archives: *archives })
+            }
+            Item::Path { span, .. } => Err(no_source(*span).into()),
+            Item::Inline { name, content } => {
+                Ok(PreparedItem::Inline { name: name.clone(), text: content.as_bytes().into() })
+            }
+        }
+    }
+
+    /// Stores what was laid out.
+    pub(super) async fn write_layer(&self, step: &Step, writing: Writing) -> Result<Layer, BuildError> {
+        let stored = store_layer(self.depot.blobs(), self.writer_options(), move |writer| writing.fill(writer)).await;
+        let stored = stored.map_err(|error| match error {
+            StoreLayerError::Store(error) => error.into(),
+            StoreLayerError::Fill(error) => error.blame(step.span),
+        })?;
+        self.keep(stored)
+    }
+
+    /// Takes a layer that was just stored into the books.
+    pub(super) fn keep(&self, stored: StoredLayer) -> Result<Layer, BuildError> {
+        let StoredLayer { descriptor, digests, index } = stored;
+        self.depot.learn(digests.diff_id, index)?;
+        Ok(Layer { descriptor, diff_id: digests.diff_id, created: Some(self.now()), source: None })
+    }
+
+    /// How layers are written.
+    pub(super) fn writer_options(&self) -> WriterOptions {
+        let wanted = self.request.compression;
+        let encoding = match (Encoding::of(wanted.format), wanted.level) {
+            (Encoding::Gzip { .. }, Some(level)) => Encoding::Gzip { level: level.min(9) },
+            (Encoding::Zstd { .. }, Some(level)) => Encoding::Zstd { level: level.clamp(1, 22).cast_signed() },
+            (encoding, _) => encoding,
+        };
+        WriterOptions { clamp_mtime: self.epoch(), ..WriterOptions::new(encoding) }
+    }
+
+    /// Seconds since 1970.
+    pub(super) fn now(&self) -> i64 {
+        let since = self.reporter.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        self.epoch().unwrap_or_else(|| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+    }
+}
+
+fn no_source(span: Span) -> Diagnostic {
+    Diagnostic::error("there is nothing to copy this from", span)
+}

@@ -1,0 +1,100 @@
+//! Keys of the step cache: what a step does and what it works on, hashed so that no two lists of facts look alike.
+
+use wharf_blobstore::RecordKey;
+use wharf_spec::{Algorithm, Digest, Hasher};
+
+/// The version of everything below. A change of meaning must change it.
+const VERSION: &str = "wharf-step-1";
+
+/// The key of one step's result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Key(Digest);
+
+impl Key {
+    /// `cache/<key>`
+    pub(crate) fn record(&self) -> RecordKey {
+        RecordKey::new(format!("cache/{}", self.0.hex()))
+    }
+}
+
+/// Collects the facts of a key.
+#[derive(Clone)]
+pub(crate) struct Facts(Hasher);
+
+impl Facts {
+    /// Begins with the kind of step.
+    pub(crate) fn of(kind: &str) -> Self {
+        let mut facts = Self(Hasher::new(Algorithm::Sha256));
+        facts.text("version", VERSION);
+        facts.text("kind", kind);
+        facts
+    }
+
+    /// A fact that is text.
+    pub(crate) fn text(&mut self, name: &str, value: &str) {
+        self.bytes(name, value.as_bytes());
+    }
+
+    /// A fact that is a number.
+    pub(crate) fn number(&mut self, name: &str, value: impl Into<i64>) {
+        self.bytes(name, &value.into().to_le_bytes());
+    }
+
+    /// A fact that is a digest.
+    pub(crate) fn digest(&mut self, name: &str, value: &Digest) {
+        self.bytes(name, value.as_bytes());
+    }
+
+    /// A fact that may be missing.
+    pub(crate) fn maybe(&mut self, name: &str, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(name, value),
+            None => self.bytes(&format!("no {name}"), &[]),
+        }
+    }
+
+    /// Facts in order.
+    pub(crate) fn list<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
+        let values: Vec<&str> = values.into_iter().collect();
+        self.number(name, i64::try_from(values.len()).unwrap_or(i64::MAX));
+        values.into_iter().for_each(|value| self.text("", value));
+    }
+
+    fn bytes(&mut self, name: &str, value: &[u8]) {
+        for field in [name.as_bytes(), value] {
+            self.0.update(&(field.len() as u64).to_le_bytes());
+            self.0.update(field);
+        }
+    }
+
+    /// The key.
+    pub(crate) fn finish(self) -> Key {
+        Key(self.0.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_facts_make_different_keys() {
+        let key = |tell: &dyn Fn(&mut Facts)| {
+            let mut facts = Facts::of("run");
+            tell(&mut facts);
+            facts.finish()
+        };
+        let keys = [
+            key(&|_| {}),
+            key(&|facts| facts.text("a", "b")),
+            key(&|facts| facts.text("ab", "")),
+            key(&|facts| facts.list("l", ["a", "b"])),
+            key(&|facts| facts.list("l", ["ab"])),
+            key(&|facts| facts.maybe("m", None)),
+            key(&|facts| facts.maybe("m", Some(""))),
+        ];
+        for (at, one) in keys.iter().enumerate() {
+            assert!(keys[at + 1..].iter().all(|other| other != one));
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! Solving: from a plan to layers.
+//!
+//! ```text
+//! solver      stages and steps in order; what is known, what must run        key, memory   the step cache
+//! copy_step   COPY, ADD, WORKDIR: an archive made from indexes               run_step      RUN: overlay, sandbox, diff
+//! depot       layers as blobs, indexes, directories; each made once          stage_files   files of a stage by name
+//! cache_dir   what is on disk beside the store                               transport     store <-> threads
+//! ```
+
+mod blame;
+mod cache_dir;
+mod cache_mount;
+mod copy_layer;
+mod copy_step;
+mod depot;
+mod directory;
+mod key;
+mod layer;
+mod materialise;
+mod memory;
+mod once;
+mod remote;
+mod report;
+mod run_mounts;
+mod run_output;
+mod run_step;
+mod solver;
+mod stage_files;
+mod transport;
+
+pub use depot::LayerFault;
+
+pub(crate) use cache_dir::CacheDir;
+pub(crate) use depot::{Depot, compression};
+pub(crate) use layer::{Layer, Stack};
+pub(crate) use report::Reporter;
+pub(crate) use solver::{Need, Solver};
+pub(crate) use stage_files::Contents;
+pub(crate) use transport::{BlobReader, blocking};

@@ -1,0 +1,89 @@
+//! `ADD https://…`: the file, before anybody knows where it goes.
+
+use futures_util::TryStreamExt as _;
+use std::time::UNIX_EPOCH;
+use wharf_spec::{Algorithm, Digest, Hasher};
+
+use super::solver::Solver;
+use crate::copy::Spool;
+use crate::dockerfile::{Diagnostic, Span};
+use crate::error::BuildError;
+use crate::fetch::FetchError;
+use crate::layer::{Entry, Kind, LayerPath, Mtime};
+
+/// The name of a file whose URL has none.
+const UNNAMED: &str = "__unnamed__";
+
+/// A file that was fetched.
+pub(super) struct Download {
+    /// Its name as path; `0600`, and as old as the server says.
+    pub(super) entry: Entry,
+    /// Its bytes, from the start.
+    pub(super) spool: Spool,
+    /// What they hash to.
+    pub(super) digest: Digest,
+}
+
+impl Solver<'_> {
+    /// Fetches `url` and holds it against `checksum`.
+    pub(super) async fn download(
+        &self,
+        url: &str,
+        checksum: Option<&Digest>,
+        span: Span,
+    ) -> Result<Download, BuildError> {
+        let fetched = self.environment.fetch.get(url).await.map_err(|error| failed(url, &error, span))?;
+        let cannot_spool = |error| BuildError::io("spool a download", error);
+        let mut spool = Spool::new(self.depot.cache().room()).map_err(cannot_spool)?;
+        let algorithm = checksum.map_or(Algorithm::Sha256, Digest::algorithm);
+        let mut hasher = Hasher::new(algorithm);
+        let mut body = fetched.body;
+        while let Some(piece) = body.try_next().await.map_err(|error| failed(url, &error, span))? {
+            hasher.update(&piece);
+            spool.append(&piece).map_err(cannot_spool)?;
+        }
+        let digest = hasher.finish();
+        if let Some(expected) = checksum.filter(|expected| **expected != digest) {
+            return Err(Diagnostic::error(format!("{url} is not what --checksum says"), span)
+                .expected(format!("it hashes to {digest}"))
+                .note(format!("expected {expected}"))
+                .into());
+        }
+        let mut entry = Entry::new(file_name(url), Kind::File { size: spool.end() }, 0o600);
+        let modified = fetched.last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let seconds = modified.and_then(|since| i64::try_from(since.as_secs()).ok());
+        entry.mtime = Mtime::from_secs(seconds.unwrap_or(crate::copy::DATELESS.secs));
+        Ok(Download { entry, spool, digest })
+    }
+}
+
+/// The last component of the URL's path.
+pub(super) fn file_name(url: &str) -> LayerPath {
+    let path = url.split(['?', '#']).next().unwrap_or_default();
+    let path = path.split_once("://").map_or(path, |(_, rest)| rest);
+    let name = path.split_once('/').and_then(|(_, path)| path.trim_end_matches('/').rsplit('/').next());
+    let name = name.filter(|name| !matches!(*name, "" | "." | "..")).unwrap_or(UNNAMED);
+    LayerPath::parse(name).unwrap_or_else(|_| LayerPath::parse(UNNAMED).unwrap_or_default())
+}
+
+fn failed(url: &str, error: &FetchError, span: Span) -> BuildError {
+    super::blame::at(span, format!("{url} could not be fetched"), error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_what_its_url_ends_in() {
+        for (url, name) in [
+            ("https://x.example/a/b.tar.gz?x=1#y", "/b.tar.gz"),
+            ("https://x.example/", "/__unnamed__"),
+            ("https://x.example", "/__unnamed__"),
+            ("https://x.example/a/", "/a"),
+            ("https://x.example/a/..", "/__unnamed__"),
+        ] {
+            assert_eq!(file_name(url).to_string(), name, "{url}");
+        }
+    }
+}

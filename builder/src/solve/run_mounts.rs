@@ -1,0 +1,188 @@
+//! What is mounted for a `RUN`: directories for every [`RunMount`], and what of them counts for the key.
+
+use std::sync::Arc;
+
+use super::blame;
+use super::cache_mount::CacheLock;
+use super::key::Facts;
+use super::materialise::materialise;
+use super::solver::{Need, Solver};
+use super::stage_files::StageFiles;
+use super::transport::blocking;
+use crate::copy::digest_selections;
+use crate::dockerfile::Diagnostic;
+use crate::error::BuildError;
+use crate::files::{Files, Selection, resolve, walk};
+use crate::layer::LayerPath;
+use crate::plan::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, SecretUse, Step};
+use crate::sandbox::{Mount, MountKind, Secret, Writes};
+
+/// Everything mounted for one process.
+#[derive(Default)]
+pub(super) struct Mounts {
+    pub(super) list: Vec<Mount>,
+    /// Secrets as variables.
+    pub(super) env: Vec<(String, String)>,
+    /// Held while the process runs.
+    pub(super) locks: Vec<CacheLock>,
+}
+
+impl Solver<'_> {
+    /// What of the mounts shows in the result. Caches, secrets and their names do not.
+    pub(super) async fn mount_facts(&self, step: &Step, run: &Run, facts: &mut Facts) -> Result<(), BuildError> {
+        for mount in &run.mounts {
+            facts.maybe("mount", mount.target.as_deref());
+            match &mount.kind {
+                RunMountKind::Bind { source, path, access } => {
+                    facts.text("bind", &format!("{access:?}"));
+                    match source {
+                        FileSource::Stage(id) => {
+                            facts.digest("from", &self.stage(*id, Need::Identity).await?.identity());
+                            facts.text("path", path);
+                        }
+                        FileSource::Context(_) => {
+                            let selection = self.bound(*source, path, mount, step).await?;
+                            facts.digest("files", &selection.digest);
+                        }
+                    }
+                }
+                RunMountKind::Cache(cache) => facts.text("cache", &format!("{:?}", cache.access)),
+                RunMountKind::Tmpfs { size } => {
+                    facts.maybe("tmpfs", size.map(|size| size.to_string()).as_deref());
+                }
+                RunMountKind::Secret(secret) => {
+                    facts.maybe("secret", secret.env.as_deref());
+                    facts.list("owner", [format!("{:o} {}:{}", secret.mode, secret.uid, secret.gid).as_str()]);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes everything that is mounted.
+    pub(super) async fn mounts(&self, step: &Step, run: &Run) -> Result<Mounts, BuildError> {
+        let mut mounts = Mounts::default();
+        for mount in &run.mounts {
+            let kind = match &mount.kind {
+                RunMountKind::Bind { source, path, access } => {
+                    Some(self.bind(*source, path, *access, mount, step).await?)
+                }
+                RunMountKind::Cache(cache) => Some(self.cache(cache, mount, step, &mut mounts.locks).await?),
+                RunMountKind::Tmpfs { size } => Some(MountKind::Tmpfs { size: *size }),
+                RunMountKind::Secret(secret) => self.secret(secret, mount, &mut mounts.env)?,
+            };
+            if let (Some(target), Some(kind)) = (&mount.target, kind) {
+                mounts.list.push(Mount { target: target.clone(), kind });
+            }
+        }
+        if let Some(script) = &run.script {
+            let contents = Secret::new(script.content.clone().into_bytes());
+            let kind = MountKind::File { contents, mode: 0o755, uid: 0, gid: 0 };
+            mounts.list.push(Mount { target: format!("/dev/pipes/{}", script.name), kind });
+        }
+        Ok(mounts)
+    }
+
+    async fn bind(
+        &self,
+        source: FileSource,
+        path: &str,
+        access: BindAccess,
+        mount: &RunMount,
+        step: &Step,
+    ) -> Result<MountKind, BuildError> {
+        let writes = match access {
+            BindAccess::ReadOnly => Writes::Refused,
+            BindAccess::Discarded => Writes::Discarded,
+        };
+        let subpath = path.trim_matches('/').to_owned();
+        match source {
+            FileSource::Stage(id) => {
+                // Its bytes were made sure of before this step began.
+                let stack = self.stage(id, Need::Identity).await?;
+                let tree = self.depot.tree(&stack, Some(step.id)).await?;
+                let wanted = LayerPath::parse_clipped(path).unwrap_or_default();
+                let found = resolve(&StageFiles { tree }, &wanted).map_err(|error| blame::files(&error, mount.span))?;
+                if found.is_none() {
+                    let name = &self.plan.stages[id.0].name;
+                    return Err(blame::missing_in_stage(path, mount.span, name, &[]).into());
+                }
+                let lowers = self.depot.unpacked(&stack, Some(step.id)).await?;
+                Ok(MountKind::Layers { lowers, subpath, writes })
+            }
+            FileSource::Context(_) => {
+                let bound = self.bound(source, path, mount, step).await?;
+                let copy = self.depot.scratch("bind")?;
+                let dest = copy.clone();
+                let made = blocking(move || {
+                    let open = |path: &LayerPath| bound.context.open_file(path);
+                    materialise(&bound.selection, &open, &dest)
+                });
+                made.await.map_err(|error| blame::files(&error, mount.span))?;
+                // Links were followed to get here; what is mounted is the thing itself.
+                Ok(MountKind::Layers { lowers: vec![copy], subpath: "it".to_owned(), writes })
+            }
+        }
+    }
+
+    /// What a bind mount of a context shows.
+    async fn bound(&self, source: FileSource, path: &str, mount: &RunMount, step: &Step) -> Result<Bound, BuildError> {
+        let FileSource::Context(id) = source else {
+            return Err(Diagnostic::error("this is no context", mount.span).into());
+        };
+        let context = self.context(id, step.span).await?;
+        let (looked_in, wanted) = (Arc::clone(&context), LayerPath::parse_clipped(path).unwrap_or_default());
+        let looked = blocking(move || {
+            let Some(top) = resolve(&*looked_in, &wanted)? else { return Ok(None) };
+            let mut below = walk(&*looked_in as &dyn Files, &top)?;
+            below.remove(0);
+            let selection = Selection { name: b"it".to_vec(), top, below };
+            let (digest, _) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
+            Ok(Some((selection, digest)))
+        });
+        match looked.await.map_err(|error| blame::files(&error, mount.span))? {
+            Some((selection, digest)) => Ok(Bound { context, selection, digest }),
+            None => {
+                let absence = context.absence(&LayerPath::parse_clipped(path).unwrap_or_default());
+                Err(blame::missing_in_context(path, mount.span, context.name(), &absence).into())
+            }
+        }
+    }
+
+    async fn cache(
+        &self,
+        cache: &Cache,
+        mount: &RunMount,
+        step: &Step,
+        locks: &mut Vec<CacheLock>,
+    ) -> Result<MountKind, BuildError> {
+        let (lock, source) = self.open_cache(cache, mount, step).await?;
+        locks.extend(lock);
+        Ok(MountKind::Bind { source, subpath: String::new(), access: cache.access })
+    }
+
+    fn secret(
+        &self,
+        secret: &SecretUse,
+        mount: &RunMount,
+        env: &mut Vec<(String, String)>,
+    ) -> Result<Option<MountKind>, BuildError> {
+        let Some(value) = self.request.secrets.get(&secret.id) else { return Ok(None) };
+        if let Some(name) = &secret.env {
+            let text = std::str::from_utf8(value.expose()).map_err(|_| {
+                let title = format!("secret `{}` is no text and cannot be a variable", secret.id);
+                Diagnostic::error(title, mount.span).help("mount it as a file")
+            })?;
+            env.push((name.clone(), text.to_owned()));
+        }
+        let contents = Secret::new(value.expose().to_vec());
+        Ok(Some(MountKind::File { contents, mode: secret.mode, uid: secret.uid, gid: secret.gid }))
+    }
+}
+
+/// A part of a context to be mounted.
+struct Bound {
+    context: Arc<crate::context::Context>,
+    selection: Selection,
+    digest: wharf_spec::Digest,
+}

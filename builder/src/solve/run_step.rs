@@ -1,0 +1,177 @@
+//! `RUN`: unpacked layers, a sandbox on top of them, and what it changed as a new layer.
+//!
+//! The upper directory itself becomes the unpacked form of the new layer, so nothing is ever extracted that was made here.
+//! A step that fails leaves only its scratch directory, which goes with the build.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::blame;
+use super::depot::overlay_and_ownership;
+use super::key::{Facts, Key};
+use super::layer::{Layer, Stack};
+use super::run_output::Listener;
+use super::solver::Solver;
+use super::transport::{StoreLayerError, blocking, store_layer};
+use crate::dockerfile::{Diagnostic, Span};
+use crate::error::BuildError;
+use crate::layer::{DiffError, DiffOptions, Tree, WriteError, write_upper};
+use crate::plan::{PlannedStage, Run, Step};
+use crate::sandbox::{self, ExitStatus, Process, RootFs, SandboxError, Tier};
+
+/// How many chunks of output may wait for whoever listens.
+const WAITING_OUTPUT: usize = 64;
+
+impl Solver<'_> {
+    /// The key of a `RUN`.
+    pub(super) async fn run_key(
+        &self,
+        stage: &PlannedStage,
+        step: &Step,
+        run: &Run,
+        before: &Stack,
+    ) -> Result<Key, BuildError> {
+        let mut facts = self.facts("run", stage, before);
+        facts.list("args", run.args.iter().map(String::as_str));
+        facts.list("env", run.env.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
+        facts.text("cwd", &run.cwd);
+        facts.text("user", &run.user);
+        facts.text("network", &format!("{:?}", run.network));
+        facts.text("security", &format!("{:?}", run.security));
+        // Names only: addresses differ between machines that build the same.
+        facts.list("hosts", self.request.extra_hosts.iter().map(|(name, _)| name.as_str()));
+        if let Some(script) = &run.script {
+            facts.list("script", [script.name.as_str(), script.content.as_str()]);
+        }
+        self.mount_facts(step, run, &mut facts).await?;
+        Ok(Facts::finish(facts))
+    }
+
+    /// Runs the process and makes the layer.
+    pub(super) async fn run(&self, step: &Step, run: &Run, before: &Stack) -> Result<Layer, BuildError> {
+        if run.args.is_empty() {
+            return Err(Diagnostic::error("there is nothing to run", step.span).into());
+        }
+        if let Tier::None { reason } = Tier::current() {
+            return Err(Diagnostic::error("this step needs a sandbox, which is not available here", step.span)
+                .note(reason)
+                .help("`wharf doctor` tells what is missing; COPY and ADD work without one")
+                .into());
+        }
+        let lowers = self.depot.unpacked(before, Some(step.id)).await?;
+        let tree = self.depot.tree(before, Some(step.id)).await?;
+        let room = self.depot.scratch("run")?;
+        let rootfs = RootFs { lowers, upper: room.join("upper"), work: room.join("work") };
+        for directory in [&rootfs.upper, &rootfs.work] {
+            std::fs::create_dir(directory).map_err(|error| BuildError::io("make a directory in the cache", error))?;
+        }
+        let mut process = Process::new(run.args.iter().cloned());
+        process.env = run.env.iter().chain(&run.proxies).cloned().collect();
+        process.cwd.clone_from(&run.cwd);
+        process.user.clone_from(&run.user);
+        process.network = run.network;
+        process.security = run.security;
+        process.extra_hosts.clone_from(&self.request.extra_hosts);
+        // Caches are locked as long as this lives.
+        let mounts = self.mounts(step, run).await?;
+        process.mounts.clone_from(&mounts.list);
+        process.env.extend(mounts.env.iter().cloned());
+        self.execute(step, run, (&rootfs, &process)).await?;
+        drop(mounts);
+        self.take_changes(step, rootfs.upper, tree).await
+    }
+
+    async fn execute(&self, step: &Step, run: &Run, (rootfs, process): (&RootFs, &Process)) -> Result<(), BuildError> {
+        let (output, heard) = mpsc::channel(WAITING_OUTPUT);
+        let mut listener = Listener::new(step.id, Arc::clone(&self.reporter));
+        let (ended, ()) = tokio::join!(sandbox::run(rootfs, process, output, &self.cancel), listener.listen(heard));
+        match ended {
+            Ok(ExitStatus { code: 0, .. }) => Ok(()),
+            Ok(status) => Err(failed(run, status, &listener.last_lines(), step.span).into()),
+            Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
+            Err(error) => Err(not_run(run, &error, &listener.last_lines(), step.span).into()),
+        }
+    }
+
+    /// The changes in an upper directory as a layer.
+    async fn take_changes(&self, step: &Step, upper: PathBuf, tree: Arc<Tree>) -> Result<Layer, BuildError> {
+        let (overlay, ownership) = overlay_and_ownership();
+        let options = DiffOptions { overlay, ownership, ignore: Vec::new() };
+        let changed = upper.clone();
+        let stored = store_layer(self.depot.blobs(), self.writer_options(), move |writer| {
+            write_upper(&changed, &*tree, &options, writer).map_err(Fill)
+        });
+        let stored = stored.await.map_err(|error| match error {
+            StoreLayerError::Store(error) => error.into(),
+            StoreLayerError::Fill(Fill(error)) => diff_failed(error, step.span),
+        })?;
+        let layer = self.keep(stored)?;
+        // Clamped times are in the layer only; what is unpacked must be the same as what everybody else unpacks.
+        if self.epoch().is_none() {
+            self.depot.adopt_upper(layer.diff_id, upper).await?;
+        }
+        Ok(layer)
+    }
+}
+
+/// A failure to read an upper directory, which may be one to write the layer.
+struct Fill(DiffError);
+
+impl From<WriteError> for Fill {
+    fn from(error: WriteError) -> Self {
+        Self(DiffError::Write(error))
+    }
+}
+
+fn diff_failed(error: DiffError, span: Span) -> BuildError {
+    match error {
+        DiffError::Write(error) => blame::write(error, span),
+        DiffError::Io { .. } | DiffError::Name { .. } | DiffError::ReservedName { .. } | DiffError::Overlay { .. } => {
+            blame::at(span, "the changes of this step cannot be stored", &error).into()
+        }
+    }
+}
+
+/// A process that ended, but not well.
+fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> Diagnostic {
+    let title = format!("the command failed with exit code {}", status.code);
+    let diagnostic = with_output(Diagnostic::error(title, span), last_lines);
+    let diagnostic = diagnostic.note(format!("it was: {}", spoken(run)));
+    if status.out_of_memory {
+        return diagnostic.help("the machine ran out of memory meanwhile: give it more, or run less at once");
+    }
+    match status.code {
+        126 => {
+            diagnostic.help("126 means that a program was found but cannot be executed: look at its mode and format")
+        }
+        127 => diagnostic.help("127 means that a program was not found: is it installed, and in PATH?"),
+        137 => diagnostic.help("137 means that it was killed, perhaps for lack of memory"),
+        _ => diagnostic,
+    }
+}
+
+/// A process that never ran, or that something ended.
+fn not_run(run: &Run, error: &SandboxError, last_lines: &[String], span: Span) -> Diagnostic {
+    with_output(Diagnostic::error(error.to_string(), span), last_lines)
+        .note(format!("the command was: {}", spoken(run)))
+        .maybe_help(error.hint())
+}
+
+fn with_output(diagnostic: Diagnostic, last_lines: &[String]) -> Diagnostic {
+    if last_lines.is_empty() {
+        return diagnostic.note("it printed nothing");
+    }
+    diagnostic.note(format!("its last lines:\n{}", last_lines.join("\n")))
+}
+
+/// The command as one would type it.
+fn spoken(run: &Run) -> String {
+    const MOST: usize = 400;
+    let text = run.args.join(" ");
+    match text.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    }
+}

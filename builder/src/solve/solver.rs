@@ -1,0 +1,348 @@
+//! Stages and steps in order: what is known is taken, what is not is made.
+//!
+//! A stage is solved for one of two needs. For its *identity* it is enough to know what its layers are called; a result
+//! whose bytes are gone from the store still counts. When its bytes are *live* a remembered step counts only if its blob
+//! is there. Whoever finds bytes missing solves the stage again for the greater need. So a build that changes nothing reads
+//! records and nothing else, and a stage whose files nobody has to read again is not made again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
+use tokio::sync::{OnceCell, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use super::copy_step::PreparedCopy;
+use super::depot::Depot;
+use super::key::{Facts, Key};
+use super::layer::{Layer, Stack};
+use super::memory;
+use super::once::KeyedLocks;
+use super::report::Reporter;
+use crate::context::{Context, Hashes};
+use crate::dockerfile::{Diagnostic, Span};
+use crate::environment::BuildEnvironment;
+use crate::error::BuildError;
+use crate::plan::{
+    ContextId, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind, StageId, Step,
+    Work,
+};
+use crate::request::BuildRequest;
+
+/// What a stage is solved for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// To know what its layers are.
+    Identity,
+    /// To read them.
+    Live,
+}
+
+/// One build being solved.
+pub(crate) struct Solver<'a> {
+    pub(super) plan: &'a Plan,
+    pub(super) request: &'a BuildRequest,
+    pub(super) environment: &'a BuildEnvironment,
+    pub(super) depot: Depot,
+    pub(super) reporter: Arc<Reporter>,
+    /// Ends everything once one step has failed.
+    pub(super) cancel: CancellationToken,
+    /// Caches that start empty because nothing remembered may be used.
+    pub(super) fresh_mounts: Mutex<HashMap<String, std::path::PathBuf>>,
+    stages: Vec<Solved>,
+    contexts: Vec<OnceCell<Arc<Context>>>,
+    hashes: Arc<Hashes>,
+    /// Results of this very build, for steps that several stages have in common.
+    made: Mutex<HashMap<Key, Layer>>,
+    steps: KeyedLocks<Key>,
+    slots: Semaphore,
+}
+
+#[derive(Default)]
+struct Solved {
+    identity: OnceCell<Stack>,
+    live: OnceCell<Stack>,
+}
+
+/// A step about to be done: under which keys its result may be known, and what was found out on the way.
+enum Prepared<'s> {
+    Run(&'s Run),
+    Copy(&'s Copy, PreparedCopy),
+    MakeDirectory(&'s MakeDirectory),
+}
+
+impl<'a> Solver<'a> {
+    pub(crate) fn new(
+        plan: &'a Plan,
+        request: &'a BuildRequest,
+        environment: &'a BuildEnvironment,
+        depot: Depot,
+        reporter: Arc<Reporter>,
+    ) -> Self {
+        Self {
+            plan,
+            request,
+            environment,
+            depot,
+            reporter,
+            cancel: environment.cancel.child_token(),
+            fresh_mounts: Mutex::default(),
+            stages: plan.stages.iter().map(|_| Solved::default()).collect(),
+            contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
+            hashes: Arc::default(),
+            made: Mutex::default(),
+            steps: KeyedLocks::default(),
+            slots: Semaphore::new(environment.jobs.max(1)),
+        }
+    }
+
+    /// Solves a stage.
+    pub(crate) fn stage(&self, id: StageId, need: Need) -> BoxFuture<'_, Result<Stack, BuildError>> {
+        async move {
+            let solved = &self.stages[id.0];
+            let cell = match need {
+                // What is live has an identity, too.
+                Need::Identity if solved.live.initialized() => &solved.live,
+                Need::Identity => &solved.identity,
+                Need::Live => &solved.live,
+            };
+            cell.get_or_try_init(|| self.solve(id, need)).await.cloned()
+        }
+        .boxed()
+    }
+
+    async fn solve(&self, id: StageId, need: Need) -> Result<Stack, BuildError> {
+        let stage = &self.plan.stages[id.0];
+        // Stages whose files are needed later are solved beside this one.
+        let ahead = sources(stage).into_iter().map(|source| self.stage(source, Need::Identity));
+        let (stack, _) = try_join(self.solve_steps(id, need), try_join_all(ahead)).await?;
+        Ok(stack)
+    }
+
+    async fn solve_steps(&self, id: StageId, need: Need) -> Result<Stack, BuildError> {
+        let stage = &self.plan.stages[id.0];
+        let mut stack = match &stage.root {
+            Root::Scratch => Stack::default(),
+            Root::Stage(parent) => self.stage(*parent, need).await?,
+            Root::Image(image) => Stack::of_image(image).map_err(|source| {
+                BuildError::from(Diagnostic::new(
+                    crate::dockerfile::Level::Error,
+                    format!("image {} cannot be built on: {source}", image.found),
+                ))
+            })?,
+        };
+        for step in &stage.steps {
+            match self.step(stage, step, &stack, need).await? {
+                Some(layer) => stack = stack.with(layer),
+                // Something below is gone from the store: begin again, this time holding on to everything.
+                None => return self.stage(id, Need::Live).await,
+            }
+        }
+        Ok(stack)
+    }
+
+    /// The layer a step makes on top of `before`; `None` when it has to be made and layers below are gone.
+    async fn step(
+        &self,
+        stage: &PlannedStage,
+        step: &Step,
+        before: &Stack,
+        need: Need,
+    ) -> Result<Option<Layer>, BuildError> {
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        let quick = self.quick_key(stage, step, before).await?;
+        if let Some(key) = quick
+            && let Some(layer) = self.known(key, step, need).await?
+        {
+            self.reporter.cached(step.id);
+            return Ok(Some(layer));
+        }
+        let result = self.thorough(stage, step, before, need).await;
+        if let (Some(quick), Ok(Some((layer, _)))) = (quick, &result) {
+            memory::remember(&self.environment.store, quick, layer).await?;
+        }
+        Ok(result?.map(|(layer, _)| layer))
+    }
+
+    async fn thorough(
+        &self,
+        stage: &PlannedStage,
+        step: &Step,
+        before: &Stack,
+        need: Need,
+    ) -> Result<Option<(Layer, Key)>, BuildError> {
+        let (prepared, key) = self.prepare(stage, step, before).await?;
+        // Of several stages that do the same, the first does it.
+        let _turn = self.steps.lock(key).await;
+        if let Some(layer) = self.known(key, step, need).await? {
+            self.reporter.cached(step.id);
+            return Ok(Some((layer, key)));
+        }
+        if need == Need::Identity && !self.depot.has(before).await? {
+            return Ok(None);
+        }
+        let (prepared, key) = if self.revive_sources(stage, step).await? {
+            // Made again, they may not be what they were.
+            let again = self.prepare(stage, step, before).await?;
+            if let Some(layer) = self.known(again.1, step, need).await? {
+                self.reporter.cached(step.id);
+                return Ok(Some((layer, again.1)));
+            }
+            again
+        } else {
+            (prepared, key)
+        };
+        let layer = self.make(step, before, prepared).await?;
+        memory::remember(&self.environment.store, key, &layer).await?;
+        self.made().insert(key, layer.clone());
+        Ok(Some((layer, key)))
+    }
+
+    /// Makes the files of other stages readable that the step is about to read. Says whether anything had to be done.
+    async fn revive_sources(&self, stage: &PlannedStage, step: &Step) -> Result<bool, BuildError> {
+        let mut revived = false;
+        for id in step_sources(step) {
+            let stack = self.stage(id, Need::Identity).await?;
+            if !self.depot.has(&stack).await? {
+                self.stage(id, Need::Live).await?;
+                revived = true;
+            }
+        }
+        tracing::trace!(stage = stage.name, step = step.id.0, revived, "sources can be read");
+        Ok(revived)
+    }
+
+    /// A result of this build or an earlier one.
+    async fn known(&self, key: Key, step: &Step, need: Need) -> Result<Option<Layer>, BuildError> {
+        let made = self.made().get(&key).cloned();
+        let found = match (made, step.memory) {
+            (Some(layer), _) => Some(layer),
+            (None, Memory::Used) => memory::recall(&self.environment.store, key).await?,
+            (None, Memory::Ignored) => None,
+        };
+        let Some(layer) = found else { return Ok(None) };
+        if need == Need::Identity {
+            return Ok(Some(layer));
+        }
+        let blob = self.depot.blobs().find(&layer.descriptor.digest).await?;
+        Ok(blob.is_some_and(|blob| blob.is_live()).then_some(layer))
+    }
+
+    fn made(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Layer>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The facts every key begins with.
+    pub(super) fn facts(&self, kind: &str, stage: &PlannedStage, before: &Stack) -> Facts {
+        let mut facts = Facts::of(kind);
+        facts.text("platform", &stage.platform.to_string());
+        facts.digest("before", &before.identity());
+        // Files are no younger than this, so it shows in the layer.
+        facts.maybe("epoch", self.epoch().map(|epoch| epoch.to_string()).as_deref());
+        facts
+    }
+
+    /// What stands for "now" in the image, if it was given.
+    pub(super) fn epoch(&self) -> Option<i64> {
+        self.request.source_date_epoch
+    }
+
+    /// A key that needs no look at files; for steps that copy from a stage.
+    async fn quick_key(&self, stage: &PlannedStage, step: &Step, before: &Stack) -> Result<Option<Key>, BuildError> {
+        match &step.work {
+            Work::Copy(copy) => self.quick_copy_key(stage, copy, before).await,
+            Work::Run(_) | Work::MakeDirectory(_) => Ok(None),
+        }
+    }
+
+    async fn prepare<'s>(
+        &self,
+        stage: &PlannedStage,
+        step: &'s Step,
+        before: &Stack,
+    ) -> Result<(Prepared<'s>, Key), BuildError> {
+        match &step.work {
+            Work::Run(run) => Ok((Prepared::Run(run), self.run_key(stage, step, run, before).await?)),
+            Work::Copy(copy) => {
+                let (prepared, key) = self.prepare_copy(stage, step, copy, before).await?;
+                Ok((Prepared::Copy(copy, prepared), key))
+            }
+            Work::MakeDirectory(make) => {
+                let mut facts = self.facts("directory", stage, before);
+                facts.text("path", &make.path);
+                facts.text("user", &make.user);
+                Ok((Prepared::MakeDirectory(make), facts.finish()))
+            }
+        }
+    }
+
+    async fn make(&self, step: &Step, before: &Stack, prepared: Prepared<'_>) -> Result<Layer, BuildError> {
+        let _slot = self.slots.acquire().await.map_err(|_| BuildError::Cancelled)?;
+        if self.cancel.is_cancelled() {
+            return Err(BuildError::Cancelled);
+        }
+        let start = self.reporter.started(step.id);
+        let work = async {
+            match prepared {
+                Prepared::Run(run) => self.run(step, run, before).await,
+                Prepared::Copy(copy, prepared) => self.copy(step, copy, before, prepared).await,
+                Prepared::MakeDirectory(make) => self.make_directory(step, make, before).await,
+            }
+        };
+        let made = tokio::select! {
+            made = work => made,
+            () = self.cancel.cancelled() => Err(BuildError::Cancelled),
+        };
+        match &made {
+            Ok(layer) => self.reporter.done(step.id, start, &layer.descriptor),
+            Err(_) => {
+                self.reporter.failed(step.id, start);
+                self.cancel.cancel();
+            }
+        }
+        made
+    }
+
+    /// A context, opened when the first step needs it.
+    pub(super) async fn context(&self, id: ContextId, span: Span) -> Result<Arc<Context>, BuildError> {
+        let planned = &self.plan.contexts[id.0];
+        let open = || async {
+            Context::open(&planned.name, &planned.directory, planned.ignore.as_deref(), Arc::clone(&self.hashes))
+                .map(Arc::new)
+                .map_err(|error| super::blame::context(error, span))
+        };
+        self.contexts[id.0].get_or_try_init(open).await.cloned()
+    }
+}
+
+/// The stages whose files a stage's steps use.
+fn sources(stage: &PlannedStage) -> Vec<StageId> {
+    let mut found: Vec<StageId> = stage.steps.iter().flat_map(step_sources).collect();
+    found.sort_unstable();
+    found.dedup();
+    found
+}
+
+/// The stages whose files a step uses.
+fn step_sources(step: &Step) -> Vec<StageId> {
+    let sources: Vec<FileSource> = match &step.work {
+        Work::Copy(copy) => copy.source.into_iter().collect(),
+        Work::Run(run) => run.mounts.iter().filter_map(|mount| mount_source(&mount.kind)).collect(),
+        Work::MakeDirectory(_) => Vec::new(),
+    };
+    let stage = |source| match source {
+        FileSource::Stage(id) => Some(id),
+        FileSource::Context(_) => None,
+    };
+    sources.into_iter().filter_map(stage).collect()
+}
+
+fn mount_source(kind: &RunMountKind) -> Option<FileSource> {
+    match kind {
+        RunMountKind::Bind { source, .. } => Some(*source),
+        RunMountKind::Cache(cache) => cache.seed.as_ref().map(|(source, _)| *source),
+        RunMountKind::Tmpfs { .. } | RunMountKind::Secret(_) => None,
+    }
+}
