@@ -17,6 +17,9 @@ use super::content::{Needs, needs};
 use super::tags::How;
 use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
 
+/// Manifests that are read at once while listing; each may be some megabytes long.
+const PAGE: usize = 50;
+
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -285,17 +288,24 @@ impl Repositories {
 
     /// Digests and types of a repository's manifests in ascending order, `limit` at most, after `last`.
     pub async fn manifests(&self, name: &RepositoryName, last: Option<&Digest>, limit: usize) -> Result<ManifestList> {
-        let after = last.map(|last| keys::manifest(name, last));
-        let after = after.as_ref().map(RecordKey::as_str);
-        let entries = self.store.records.list(&keys::manifests(name), after, limit).await?;
-        let mut list = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
-            if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
-                list.push((digest, header.media_type));
+        let prefix = keys::manifests(name);
+        let mut after = last.map(|last| format!("{prefix}{last}"));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let wanted = (limit - found.len()).min(PAGE);
+            let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
+            for entry in &entries {
+                let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
+                if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                    found.push((digest, header.media_type));
+                }
+            }
+            match entries.last() {
+                Some(entry) if entries.len() == wanted => after = Some(entry.key.as_str().to_owned()),
+                Some(_) | None => break,
             }
         }
-        Ok(list)
+        Ok(found)
     }
 
     /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
