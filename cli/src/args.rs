@@ -30,10 +30,10 @@ Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/envir
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Directory of the store [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
+    /// Directory of the store [env: `WHARF_STORE`] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<String>,
-    /// Configuration file [env: WHARF_CONFIG] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
+    /// Configuration file [env: `WHARF_CONFIG`] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Reach this registry by plain HTTP, or by TLS without checking its certificate (repeatable)
@@ -42,7 +42,7 @@ pub struct Global {
     /// Trust the certificate authorities in this PEM file, for all registries (repeatable)
     #[arg(long, global = true, value_name = "FILE")]
     pub registry_ca: Vec<PathBuf>,
-    /// How progress is shown [env: BUILDKIT_PROGRESS]
+    /// How progress is shown [env: `BUILDKIT_PROGRESS`]
     #[arg(long, global = true, value_enum, value_name = "STYLE")]
     pub progress: Option<ProgressStyle>,
     /// Show nothing but the result
@@ -131,7 +131,7 @@ pub struct BuildOptions {
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG] or docker-image://REF (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, `oci-layout://DIR[:TAG]` or `docker-image://REF` (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
