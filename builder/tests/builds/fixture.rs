@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -196,14 +196,22 @@ impl Bases {
 
     /// An image with a shell, made of this machine's programs.
     pub(crate) fn add_shell(&mut self, name: &str) {
-        self.add(name, &[image::layer()], |config| {
-            config.config.env = vec!["PATH=/usr/bin".to_owned()];
-            config.history = vec![wharf_spec::History {
-                created: Some("2020-01-01T00:00:00Z".to_owned()),
-                created_by: Some("a shell".to_owned()),
-                ..wharf_spec::History::default()
-            }];
+        static SHELL: OnceLock<Bases> = OnceLock::new();
+        let made = SHELL.get_or_init(|| {
+            let mut made = Self::default();
+            made.add("shell", &[image::layer()], |config| {
+                config.config.env = vec!["PATH=/usr/bin".to_owned()];
+                config.history = vec![wharf_spec::History {
+                    created: Some("2020-01-01T00:00:00Z".to_owned()),
+                    created_by: Some("a shell".to_owned()),
+                    ..wharf_spec::History::default()
+                }];
+            });
+            made
         });
+        self.blobs.blobs.lock().unwrap().extend(made.blobs.blobs.lock().unwrap().clone());
+        let image = BaseImage { source: Arc::new(self.blobs.clone()), ..made.images["shell"].clone() };
+        self.images.insert(name.to_owned(), image);
     }
 
     /// Spoils the bytes of an image's layers.

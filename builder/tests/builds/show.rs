@@ -62,8 +62,12 @@ pub(crate) fn line(entry: &Entry, content: Option<String>) -> String {
 /// Files, configuration and history.
 pub(crate) async fn whole(store: &Store, result: &BuildResult) -> String {
     let mut text = String::new();
-    for file in files(&tree(store, result).await) {
-        writeln!(text, "{file}").unwrap();
+    let tree = tree(store, result).await;
+    // What the shell's image holds differs between machines.
+    let is_shell = result.config.history.first().is_some_and(|entry| entry.created_by.as_deref() == Some("a shell"));
+    let nodes = tree.nodes().iter().filter(|node| !node.entry().path.is_root() && node.layer() >= usize::from(is_shell));
+    for node in nodes {
+        writeln!(text, "{}", line(node.entry(), node.content().map(|digest| digest.short()))).unwrap();
     }
     writeln!(text, "\n{}", serde_json::to_string_pretty(&result.config.config).unwrap()).unwrap();
     if let Some(author) = &result.config.author {
