@@ -102,11 +102,6 @@ impl Context {
         &self.name
     }
 
-    /// Whether anything may be hidden.
-    pub(crate) fn hides_nothing(&self) -> bool {
-        self.ignore.is_empty()
-    }
-
     fn own_ignore_file(&self, path: &str) -> Result<Option<String>, ContextError> {
         use std::io::Read as _;
         let failed = |source: io::Error| ContextError::Open { path: path.to_owned(), source };
