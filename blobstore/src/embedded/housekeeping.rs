@@ -45,3 +45,37 @@ impl EmbeddedObjects {
         blocking(move || remove_partial(&shelf, key)).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::embedded::open_engines;
+    use crate::{Error, Objects as _};
+
+    #[tokio::test]
+    async fn unfinished_objects_are_named_once_and_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let (objects, _) = open_engines(directory.path()).unwrap();
+        let [plain, branched, nameless, finished] = [4, 3, 2, 1].map(|number| ObjectKey::new([number; 16]));
+        let start = SystemTime::now() - std::time::Duration::from_secs(10);
+
+        let _nameless = objects.create(nameless).await.unwrap();
+        let mut writer = objects.create(finished).await.unwrap();
+        writer.checkpoint().await.unwrap();
+        writer.finish().await.unwrap();
+        objects.create(plain).await.unwrap().checkpoint().await.unwrap();
+        let mut first = objects.create(branched).await.unwrap();
+        let checkpoint = first.checkpoint().await.unwrap();
+        let mut second = objects.resume(branched, &checkpoint).await.unwrap();
+        second.write("bytes".into()).await.unwrap();
+        second.checkpoint().await.unwrap();
+        std::fs::write(directory.path().join("partial/notes.txt"), "not ours").unwrap();
+
+        let found = objects.unfinished().await.unwrap();
+        assert_eq!(found.iter().map(|it| it.key).collect::<Vec<_>>(), [branched, plain]);
+        assert!(found.iter().all(|it| it.modified > start));
+        objects.forget_unfinished(branched).await.unwrap();
+        assert!(matches!(second.finish().await, Err(Error::UploadLost)));
+        assert_eq!(objects.unfinished().await.unwrap().len(), 1);
+    }
+}

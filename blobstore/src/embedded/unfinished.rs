@@ -248,7 +248,7 @@ fn take(shelf: &Shelf, name: PartialName) -> Result<Taken> {
         Ok(()) if !is_at(&file, &path) => Ok(Taken::Missing),
         Ok(()) => match file.metadata() {
             Err(error) => Err(cannot("resume", name.key, error)),
-            // A finished object that a crash left a second name: see `move_exclusive`.
+            // A finished object that a crash left a second name: see `move_in_two_steps`.
             Ok(metadata) if metadata.nlink() != 1 || metadata.len() < name.length => Err(Error::UploadLost),
             Ok(_) => Ok(Taken::Ours(file)),
         },
@@ -322,13 +322,16 @@ fn link_nameless(file: &File, path: &Path) -> Result<(), Errno> {
 /// Moves a file to a name that must not exist.
 fn move_exclusive(from: &Path, to: &Path) -> Result<(), Errno> {
     match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
-        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
-            // A crash between the two leaves both names; `take` refuses such a file, so the object stays as it is.
-            rustix::fs::link(from, to)?;
-            rustix::fs::unlink(from)
-        }
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => move_in_two_steps(from, to),
         moved => moved,
     }
+}
+
+/// [`move_exclusive`] on file systems that cannot do it at once. A crash between the two steps leaves both names; `take`
+/// refuses such a file, so the object stays as it is.
+fn move_in_two_steps(from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::link(from, to)?;
+    rustix::fs::unlink(from)
 }
 
 fn fresh_branch() -> u64 {
@@ -339,4 +342,108 @@ fn fresh_branch() -> u64 {
 
 fn cannot(what: &str, key: ObjectKey, error: impl Into<io::Error>) -> Error {
     Error::io(format!("{what} object {key}"), error.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use tempfile::TempDir;
+
+    use super::super::open_engines;
+    use super::super::write::EmbeddedWriter;
+    use super::*;
+    use crate::{ObjectWriter, Objects as _};
+
+    const KEY: ObjectKey = ObjectKey::new([7; 16]);
+
+    fn shelf() -> (TempDir, Arc<Shelf>) {
+        let directory = tempfile::tempdir().unwrap();
+        let (objects, _) = open_engines(directory.path()).unwrap();
+        (directory, objects.shelf)
+    }
+
+    fn branches(shelf: &Shelf) -> usize {
+        fs::read_dir(shelf.layout.partial()).unwrap().count()
+    }
+
+    async fn resume(shelf: &Arc<Shelf>, checkpoint: &Checkpoint) -> Box<dyn ObjectWriter> {
+        super::super::EmbeddedObjects { shelf: Arc::clone(shelf) }.resume(KEY, checkpoint).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_branch_that_was_never_checkpointed_goes_with_its_writer() {
+        let (_directory, shelf) = shelf();
+        let mut first = EmbeddedWriter::new(KEY, UnfinishedFile::create(&shelf, KEY).unwrap(), 0);
+        first.write(Bytes::from_static(b"first")).await.unwrap();
+        assert_eq!(branches(&shelf), 0);
+        let checkpoint = first.checkpoint().await.unwrap();
+        let second = resume(&shelf, &checkpoint).await;
+        assert_eq!(branches(&shelf), 2, "the file is held, so the second writer has its own");
+        drop(second);
+        assert_eq!(branches(&shelf), 1);
+        drop(first);
+        let third = resume(&shelf, &checkpoint).await;
+        assert_eq!(branches(&shelf), 1, "nobody holds the file, so it goes on in place");
+        drop(third);
+        assert_eq!(branches(&shelf), 1);
+    }
+
+    #[tokio::test]
+    async fn where_files_cannot_be_nameless_everything_works_all_the_same() {
+        let (directory, shelf) = shelf();
+        drop(EmbeddedWriter::new(KEY, UnfinishedFile::create_named(&shelf, KEY).unwrap(), 0));
+        assert_eq!(branches(&shelf), 0, "a dropped writer leaves nothing");
+
+        let mut writer = EmbeddedWriter::new(KEY, UnfinishedFile::create_named(&shelf, KEY).unwrap(), 0);
+        writer.write(Bytes::from_static(b"one ")).await.unwrap();
+        assert_eq!(branches(&shelf), 1);
+        let checkpoint = writer.checkpoint().await.unwrap();
+        drop(writer);
+        let mut writer = resume(&shelf, &checkpoint).await;
+        writer.write(Bytes::from_static(b"two")).await.unwrap();
+        writer.finish().await.unwrap();
+        assert_eq!(fs::read(shelf.layout.object(KEY)).unwrap(), b"one two");
+        assert_eq!(branches(&shelf), 0);
+
+        let other = ObjectKey::new([8; 16]);
+        let writer = EmbeddedWriter::new(other, UnfinishedFile::create_named(&shelf, other).unwrap(), 0);
+        Box::new(writer).finish().await.unwrap();
+        assert_eq!(fs::read(shelf.layout.object(other)).unwrap(), b"");
+        drop(directory);
+    }
+
+    #[tokio::test]
+    async fn a_move_in_two_steps_never_replaces_and_its_first_half_is_never_resumed() {
+        let (_directory, shelf) = shelf();
+        let mut writer = EmbeddedWriter::new(KEY, UnfinishedFile::create(&shelf, KEY).unwrap(), 0);
+        writer.write(Bytes::from_static(b"finished")).await.unwrap();
+        let checkpoint = writer.checkpoint().await.unwrap();
+        drop(writer);
+        let name = PartialName::of_checkpoint(KEY, &checkpoint).unwrap();
+        let (from, to) = (name.path(&shelf), shelf.layout.object(KEY));
+        fs::hard_link(&from, &to).unwrap();
+        assert!(matches!(UnfinishedFile::resume(&shelf, KEY, &checkpoint), Err(Error::UploadLost)));
+        assert_eq!(move_in_two_steps(&from, &to), Err(Errno::EXIST));
+        fs::remove_file(&to).unwrap();
+        move_in_two_steps(&from, &to).unwrap();
+        assert!(!from.exists() && fs::read(&to).unwrap() == b"finished");
+    }
+
+    #[test]
+    fn only_our_own_names_are_names() {
+        let name = PartialName { key: KEY, branch: 0xAB, length: 12 };
+        assert_eq!(PartialName::parse(&name.to_string()), Some(name));
+        for strange in ["", "x", "00.1", "00000000000000ab.012", "00000000000000AB.12", "00000000000000ab.12.", "ab.12"] {
+            assert_eq!(PartialName::of_checkpoint(KEY, &Checkpoint(strange.to_owned())), None, "{strange}");
+        }
+    }
+
+    #[test]
+    fn a_finished_object_cannot_be_written() {
+        let (_directory, shelf) = shelf();
+        UnfinishedFile::create(&shelf, KEY).unwrap().finish().unwrap();
+        let mode = fs::metadata(shelf.layout.object(KEY)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o222, 0);
+        assert!(matches!(UnfinishedFile::create(&shelf, KEY).unwrap().finish(), Err(Error::UploadLost)));
+    }
 }
