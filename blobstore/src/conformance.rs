@@ -1,6 +1,6 @@
 //! The contract of the two traits as named cases, run against every engine and every wrapper by one line each:
 //!
-//! ```ignore
+//! ```text
 //! wharf_blobstore::objects_conformance!(memory_objects, MemoryBench::new);
 //! wharf_blobstore::records_conformance!(memory_records, MemoryBench::new);
 //! ```

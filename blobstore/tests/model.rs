@@ -122,9 +122,7 @@ impl Shelf {
                 answer(self.objects.delete(key).await, |()| Answer::Done)
             }
             Step::Read(which, from, to) => self.read(which, from, to).await,
-            Step::List(after, limit) => {
-                answer(self.objects.list(choose(&self.keys, after), limit).await, Answer::Keys)
-            }
+            Step::List(after, limit) => answer(self.objects.list(choose(&self.keys, after), limit).await, Answer::Keys),
         }
     }
 

@@ -398,14 +398,17 @@ async fn one_of_many_writers_of_one_upload_finishes(bench: Bench) {
     let objects = bench.objects().await;
     for round in 1..=10 {
         let checkpoint = begin(&objects, key(round), &Bytes::new()).await;
-        let mut finishes = Vec::new();
+        let mut writers = Vec::new();
         for number in 0..6_u8 {
             let mut writer = bench.objects().await.resume(key(round), &checkpoint).await.unwrap();
             writer.write(noise(1000, number.into())).await.unwrap();
-            finishes.push(tokio::spawn(async move { writer.finish().await.ok().map(|()| number) }));
+            writers.push((number, writer));
         }
+        let finishes = writers
+            .into_iter()
+            .map(|(number, writer)| tokio::spawn(async move { writer.finish().await.ok().map(|()| number) }));
         let mut winners = Vec::new();
-        for finish in finishes {
+        for finish in finishes.collect::<Vec<_>>() {
             winners.extend(finish.await.unwrap());
         }
         match winners[..] {

@@ -240,11 +240,7 @@ async fn every_write_of_a_batch_stands_alone(bench: Bench) {
     let records = bench.records().await;
     create(&*records, &["exists"]).await;
     let put = |text: &str| Write { key: key(text), expect: Expect::Absent, change: Change::Put(self::text("new")) };
-    let stale = Write {
-        key: key("gone"),
-        expect: Expect::Version(Version("1".to_owned())),
-        change: Change::Delete,
-    };
+    let stale = Write { key: key("gone"), expect: Expect::Version(Version("1".to_owned())), change: Change::Delete };
     let outcomes = records.write(vec![put("first"), put("exists"), stale, put("last")]).await.unwrap();
     let done: Vec<_> = outcomes.iter().map(|outcome| matches!(outcome, Outcome::Done(_))).collect();
     assert_eq!(done, [true, false, false, true]);

@@ -413,7 +413,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_move_in_two_steps_never_replaces_and_its_first_half_is_never_resumed() {
+    async fn a_move_never_replaces_and_one_that_was_interrupted_is_never_resumed() {
         let (_directory, shelf) = shelf();
         let mut writer = EmbeddedWriter::new(KEY, UnfinishedFile::create(&shelf, KEY).unwrap(), 0);
         writer.write(Bytes::from_static(b"finished")).await.unwrap();
@@ -424,6 +424,7 @@ mod tests {
         fs::hard_link(&from, &to).unwrap();
         assert!(matches!(UnfinishedFile::resume(&shelf, KEY, &checkpoint), Err(Error::UploadLost)));
         assert_eq!(move_in_two_steps(&from, &to), Err(Errno::EXIST));
+        assert_eq!(move_exclusive(&from, &to), Err(Errno::EXIST));
         fs::remove_file(&to).unwrap();
         move_in_two_steps(&from, &to).unwrap();
         assert!(!from.exists() && fs::read(&to).unwrap() == b"finished");
@@ -433,7 +434,8 @@ mod tests {
     fn only_our_own_names_are_names() {
         let name = PartialName { key: KEY, branch: 0xAB, length: 12 };
         assert_eq!(PartialName::parse(&name.to_string()), Some(name));
-        for strange in ["", "x", "00.1", "00000000000000ab.012", "00000000000000AB.12", "00000000000000ab.12.", "ab.12"] {
+        for strange in ["", "x", "00.1", "00000000000000ab.012", "00000000000000AB.12", "00000000000000ab.12.", "ab.12"]
+        {
             assert_eq!(PartialName::of_checkpoint(KEY, &Checkpoint(strange.to_owned())), None, "{strange}");
         }
     }
