@@ -1,1 +1,36 @@
-//! Placeholder.
+//! Dockerfile to content-addressed layers to image.
+//!
+//! ```text
+//! dockerfile/  text -> stages of typed instructions          plan/    stages -> graph of steps, everything expanded
+//! context/     files that COPY and ADD read                  solve/   graph -> layers, through the step cache
+//! layer/       layers: read, write, index, diff, unpack      image/   layers -> configuration and manifest
+//! sandbox/     one RUN in its own namespaces                 output/  layers -> a directory or a tar
+//! ```
+//!
+//! [`build`] is the way in. The builder reads no environment variable and no clock but the store's, prints nothing and
+//! speaks no HTTP: what it needs is in [`BuildEnvironment`], what is asked of it in [`BuildRequest`].
+
+pub mod base;
+mod build;
+pub mod dockerfile;
+pub mod environment;
+pub mod error;
+pub mod event;
+pub mod fetch;
+pub mod ignore;
+pub mod layer;
+mod plan;
+pub mod request;
+pub mod result;
+pub mod sandbox;
+
+pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
+pub use build::build;
+pub use environment::BuildEnvironment;
+pub use error::BuildError;
+pub use event::{BuildEvent, Events, StepId, StepInfo, Stream, ignore_events};
+pub use fetch::{Fetch, FetchError, Fetched, Offline};
+pub use request::{
+    BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
+};
+pub use result::{BuildResult, StepOutcome, StepReport};

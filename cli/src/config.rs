@@ -75,7 +75,9 @@ impl Config {
         match std::fs::read_to_string(&path) {
             Ok(text) => Self::parse(&text, &path),
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !required => Ok(Self::default()),
-            Err(error) => Err(Failure::new(format!("could not read the configuration {}", path.display())).because(error)),
+            Err(error) => {
+                Err(Failure::new(format!("could not read the configuration {}", path.display())).because(error))
+            }
         }
     }
 

@@ -16,12 +16,19 @@ pub struct Failure {
     why: Vec<String>,
     hints: Vec<String>,
     code: u8,
+    /// Whether `what` is a whole story already, with its own `error:`.
+    rendered: bool,
 }
 
 impl Failure {
+    /// A text that says everything itself, such as a rendered diagnostic.
+    pub fn rendered(text: String) -> Self {
+        Self { rendered: true, ..Self::new(text) }
+    }
+
     /// Something that did not work.
     pub fn new(what: impl Into<String>) -> Self {
-        Self { what: what.into(), why: Vec::new(), hints: Vec::new(), code: EXIT_FAILURE }
+        Self { what: what.into(), why: Vec::new(), hints: Vec::new(), code: EXIT_FAILURE, rendered: false }
     }
 
     /// A command line that makes no sense.
@@ -58,7 +65,11 @@ impl Failure {
 
     /// The text for the terminal, ending in a line break.
     pub fn render(&self, color: bool) -> String {
-        let (red, cyan, bold, reset) = if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
+        if self.rendered {
+            return format!("{}\n", self.what);
+        }
+        let (red, cyan, bold, reset) =
+            if color { ("\x1b[1;31m", "\x1b[36m", "\x1b[1m", "\x1b[0m") } else { ("", "", "", "") };
         let mut text = format!("{red}error{reset}{bold}: {}{reset}\n", self.what);
         for why in &self.why {
             text.push_str(&format!("  {why}\n"));

@@ -1,1 +1,102 @@
-fn main() {}
+//! `wharf`: build, store, serve and deploy container images.
+//!
+//! This crate reads arguments, environment and configuration, wires the other crates together, and is the only one that
+//! prints.
+
+#![expect(unreachable_pub, reason = "a program has no outside: `pub` here means what it means in a library")]
+
+mod args;
+mod bases;
+mod builds;
+mod commands;
+mod config;
+mod env;
+mod failure;
+mod fetch;
+mod images;
+mod names;
+mod output;
+mod outputs;
+mod places;
+mod progress;
+mod publish;
+mod remote;
+mod requests;
+mod session;
+mod stores;
+mod transfers;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::args::{Cli, Command};
+use crate::env::Environment;
+use crate::failure::{EXIT_USAGE, Failure};
+use crate::session::Session;
+
+fn main() -> ExitCode {
+    // Before anything else: this process may be the one that runs a build's step.
+    wharf_builder::sandbox::run_helper_if_asked();
+    let environment = Environment::read();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let code = if error.use_stderr() { EXIT_USAGE } else { 0 };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let color = std::io::IsTerminal::is_terminal(&std::io::stderr()) && !environment.no_color();
+    match start(cli, environment) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprint!("{}", failure.render(color));
+            ExitCode::from(failure.code())
+        }
+    }
+}
+
+fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
+    log_to_stderr(&environment)?;
+    let session = Session::new(cli.global, environment)?;
+    // These two must come before the first thread.
+    if let Command::Doctor = cli.command {
+        return commands::doctor::run();
+    }
+    if matches!(cli.command, Command::Build(_) | Command::Up(_) | Command::Import(_)) {
+        wharf_builder::sandbox::enter_user_namespace_if_needed()
+            .map_err(|error| Failure::new("builds cannot run here").because(error).hint("`wharf doctor` says why"))?;
+    }
+    let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new("could not start").because(error))?;
+    runtime.block_on(dispatch(session, cli.command))
+}
+
+async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
+    match command {
+        Command::Build(command) => commands::build::run(&session, command).await,
+        Command::Serve(command) => commands::serve::run(&session, command).await,
+        Command::Up(command) => commands::up::run(&session, command).await,
+        Command::Push(command) => commands::push::run(&session, command).await,
+        Command::Pull(command) => commands::pull::run(&session, command).await,
+        Command::Copy(command) => commands::copy::run(&session, command).await,
+        Command::Tag(command) => commands::tag::run(&session, command).await,
+        Command::Images(command) => commands::images::run(&session, command).await,
+        Command::Inspect(command) => commands::inspect::run(&session, command).await,
+        Command::Rm(command) => commands::rm::run(&session, command).await,
+        Command::Import(command) => commands::import::run(&session, command).await,
+        Command::Login(command) => commands::login::run(&session, command).await,
+        Command::Logout(command) => commands::login::logout(&session, command).await,
+        Command::Doctor => commands::doctor::run(),
+        Command::Completion { shell } => commands::completion::run(shell),
+    }
+}
+
+/// Errors and warnings of the server go to standard error; `WHARF_LOG` asks for more.
+fn log_to_stderr(environment: &Environment) -> Result<(), Failure> {
+    let filter = environment.log().unwrap_or("warn");
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .map_err(|error| Failure::usage("WHARF_LOG is no log filter").because(error))?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    Ok(())
+}

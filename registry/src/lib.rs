@@ -1,4 +1,5 @@
 //! The registry: [`repo`] keeps repositories, tags with their history, uploads and referrers over a store;
 //! [`http`] serves them as the OCI distribution specification says. Knows no Dockerfile and no terminal.
 
+pub mod http;
 pub mod repo;

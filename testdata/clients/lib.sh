@@ -11,9 +11,8 @@ set -euo pipefail
 umask 022
 export LC_ALL=C
 
-HERE=$(cd "$(dirname "${BASH_SOURCE[1]}")" && pwd)
 TOP=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-SCRIPT=$(basename "${BASH_SOURCE[1]}" .sh)
+SCRIPT=$(basename "${BASH_SOURCE[-1]}" .sh)
 # The pinned tools that `.ci/run tools` builds. Debian's own come first for the names that both have.
 export PATH="/usr/sbin:/usr/bin:/sbin:/bin:${XDG_CACHE_HOME:-$HOME/.cache}/wharf-ci/bin:$PATH"
 WORK=$(mktemp -d "${TMPDIR:-/tmp}/wharf-$SCRIPT.XXXXXX")

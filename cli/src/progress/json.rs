@@ -12,11 +12,30 @@ pub(super) struct Json;
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "lowercase")]
 enum Line<'a> {
-    Started { task: usize, label: &'a str },
-    Output { task: usize, stream: &'a str, line: &'a str },
-    Bytes { task: usize, done: u64, #[serde(skip_serializing_if = "Option::is_none")] total: Option<u64> },
-    Done { task: usize, how: &'a str, seconds: f64 },
-    Failed { task: usize, reason: &'a str },
+    Started {
+        task: usize,
+        label: &'a str,
+    },
+    Output {
+        task: usize,
+        stream: &'a str,
+        line: &'a str,
+    },
+    Bytes {
+        task: usize,
+        done: u64,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        total: Option<u64>,
+    },
+    Done {
+        task: usize,
+        how: &'a str,
+        seconds: f64,
+    },
+    Failed {
+        task: usize,
+        reason: &'a str,
+    },
 }
 
 impl Renderer for Json {

@@ -161,8 +161,10 @@ fn style(global: &Global, environment: &Environment) -> Result<ProgressStyle, Fa
         (None, Some("plain")) => Ok(ProgressStyle::Plain),
         (None, Some("json" | "rawjson")) => Ok(ProgressStyle::Json),
         (None, Some("quiet" | "none")) => Ok(ProgressStyle::Quiet),
-        (None, Some(other)) => Err(Failure::usage(format!("BUILDKIT_PROGRESS is `{other}`"))
-            .hint("it can be auto, tty, plain, json or quiet")),
+        (None, Some(other)) => {
+            Err(Failure::usage(format!("BUILDKIT_PROGRESS is `{other}`"))
+                .hint("it can be auto, tty, plain, json or quiet"))
+        }
     }
 }
 
@@ -184,7 +186,8 @@ mod tests {
 
     #[test]
     fn sizes_read_well() {
-        for (bytes, text) in [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_540_000, "1.5 MB"), (u64::MAX, "18446744.1 TB")]
+        for (bytes, text) in
+            [(0, "0 B"), (999, "999 B"), (1000, "1.0 kB"), (1_540_000, "1.5 MB"), (u64::MAX, "18446744.1 TB")]
         {
             assert_eq!(size(bytes), text);
         }

@@ -92,6 +92,9 @@ pub enum Error {
         /// What is there.
         offered: Vec<Platform>,
     },
+    /// A registry said no, or could not be reached.
+    #[error(transparent)]
+    Registry(#[from] crate::registry::Error),
     /// The local store failed.
     #[error(transparent)]
     Store(#[from] wharf_blobstore::Error),
@@ -135,6 +138,14 @@ impl Error {
     /// An I/O error while `doing` something.
     pub fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
         Self::Io { doing: doing.into(), source }
+    }
+
+    /// What the user can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Registry(error) => error.hint(),
+            _ => None,
+        }
     }
 
     /// An error of a place that is implemented outside this crate.

@@ -17,7 +17,7 @@ const MAX_DEPTH: usize = 8;
 /// Manifests held in memory at once, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// BuildKit's link from an attestation manifest to the image it is about.
+/// `BuildKit`'s link from an attestation manifest to the image it is about.
 const ATTESTS: &str = "vnd.docker.reference.digest";
 
 /// What is to be moved.

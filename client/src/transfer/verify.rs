@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use wharf_spec::{Descriptor, Digest, DigestMismatch, Hasher};
+use wharf_spec::{Descriptor, Digest, DigestMismatch, Hasher, RawManifest};
 
-use super::{ByteStream, Error, Origin, Result};
+use super::{ByteStream, Error, MAX_MANIFEST, Origin, Result, Target};
 
 /// Passes `bytes` on while hashing them. The last piece is held back until everything is checked, so that nobody can
 /// have received all of a wrong blob; bytes over the promised size are never passed on.
@@ -76,6 +76,27 @@ impl Check {
             actual: self.passed,
         }
     }
+}
+
+/// Checks a manifest's bytes against the descriptor that led to them, and parses them. A descriptor that does not know
+/// the type (an empty one) leaves that to the manifest.
+pub(crate) fn parse_manifest(
+    bytes: Vec<u8>,
+    descriptor: &Descriptor,
+    target: &Target,
+    origin: &Origin,
+) -> Result<RawManifest> {
+    let expected = descriptor.digest;
+    if bytes.len() as u64 > MAX_MANIFEST {
+        return Err(Error::HugeManifest { origin: origin.clone(), target: target.clone() });
+    }
+    expected.verify(&bytes).map_err(|mismatch| Error::WrongBytes { origin: origin.clone(), mismatch })?;
+    let known = Some(&descriptor.media_type).filter(|known| !known.as_str().is_empty());
+    RawManifest::parse(bytes, known, expected.algorithm()).map_err(|problem| Error::BadManifest {
+        origin: origin.clone(),
+        target: target.clone(),
+        problem,
+    })
 }
 
 /// Drops the first `offset` bytes of a stream.

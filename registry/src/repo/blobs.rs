@@ -1,17 +1,17 @@
 //! Which repository may read which blob. Bytes are shared by all repositories; the right to read them is not.
 
 use serde::{Deserialize, Serialize};
-use wharf_blobstore::{Blob, Change, Expect, RecordsExt as _, Write, encode};
+use wharf_blobstore::{Blob, Change, Expect, Outcome, RecordsExt as _, Write, encode};
 use wharf_spec::{Digest, RepositoryName};
 
-use super::{Error, Repositories, Result, keys};
+use super::{ATTEMPTS, Error, Repositories, Result, keys};
 
 /// A link is stamped again only when its stamp is older than this, in seconds: hot base layers must not become hot
 /// records.
 const RESTAMP: u64 = 3600;
 
-/// How many references are looked at to find a repository that already holds a blob.
-const MOUNT_CANDIDATES: usize = 64;
+/// How many references, and then how many repositories, are looked at to find one that already holds a blob.
+const MOUNT_CANDIDATES: usize = 1000;
 
 /// The value of `repos/<name>/_blobs/<digest>`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,24 +65,37 @@ impl Repositories {
         }
     }
 
-    /// Repositories that hold `digest`, for a mount that names none. The caller mounts from one it may read.
+    /// Repositories that hold `digest`, for a mount that names none. The caller mounts from one it may read. Bounded: the
+    /// repositories whose manifests name it, which finds every base layer; then those at the front of the catalogue.
     pub async fn holders(&self, digest: &Digest) -> Result<Vec<RepositoryName>> {
+        if self.blobs.find(digest).await?.is_none() {
+            return Ok(Vec::new());
+        }
         let entries = self.store.records.list(&keys::references(digest), None, MOUNT_CANDIDATES).await?;
         let mut names: Vec<_> =
             entries.iter().filter_map(|entry| keys::owner(std::str::from_utf8(&entry.record.value).ok()?)).collect();
+        names.extend(self.list(None, MOUNT_CANDIDATES).await?);
         names.sort();
         names.dedup();
-        Ok(names)
+        let links: Vec<_> = names.iter().map(|name| keys::blob_link(name, digest)).collect();
+        let links = self.store.records.get_many(&links).await?;
+        Ok(names.into_iter().zip(links).filter(|(_, link)| link.is_some()).map(|(name, _)| name).collect())
     }
 
     /// Takes `name`'s right to read a blob away. The bytes go when nobody needs them.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
         let key = keys::blob_link(name, digest);
-        let Some(record) = self.store.records.get(&key).await? else {
-            return Err(Error::UnknownBlob { repository: name.clone(), digest: *digest });
-        };
-        self.store.records.swap(key, Expect::Version(record.version), Change::Delete).await?;
-        Ok(())
+        // A link without a blob behind it is left over from one that was collected.
+        self.blob(name, digest).await?;
+        for _ in 0..ATTEMPTS {
+            let Some(record) = self.store.records.get(&key).await? else { return Ok(()) };
+            let outcome = self.store.records.swap(key.clone(), Expect::Version(record.version), Change::Delete).await?;
+            // On a conflict it has just been stamped again.
+            if matches!(outcome, Outcome::Done(_)) {
+                return Ok(());
+            }
+        }
+        Err(wharf_blobstore::Error::Contended { key: key.to_string() }.into())
     }
 
     /// Which of `digests` are not live blobs that `name` may read.

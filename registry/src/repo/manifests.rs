@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
     Change, Error as StoreError, Expect, Outcome, Record, RecordKey, RecordsExt as _, Version, Write,
 };
-use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
+use wharf_spec::{Descriptor, Digest, MediaKind, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::tags::How;
-use super::{ATTEMPTS, Error, Repositories, Result, keys};
+use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
 
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -108,27 +108,46 @@ impl Repositories {
         tags: &[Tag],
         by: &str,
     ) -> Result<Pushed> {
-        let needs = needs(manifest);
-        if let Some(attempt) = self.declare(name, manifest, by).await? {
-            self.refer(name, manifest, &needs, attempt.holder).await?;
-            let missing = self.missing(name, manifest).await?;
-            if !missing.is_empty() {
-                self.withdraw(name, manifest, &needs, attempt).await?;
-                return Err(Error::Missing { repository: name.clone(), digests: missing });
+        let subject = manifest.subject().map(|subject| subject.digest);
+        for attempt in 0..ATTEMPTS {
+            if self.attempt(name, manifest, tags, by).await? {
+                return Ok(Pushed { digest: manifest.digest(), subject });
             }
-            self.acknowledge(name, manifest, attempt).await?;
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, &manifest.digest()).to_string() }.into())
+    }
+
+    /// One attempt to publish. `false` when another push, a delete or a collector got in between.
+    async fn attempt(&self, name: &RepositoryName, manifest: &RawManifest, tags: &[Tag], by: &str) -> Result<bool> {
+        match self.declare(name, manifest, by).await? {
+            Declared::Live => {}
+            Declared::Overtaken => return Ok(false),
+            Declared::Pending(attempt) => {
+                let needs = needs(manifest);
+                self.refer(name, manifest, &needs, attempt.holder).await?;
+                let missing = self.missing(name, manifest).await?;
+                if !missing.is_empty() {
+                    self.withdraw(name, manifest, &needs, attempt).await?;
+                    return Err(Error::Missing { repository: name.clone(), digests: missing });
+                }
+                if !self.acknowledge(name, manifest, attempt).await? {
+                    return Ok(false);
+                }
+            }
         }
         // Also when it was live already: whoever published it may have died before these.
         self.record_referrer(name, manifest).await?;
         for tag in tags {
             self.move_tag(name, tag, &manifest.descriptor(), How::Push, by).await?;
         }
-        let subject = manifest.subject().map(|subject| subject.digest);
-        Ok(Pushed { digest: manifest.digest(), subject })
+        // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
+        // record after that. So one of us sees the other, and no tag is left pointing at nothing.
+        Ok(tags.is_empty() || self.live(name, &manifest.digest()).await?.is_some())
     }
 
-    /// Step 1: the record becomes `pending(holder)`. `None` when the manifest is live: its references protect it.
-    async fn declare(&self, name: &RepositoryName, manifest: &RawManifest, by: &str) -> Result<Option<Attempt>> {
+    /// Step 1: the record becomes `pending(holder)`, unless the manifest is live: its references protect it then.
+    async fn declare(&self, name: &RepositoryName, manifest: &RawManifest, by: &str) -> Result<Declared> {
         let key = keys::manifest(name, &manifest.digest());
         let header = Header {
             state: State::Pending,
@@ -137,24 +156,20 @@ impl Repositories {
             pushed_at: self.now(),
             pushed_by: by.to_owned(),
         };
-        for _ in 0..ATTEMPTS {
-            let found = self.store.records.get(&key).await?;
-            let expect = match found {
-                Some(record) => match Header::decode(&key, &record.value)? {
-                    (Header { state: State::Live, .. }, _) => return Ok(None),
-                    // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
-                    (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
-                },
-                None => Expect::Absent,
-            };
-            let put = Change::Put(header.encode(&[]));
-            let write = Write { key: key.clone(), expect, change: put };
-            let outcomes = self.store.records.write(vec![write, Self::enter(name)]).await?;
-            if let Some(Outcome::Done(version)) = outcomes.into_iter().next() {
-                return Ok(Some(Attempt { holder: header.holder, version, header }));
-            }
-        }
-        Err(StoreError::Contended { key: key.to_string() }.into())
+        let expect = match self.store.records.get(&key).await? {
+            Some(record) => match Header::decode(&key, &record.value)? {
+                (Header { state: State::Live, .. }, _) => return Ok(Declared::Live),
+                // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
+                (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
+            },
+            None => Expect::Absent,
+        };
+        let write = Write { key, expect, change: Change::Put(header.encode(&[])) };
+        let outcomes = self.store.records.write(vec![write, Self::enter(name)]).await?;
+        Ok(match outcomes.into_iter().next() {
+            Some(Outcome::Done(version)) => Declared::Pending(Attempt { holder: header.holder, version, header }),
+            Some(Outcome::Conflict) | None => Declared::Overtaken,
+        })
     }
 
     /// Step 2: references to everything the manifest needs, before anything is looked at.
@@ -171,37 +186,40 @@ impl Repositories {
             expect: Expect::Absent,
             change: Change::Put(owner.clone()),
         };
-        self.store.records.write(needs.iter().map(write).collect()).await?;
+        if !needs.is_empty() {
+            self.store.records.write(needs.iter().map(write).collect()).await?;
+        }
         Ok(())
     }
 
     /// Step 3: what of it `name` does not have.
     async fn missing(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<Vec<Digest>> {
-        let blobs = distinct(manifest.blobs().into_iter().filter(|blob| blob.urls.is_empty()).map(|blob| blob.digest));
-        let mut missing = self.missing_blobs(name, &blobs).await?;
-        for child in distinct(manifest.children().iter().map(|child| child.digest)) {
-            if self.live(name, &child).await?.is_none() {
-                missing.push(child);
-            }
-        }
+        let blobs = manifest.blobs().into_iter().filter(|blob| !is_foreign(blob)).map(|blob| blob.digest);
+        let children = distinct(manifest.children().iter().map(|child| child.digest));
+        let published = self.live_many(name, &children).await?;
+        let unpublished: Vec<_> =
+            children.iter().zip(published).filter(|(_, published)| !published).map(|(digest, _)| *digest).collect();
+        // An index may list anything: build caches list layers.
+        let is_manifest = |digest: &Digest| {
+            let mut named = manifest.children().iter().filter(|child| child.digest == *digest);
+            named.any(|child| matches!(child.media_type.kind(), MediaKind::Manifest | MediaKind::Index))
+        };
+        let (mut missing, other): (Vec<_>, Vec<_>) = unpublished.into_iter().partition(is_manifest);
+        missing.extend(self.missing_blobs(name, &distinct(blobs.chain(other))).await?);
         Ok(missing)
     }
 
-    /// Step 4: `pending(holder) -> live(holder)`, the acknowledgement point.
-    async fn acknowledge(&self, name: &RepositoryName, manifest: &RawManifest, attempt: Attempt) -> Result<()> {
+    /// Step 4: `pending(holder) -> live(holder)`, the acknowledgement point. `false` when somebody took the attempt over or
+    /// voided it: its references go, and whoever is there now has taken references of his own.
+    async fn acknowledge(&self, name: &RepositoryName, manifest: &RawManifest, attempt: Attempt) -> Result<bool> {
         let key = keys::manifest(name, &manifest.digest());
         let live = Header { state: State::Live, ..attempt.header }.encode(manifest.bytes());
-        let outcome = self.store.records.swap(key.clone(), Expect::Version(attempt.version), Change::Put(live)).await?;
-        match outcome {
-            Outcome::Done(_) => Ok(()),
+        match self.store.records.swap(key, Expect::Version(attempt.version), Change::Put(live)).await? {
+            Outcome::Done(_) => Ok(true),
             Outcome::Conflict => {
-                // Somebody took our attempt over or voided it: our references go; theirs protect the content.
                 let references = needs(manifest).iter().map(|digest| keys::reference(digest, attempt.holder)).collect();
                 self.forget(references).await?;
-                match self.live(name, &manifest.digest()).await? {
-                    Some(_) => Ok(()),
-                    None => Err(StoreError::Contended { key: key.to_string() }.into()),
-                }
+                Ok(false)
             }
         }
     }
@@ -238,6 +256,17 @@ impl Repositories {
         let Some(record) = self.store.records.get(&key).await? else { return Ok(None) };
         let (header, bytes) = Header::decode(&key, &record.value)?;
         Ok((header.state == State::Live).then_some((header, bytes, record.version)))
+    }
+
+    /// Which of these manifests are published, in the order asked.
+    pub(super) async fn live_many(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<bool>> {
+        let keys: Vec<_> = digests.iter().map(|digest| keys::manifest(name, digest)).collect();
+        let records = self.store.records.get_many(&keys).await?;
+        let live = |(key, record): (&RecordKey, Option<Record>)| match record {
+            Some(record) => Ok(Header::decode(key, &record.value)?.0.state == State::Live),
+            None => Ok(false),
+        };
+        keys.iter().zip(records).map(live).collect()
     }
 
     /// Reads a manifest by digest.
@@ -295,10 +324,22 @@ impl Repositories {
             // Somebody else deleted it.
             return Ok(());
         }
+        // Once more, for a push that saw the manifest just before: see `attempt`.
+        self.untag_all(name, digest, by).await?;
         let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
         self.forget_referrer(name, &manifest).await?;
         self.forget(needs(&manifest).iter().map(|digest| keys::reference(digest, header.holder)).collect()).await
     }
+}
+
+/// How step 1 went.
+enum Declared {
+    /// The manifest is published already.
+    Live,
+    /// The attempt may go on.
+    Pending(Attempt),
+    /// Somebody else declared in the same moment.
+    Overtaken,
 }
 
 /// An attempt to publish that has been declared.
@@ -318,4 +359,10 @@ fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
     list.sort_unstable();
     list.dedup();
     list
+}
+
+/// A layer that may live elsewhere (OCI image-spec, "Non-Distributable Layers"; Docker's foreign layers).
+fn is_foreign(layer: &Descriptor) -> bool {
+    let kind = layer.media_type.as_str();
+    !layer.urls.is_empty() && (kind.contains(".nondistributable.") || kind.contains(".foreign."))
 }

@@ -11,9 +11,11 @@ mod local;
 mod manifests;
 mod referrers;
 mod tags;
+#[cfg(test)]
+mod tests;
 mod uploads;
 
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use wharf_blobstore::{BlobStore, Store};
 
@@ -48,5 +50,14 @@ impl Repositories {
     /// Seconds since 1970, by the store's clock.
     fn now(&self) -> u64 {
         self.store.clock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}
+
+/// Lets others finish before the next try: at once at first, then longer and longer.
+async fn step_back(attempt: usize) {
+    if attempt < 3 {
+        tokio::task::yield_now().await;
+    } else {
+        tokio::time::sleep(Duration::from_millis(attempt as u64)).await;
     }
 }

@@ -5,8 +5,12 @@ use wharf_spec::{Algorithm, Descriptor, Digest, ManifestView, MediaType, RawMani
 
 use super::{Error, Repositories, Result, keys};
 
-/// Descriptors on one page.
+/// Descriptors on one page, and about how many bytes their annotations may have together: clients take 4 MiB.
 const PAGE: usize = 500;
+const PAGE_BYTES: usize = 2 << 20;
+
+/// Entries read at once.
+const BATCH: usize = 50;
 
 /// A page of referrers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,15 +31,28 @@ impl Repositories {
         artifact_type: Option<&MediaType>,
         last: Option<&Digest>,
     ) -> Result<ReferrerPage> {
-        let after = last.map(|last| keys::referrer(name, subject, last));
-        let after = after.as_ref().map(wharf_blobstore::RecordKey::as_str);
-        let entries = self.store.records.list(&keys::referrers(name, subject), after, PAGE + 1).await?;
-        let mut page = ReferrerPage::default();
-        for entry in entries.iter().take(PAGE) {
-            page.referrers.push(decode(&entry.key, &entry.record.value)?);
-        }
-        if entries.len() > PAGE {
-            page.next = page.referrers.last().map(|referrer| referrer.digest);
+        let prefix = keys::referrers(name, subject);
+        let mut after = last.map(|last| format!("{prefix}{last}"));
+        let (mut page, mut bytes) = (ReferrerPage::default(), 0);
+        while page.next.is_none() {
+            let entries = self.store.records.list(&prefix, after.as_deref(), BATCH).await?;
+            let digests: Vec<_> = entries.iter().filter_map(|entry| entry.key.name().parse().ok()).collect();
+            let published = self.live_many(name, &digests).await?;
+            for (entry, published) in entries.iter().zip(published) {
+                if page.referrers.len() == PAGE || bytes > PAGE_BYTES {
+                    page.next = page.referrers.last().map(|referrer: &Descriptor| referrer.digest);
+                    break;
+                }
+                // One that is not published is left over from a delete that did not end.
+                if published {
+                    bytes += entry.record.value.len();
+                    page.referrers.push(decode(&entry.key, &entry.record.value)?);
+                }
+            }
+            match entries.last() {
+                Some(entry) if entries.len() == BATCH => after = Some(entry.key.as_str().to_owned()),
+                Some(_) | None => break,
+            }
         }
         if last.is_none() {
             self.add_fallback(name, subject, &mut page.referrers).await?;
@@ -58,11 +75,11 @@ impl Repositories {
         if let Ok(manifest) = parsed
             && let ManifestView::Index(index) = manifest.view()
         {
-            for referrer in &index.manifests {
-                if !list.iter().any(|known| known.digest == referrer.digest) {
-                    list.push(referrer.clone());
-                }
-            }
+            let keys: Vec<_> =
+                index.manifests.iter().map(|referrer| keys::referrer(name, subject, &referrer.digest)).collect();
+            let listed = self.store.records.get_many(&keys).await?;
+            let unlisted = index.manifests.iter().zip(listed).filter(|(_, listed)| listed.is_none());
+            list.extend(unlisted.map(|(referrer, _)| referrer.clone()));
         }
         Ok(())
     }

@@ -73,6 +73,12 @@ struct Session {
     state: Option<UploadState>,
 }
 
+impl Session {
+    fn algorithm(&self) -> Algorithm {
+        self.algorithm.parse().unwrap_or_default()
+    }
+}
+
 impl Repositories {
     /// Begins a session.
     pub async fn begin_upload(&self, name: &RepositoryName, algorithm: Algorithm) -> Result<SessionId> {
@@ -98,20 +104,36 @@ impl Repositories {
         range: Option<ChunkRange>,
         body: PieceStream,
     ) -> Result<SessionStatus> {
+        let (repositories, name) = (self.clone(), name.clone());
+        to_the_end(async move { repositories.append_now(&name, id, range, body).await }).await
+    }
+
+    async fn append_now(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        range: Option<ChunkRange>,
+        body: PieceStream,
+    ) -> Result<SessionStatus> {
         let (session, version) = self.session(name, id).await?;
-        let mut upload = self.take_up(&session, range).await?;
+        let mut upload = self.take_up(&session, session.algorithm(), range).await?;
         let received = receive(&mut upload, range, body).await;
-        if let Err(error) = &received
-            && !matches!(error, Error::Truncated)
-        {
-            return Err(received.err().unwrap_or(Error::Truncated));
+        match &received {
+            Ok(()) | Err(Error::Truncated) => {}
+            Err(_) => return received.map(|()| SessionStatus { size: 0 }),
         }
         let state = upload.checkpoint().await?;
-        let size = state.size;
-        let session = Session { touched_at: self.now(), state: Some(state), ..session };
+        let begun = session.state.is_none();
+        let session = Session { touched_at: self.now(), state: Some(state.clone()), ..session };
         match self.store.records.put_json(keys::upload(id), Expect::Version(version), &session).await? {
-            Outcome::Done(_) => received.map(|()| SessionStatus { size }),
-            Outcome::Conflict => Err(Error::UploadBusy),
+            Outcome::Done(_) => received.map(|()| SessionStatus { size: state.size }),
+            Outcome::Conflict => {
+                // Another request was faster. What we began ourselves nobody else knows; what we went on with is his.
+                if begun {
+                    self.blobs.abandon(&state).await?;
+                }
+                Err(Error::UploadBusy)
+            }
         }
     }
 
@@ -124,8 +146,20 @@ impl Repositories {
         range: Option<ChunkRange>,
         body: PieceStream,
     ) -> Result<Blob> {
+        let (repositories, name) = (self.clone(), name.clone());
+        to_the_end(async move { repositories.finish_now(&name, id, digest, (range, body)).await }).await
+    }
+
+    async fn finish_now(
+        &self,
+        name: &RepositoryName,
+        id: SessionId,
+        digest: Digest,
+        (range, body): (Option<ChunkRange>, PieceStream),
+    ) -> Result<Blob> {
         let (session, version) = self.session(name, id).await?;
-        let mut upload = self.take_up(&session, range).await?;
+        // While nothing has arrived, the digest may still choose how it is hashed.
+        let mut upload = self.take_up(&session, digest.algorithm(), range).await?;
         receive(&mut upload, range, body).await?;
         let committed = upload.commit(Some(digest)).await;
         if let (Err(StoreError::Mismatch(_)), Some(state)) = (&committed, &session.state) {
@@ -190,19 +224,32 @@ impl Repositories {
     }
 
     /// Opens the session's upload where it stands, after looking whether the chunk begins there.
-    async fn take_up(&self, session: &Session, range: Option<ChunkRange>) -> Result<BlobUpload> {
+    async fn take_up(&self, session: &Session, algorithm: Algorithm, range: Option<ChunkRange>) -> Result<BlobUpload> {
         let offset = session.state.as_ref().map_or(0, |state| state.size);
         if let Some(ChunkRange { start, .. }) = range.filter(|range| range.start != offset) {
             return Err(Error::OutOfOrder { offset, start });
         }
         let upload = match &session.state {
             Some(state) => self.blobs.resume(state).await,
-            None => self.blobs.upload(session.algorithm.parse().unwrap_or_default()).await,
+            None => self.blobs.upload(algorithm).await,
         };
         upload.map_err(|error| match error {
             StoreError::UploadLost => Error::UnknownUpload,
             other => other.into(),
         })
+    }
+}
+
+/// Runs to its end even when whoever waits for it gives up: a server drops the request when the client goes away, and
+/// what had arrived by then is to be kept.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    match tokio::spawn(work).await {
+        Ok(result) => result,
+        Err(failed) => match failed.try_into_panic() {
+            Ok(panic) => std::panic::resume_unwind(panic),
+            // The runtime is shutting down.
+            Err(_) => Err(Error::Truncated),
+        },
     }
 }
 

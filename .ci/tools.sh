@@ -1,0 +1,97 @@
+# What the parts of `.ci/run` need beside a Rust and a Go toolchain, at pinned versions.
+#
+# Debian's packages are installed on the machine. Everything else is built once per machine and version into $CACHE, outside the
+# tree, and linked into $CACHE/bin under the name the client scripts use.
+# shellcheck shell=bash
+
+CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/wharf-ci
+export PATH="$CACHE/bin:$PATH"
+
+DEBIAN_PACKAGES=(
+  ca-certificates curl jq procps git gcc libc6-dev
+  skopeo podman containerd runc docker.io debootstrap busybox-static uidmap
+)
+
+# name in $CACHE/bin | module | version | package inside the module
+GO_TOOLS=(
+  "crane|github.com/google/go-containerregistry|v0.22.1|cmd/crane"
+  "regctl|github.com/regclient/regclient|v0.11.7|cmd/regctl"
+  "oras|oras.land/oras|v1.3.2|cmd/oras"
+  "containerd2|github.com/containerd/containerd/v2|v2.4.2|cmd/containerd"
+  "ctr2|github.com/containerd/containerd/v2|v2.4.2|cmd/ctr"
+  "helm|helm.sh/helm/v3|v3.22.0|cmd/helm"
+  "cosign|github.com/sigstore/cosign/v3|v3.1.3|cmd/cosign"
+)
+
+# The newest version of the official suite that the Go module proxy and its checksum database both know. Later ones, among them the
+# rewritten suite of 2026, are commits that the proxy does not serve; raise this on purpose when it does.
+CONFORMANCE_MODULE=github.com/opencontainers/distribution-spec/conformance
+CONFORMANCE_VERSION=v0.0.0-20230516164017-7fcdf80f3c8b
+
+CARGO_DENY_VERSION=0.20.2
+
+install_debian_packages() {
+  local missing=() package
+  for package in "${DEBIAN_PACKAGES[@]}"; do
+    [[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] || missing+=("$package")
+  done
+  ((${#missing[@]} == 0)) && return 0
+  echo "installing ${missing[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get -qq update
+  apt-get -qq install -y --no-install-recommends "${missing[@]}" >"$CACHE/apt.log" 2>&1 || {
+    tail -n 30 "$CACHE/apt.log"
+    return 1
+  }
+}
+
+# in_go_module MODULE VERSION COMMAND...: run in a throw-away module that requires exactly that version. (`go install pkg@version`
+# would also ask the proxy for the list of versions, which it does not give for every module.)
+in_go_module() {
+  local module=$1 version=$2 dir status=0
+  shift 2
+  dir=$(mktemp -d)
+  (
+    cd "$dir"
+    export GOFLAGS="-mod=mod -buildvcs=false" CGO_ENABLED=0 GOTOOLCHAIN=local
+    go mod init tools >/dev/null 2>&1
+    go mod edit -require "$module@$version"
+    "$@"
+  ) || status=$?
+  rm -rf "$dir"
+  return "$status"
+}
+
+# built NAME VERSION COMMAND...: unless done before, run the command with its last argument the path of the binary to make.
+built() {
+  local name=$1 version=$2 path started=$SECONDS
+  path=$CACHE/tools/$name@$version
+  shift 2
+  if [[ ! -x $path ]]; then
+    echo "building $name $version"
+    "$@" "$path.part" >"$CACHE/$name.log" 2>&1 || { tail -n 20 "$CACHE/$name.log"; return 1; }
+    mv "$path.part" "$path"
+    echo "built $name in $((SECONDS - started)) s"
+  fi
+  ln -sf "$path" "$CACHE/bin/$name"
+}
+
+go_binary() { in_go_module "$1" "$2" go build -o "$4" "$1/$3"; }
+go_test_binary() { in_go_module "$1" "$2" go test -c -o "$3" "$1"; }
+cargo_binary() {
+  # Away from the tree: its cargo configuration is for Wharf.
+  (cd / && cargo install --quiet --locked --root "$CACHE/cargo" "$1@$2") && cp "$CACHE/cargo/bin/$1" "$3"
+}
+
+install_tools() {
+  local line name module version package failed=0
+  mkdir -p "$CACHE/bin" "$CACHE/tools"
+  install_debian_packages || failed=1
+  built cargo-deny "$CARGO_DENY_VERSION" cargo_binary cargo-deny "$CARGO_DENY_VERSION" || failed=1
+  built conformance "$CONFORMANCE_VERSION" go_test_binary "$CONFORMANCE_MODULE" "$CONFORMANCE_VERSION" || failed=1
+  for line in "${GO_TOOLS[@]}"; do
+    IFS='|' read -r name module version package <<<"$line"
+    built "$name" "$version" go_binary "$module" "$version" "$package" || failed=1
+  done
+  return "$failed"
+}

@@ -1,0 +1,95 @@
+//! What happens during a build, for whoever renders progress. The builder itself prints nothing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use wharf_spec::{Descriptor, Digest};
+
+use crate::dockerfile::{Diagnostic, Span};
+
+/// One step of a plan, numbered from 0 in the order in which the plan lists them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StepId(pub usize);
+
+/// A step as the user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepInfo {
+    /// Its number in the plan.
+    pub id: StepId,
+    /// Its stage's name, or number when it has none.
+    pub stage: String,
+    /// Which step of its stage, from 1.
+    pub number: usize,
+    /// How many steps its stage has.
+    pub of: usize,
+    /// The instruction as one line: `RUN make`.
+    pub text: String,
+    /// Where it stands in the Dockerfile.
+    pub span: Span,
+}
+
+/// Which of a process's two streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stream {
+    /// Standard output.
+    Stdout,
+    /// Standard error.
+    Stderr,
+}
+
+/// One thing that happened. Steps that the target does not need have no events at all.
+#[derive(Clone, Debug)]
+pub enum BuildEvent {
+    /// Everything that may have to be done is known.
+    Planned(Vec<StepInfo>),
+    /// Something in the Dockerfile works, but is probably not meant.
+    Warning(Diagnostic),
+    /// A step began to do work.
+    Started(StepId),
+    /// A line a `RUN` printed, without its line break.
+    Output {
+        /// Which step.
+        step: StepId,
+        /// Where it printed it.
+        stream: Stream,
+        /// The line; bytes that are no UTF-8 are replaced.
+        line: String,
+    },
+    /// A base layer is being fetched.
+    Fetching {
+        /// The step that needs it; `None` when it is needed only for publishing.
+        step: Option<StepId>,
+        /// The layer.
+        digest: Digest,
+        /// Bytes so far.
+        done: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// A step's result was known.
+    Cached(StepId),
+    /// A step has done its work.
+    Done {
+        /// Which step.
+        step: StepId,
+        /// The layer it made, unless it changed no file system.
+        layer: Option<Descriptor>,
+        /// From start to end.
+        took: Duration,
+    },
+    /// A step failed; the build is about to end.
+    Failed {
+        /// Which step.
+        step: StepId,
+        /// From start to end.
+        took: Duration,
+    },
+}
+
+/// Takes events. Called from several tasks at once; must not block.
+pub type Events = Arc<dyn Fn(BuildEvent) + Send + Sync>;
+
+/// For callers who do not care.
+pub fn ignore_events() -> Events {
+    Arc::new(|_| {})
+}

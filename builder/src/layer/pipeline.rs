@@ -1,0 +1,353 @@
+//! From tar bytes to blob bytes in one pass: diff id, compression in parallel blocks, digest, sink.
+//!
+//! ```text
+//! caller -> block -> [hash thread: diff id] -> [workers: compress] -> caller: in order -> digest -> sink
+//! ```
+//!
+//! Guarantees: the bytes depend on the input and the [`Encoding`] only, never on the number of threads or their timing;
+//! at most `2 * threads + 2` blocks exist at a time; a layer smaller than one block starts no thread; the sink is only
+//! ever called from the caller's thread. It knows no tar.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read, Write};
+use std::num::NonZeroUsize;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::{self, JoinHandle};
+
+use flate2::Crc;
+use wharf_spec::{Algorithm, Digest, Hasher};
+
+use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
+
+/// What came out of a [`Pipeline`].
+pub(super) struct Outcome<W> {
+    pub(super) sink: W,
+    /// Of the bytes that went in.
+    pub(super) diff_id: Digest,
+    pub(super) uncompressed_size: u64,
+    /// Of the bytes that reached the sink.
+    pub(super) digest: Digest,
+    pub(super) size: u64,
+}
+
+/// Which end of the pipeline failed.
+pub(super) enum Fault {
+    Source(io::Error),
+    Sink(io::Error),
+}
+
+pub(super) struct Pipeline<W> {
+    encoding: Encoding,
+    threads: usize,
+    /// The block being filled; its length is the block size, of which `filled` bytes count.
+    current: Vec<u8>,
+    filled: usize,
+    dictionary: Vec<u8>,
+    spare: Vec<Vec<u8>>,
+    uncompressed_size: u64,
+    engine: Engine,
+    tail: Tail<W>,
+}
+
+/// Who hashes and compresses.
+enum Engine {
+    /// The caller, as long as one block is all there is or only one thread is allowed.
+    Inline { hasher: Hasher, squeezer: Option<Squeezer> },
+    /// Threads.
+    Pool(Pool),
+}
+
+/// The end of the pipeline: everything about the compressed bytes.
+struct Tail<W> {
+    sink: W,
+    encoding: Encoding,
+    hasher: Hasher,
+    size: u64,
+    crc: Crc,
+}
+
+impl<W: Write> Tail<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        // Uncompressed, the digest is the diff id: once is enough.
+        if self.encoding != Encoding::Uncompressed {
+            self.hasher.update(bytes);
+        }
+        self.size += bytes.len() as u64;
+        self.sink.write_all(bytes)
+    }
+
+    fn take(&mut self, squeezed: &Squeezed) -> io::Result<()> {
+        self.crc.combine(&squeezed.crc);
+        self.write(&squeezed.bytes)
+    }
+
+    fn begin(&mut self) -> io::Result<()> {
+        match self.encoding {
+            Encoding::Gzip { .. } => self.write(&GZIP_HEADER),
+            Encoding::Uncompressed | Encoding::Zstd { .. } => Ok(()),
+        }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        match self.encoding {
+            Encoding::Gzip { .. } => {
+                let trailer = gzip_trailer(&self.crc);
+                self.write(&trailer)
+            }
+            Encoding::Uncompressed | Encoding::Zstd { .. } => Ok(()),
+        }
+    }
+}
+
+impl<W: Write> Pipeline<W> {
+    pub(super) fn new(sink: W, encoding: Encoding, threads: NonZeroUsize) -> Self {
+        let hasher = || Hasher::new(Algorithm::Sha256);
+        Self {
+            encoding,
+            threads: threads.get(),
+            current: Vec::new(),
+            filled: 0,
+            dictionary: Vec::new(),
+            spare: Vec::new(),
+            uncompressed_size: 0,
+            engine: Engine::Inline { hasher: hasher(), squeezer: None },
+            tail: Tail { sink, encoding, hasher: hasher(), size: 0, crc: Crc::new() },
+        }
+    }
+
+    /// Takes in `bytes`.
+    pub(super) fn write(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            let space = self.space(bytes.len())?;
+            let count = space.len();
+            space.copy_from_slice(&bytes[..count]);
+            bytes = &bytes[count..];
+            self.advance(count);
+        }
+        Ok(())
+    }
+
+    /// Room for up to `wanted` more bytes (never none); fill some of it and call [`Pipeline::advance`].
+    pub(super) fn space(&mut self, wanted: usize) -> io::Result<&mut [u8]> {
+        if self.filled == self.encoding.block_size() {
+            self.submit(false)?;
+        }
+        if self.current.len() - self.filled < wanted && self.current.len() < self.encoding.block_size() {
+            // Small layers never pay for a whole block.
+            let grown = (self.filled + wanted).next_power_of_two().max(64 << 10);
+            self.current.resize(grown.min(self.encoding.block_size()), 0);
+        }
+        let end = self.current.len().min(self.filled.saturating_add(wanted));
+        Ok(&mut self.current[self.filled..end])
+    }
+
+    /// `count` bytes of the last [`Pipeline::space`] are filled.
+    pub(super) fn advance(&mut self, count: usize) {
+        self.filled += count;
+        self.uncompressed_size += count as u64;
+    }
+
+    /// Reads up to `limit` bytes of `source` straight into the block, shows them to `hasher` and says how many came.
+    pub(super) fn read_from(
+        &mut self,
+        source: &mut impl Read,
+        limit: u64,
+        hasher: &mut Hasher,
+    ) -> Result<usize, Fault> {
+        let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(self.encoding.block_size());
+        let space = self.space(wanted).map_err(Fault::Sink)?;
+        let count = loop {
+            match source.read(space) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                other => break other.map_err(Fault::Source)?,
+            }
+        };
+        hasher.update(&space[..count]);
+        self.advance(count);
+        Ok(count)
+    }
+
+    pub(super) fn finish(mut self) -> io::Result<Outcome<W>> {
+        self.submit(true)?;
+        let diff_id = match self.engine {
+            Engine::Inline { hasher, .. } => hasher.finish(),
+            Engine::Pool(pool) => pool.finish(&mut self.tail)?,
+        };
+        self.tail.end()?;
+        let digest = match self.encoding {
+            Encoding::Uncompressed => diff_id,
+            Encoding::Gzip { .. } | Encoding::Zstd { .. } => self.tail.hasher.finish(),
+        };
+        let (sink, size) = (self.tail.sink, self.tail.size);
+        Ok(Outcome { sink, diff_id, uncompressed_size: self.uncompressed_size, digest, size })
+    }
+
+    /// Sends the current block on its way.
+    fn submit(&mut self, last: bool) -> io::Result<()> {
+        let next = self.spare.pop().unwrap_or_default();
+        let mut data = std::mem::replace(&mut self.current, next);
+        data.truncate(self.filled);
+        self.filled = 0;
+        let carry = data.len().saturating_sub(self.encoding.dictionary_size());
+        let dictionary = std::mem::replace(&mut self.dictionary, data[carry..].to_vec());
+        if self.tail.size == 0 {
+            self.tail.begin()?;
+        }
+        let worth_threads = !last && self.threads > 1 && self.encoding != Encoding::Uncompressed;
+        if worth_threads && let Engine::Inline { hasher, .. } = &self.engine {
+            self.engine = Engine::Pool(Pool::start(self.encoding, self.threads, hasher.clone())?);
+        }
+        let block = Block { data, dictionary, last };
+        match &mut self.engine {
+            Engine::Inline { hasher, squeezer } => {
+                hasher.update(&block.data);
+                let squeezer = match squeezer {
+                    Some(squeezer) => squeezer,
+                    None => squeezer.insert(Squeezer::new(self.encoding)?),
+                };
+                let piece = squeezer.squeeze(block)?;
+                self.tail.take(&piece)?;
+                self.spare.push(piece.spent);
+            }
+            Engine::Pool(pool) => pool.submit(block, &mut self.tail, &mut self.spare)?,
+        }
+        Ok(())
+    }
+}
+
+type Job = (u64, Block);
+type Done = (u64, io::Result<Squeezed>);
+
+/// One hash thread and some compressing ones.
+struct Pool {
+    limit: u64,
+    jobs: Sender<Job>,
+    done: Receiver<Done>,
+    hash_thread: JoinHandle<Hasher>,
+    /// Finished out of order.
+    early: BTreeMap<u64, Squeezed>,
+    submitted: u64,
+    written: u64,
+}
+
+impl Pool {
+    fn start(encoding: Encoding, threads: usize, mut hasher: Hasher) -> io::Result<Self> {
+        let (jobs, to_hash) = channel::<Job>();
+        let (onward, to_squeeze) = channel::<Job>();
+        let (results, done) = channel::<Done>();
+        let hash_thread = thread::Builder::new().name("layer-hash".into()).spawn(move || {
+            for (number, block) in to_hash {
+                hasher.update(&block.data);
+                // Nobody left to compress: the caller finds out by itself.
+                let _ = onward.send((number, block));
+            }
+            hasher
+        })?;
+        let queue = Arc::new(Mutex::new(to_squeeze));
+        for _ in 0..threads {
+            let (queue, results) = (Arc::clone(&queue), results.clone());
+            let mut squeezer = Squeezer::new(encoding)?;
+            thread::Builder::new().name("layer-squeeze".into()).spawn(move || {
+                while let Some((number, block)) = next_job(&queue) {
+                    if results.send((number, squeezer.squeeze(block))).is_err() {
+                        return;
+                    }
+                }
+            })?;
+        }
+        let limit = 2 * threads as u64 + 1;
+        Ok(Self { limit, jobs, done, hash_thread, early: BTreeMap::new(), submitted: 0, written: 0 })
+    }
+
+    fn submit<W: Write>(&mut self, block: Block, tail: &mut Tail<W>, spare: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        while self.submitted - self.written >= self.limit {
+            let done = self.done.recv().map_err(|_| lost())?;
+            self.settle(done, tail, spare)?;
+        }
+        while let Ok(done) = self.done.try_recv() {
+            self.settle(done, tail, spare)?;
+        }
+        self.jobs.send((self.submitted, block)).map_err(|_| lost())?;
+        self.submitted += 1;
+        Ok(())
+    }
+
+    /// Takes one result and writes all that are now in order.
+    fn settle<W: Write>(&mut self, done: Done, tail: &mut Tail<W>, spare: &mut Vec<Vec<u8>>) -> io::Result<()> {
+        self.early.insert(done.0, done.1?);
+        while let Some(squeezed) = self.early.remove(&self.written) {
+            tail.take(&squeezed)?;
+            spare.push(squeezed.spent);
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    fn finish<W: Write>(mut self, tail: &mut Tail<W>) -> io::Result<Digest> {
+        while self.written < self.submitted {
+            let done = self.done.recv().map_err(|_| lost())?;
+            self.settle(done, tail, &mut Vec::new())?;
+        }
+        drop(self.jobs);
+        Ok(self.hash_thread.join().map_err(|_| lost())?.finish())
+    }
+}
+
+fn next_job(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
+    queue.lock().ok()?.recv().ok()
+}
+
+fn lost() -> io::Error {
+    io::Error::other("a compression thread ended early")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn squeeze(data: &[u8], encoding: Encoding, threads: usize, piece: usize) -> (Digest, Vec<u8>) {
+        let mut pipeline = Pipeline::new(Vec::new(), encoding, NonZeroUsize::new(threads).unwrap());
+        for piece in data.chunks(piece) {
+            pipeline.write(piece).unwrap();
+        }
+        let outcome = pipeline.finish().unwrap();
+        assert_eq!(outcome.diff_id, Digest::sha256(data));
+        assert_eq!(outcome.digest, Digest::sha256(&outcome.sink));
+        assert_eq!(outcome.size, outcome.sink.len() as u64);
+        assert_eq!(outcome.uncompressed_size, data.len() as u64);
+        (outcome.digest, outcome.sink)
+    }
+
+    #[test]
+    fn threads_and_pieces_do_not_show() {
+        let data: Vec<u8> = (0..2_700_000_u32).flat_map(|n| (n / 3 * 17).to_be_bytes()).collect();
+        for encoding in [Encoding::Uncompressed, Encoding::Gzip { level: 1 }, Encoding::Zstd { level: 1 }] {
+            for len in [0, 1, 1 << 20, (1 << 20) + 1, 4 << 20, data.len()] {
+                let one = squeeze(&data[..len], encoding, 1, 1 << 20);
+                assert!(one == squeeze(&data[..len], encoding, 8, 77_777), "{encoding:?} {len}");
+                assert!(one == squeeze(&data[..len], encoding, 2, 4_000_000), "{encoding:?} {len}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_failing_sink_is_an_error() {
+        struct Full;
+        impl Write for Full {
+            fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::StorageFull.into())
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let mut pipeline = Pipeline::new(Full, Encoding::Gzip { level: 1 }, NonZeroUsize::new(2).unwrap());
+        let mut result = Ok(());
+        for _ in 0..2048 {
+            result = result.and_then(|()| pipeline.write(&[7; 1 << 14]));
+        }
+        let result = result.and_then(|()| pipeline.finish().map(drop));
+        assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
+    }
+}

@@ -1,0 +1,194 @@
+//! Compression of one block of a layer, so that many threads can work on one layer and its bytes depend on none of it.
+//!
+//! gzip: blocks of 1 MiB become pieces of **one** gzip member. Each is a raw deflate stream that starts with the last
+//! 32 KiB of the block before as its dictionary and ends at a byte boundary (a sync flush), the last one with the final
+//! marker. zstd: each block of 4 MiB is a frame of its own; readers of zstd take frames one after the other.
+
+use std::io;
+
+use flate2::{Compress, Crc, FlushCompress, Status};
+use zstd::bulk::Compressor;
+
+/// How a layer is stored, and how hard to try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// As it is.
+    Uncompressed,
+    /// gzip at level `0..=9`.
+    Gzip {
+        /// Larger is smaller and slower.
+        level: u32,
+    },
+    /// zstd at level `1..=22`.
+    Zstd {
+        /// Larger is smaller and slower.
+        level: i32,
+    },
+}
+
+impl Encoding {
+    /// The levels that Docker and most tools use: gzip 6, zstd 3.
+    pub const fn of(compression: wharf_spec::Compression) -> Self {
+        match compression {
+            wharf_spec::Compression::Uncompressed => Self::Uncompressed,
+            wharf_spec::Compression::Gzip => Self::Gzip { level: 6 },
+            wharf_spec::Compression::Zstd => Self::Zstd { level: 3 },
+        }
+    }
+
+    /// The same without the level.
+    pub const fn compression(self) -> wharf_spec::Compression {
+        match self {
+            Self::Uncompressed => wharf_spec::Compression::Uncompressed,
+            Self::Gzip { .. } => wharf_spec::Compression::Gzip,
+            Self::Zstd { .. } => wharf_spec::Compression::Zstd,
+        }
+    }
+
+    /// Bytes of tar per block. Part of the format: another size is another digest.
+    pub(super) const fn block_size(self) -> usize {
+        match self {
+            Self::Uncompressed | Self::Gzip { .. } => 1 << 20,
+            Self::Zstd { .. } => 4 << 20,
+        }
+    }
+
+    /// How much of a block the next one wants to see.
+    pub(super) const fn dictionary_size(self) -> usize {
+        match self {
+            Self::Uncompressed | Self::Zstd { .. } => 0,
+            Self::Gzip { .. } => 32 << 10,
+        }
+    }
+}
+
+/// A piece of the tar.
+#[derive(Default)]
+pub(super) struct Block {
+    /// The bytes.
+    pub(super) data: Vec<u8>,
+    /// The end of the block before.
+    pub(super) dictionary: Vec<u8>,
+    /// No block follows.
+    pub(super) last: bool,
+}
+
+/// A compressed piece.
+pub(super) struct Squeezed {
+    /// What goes into the blob.
+    pub(super) bytes: Vec<u8>,
+    /// Checksum of what went in; only gzip wants it.
+    pub(super) crc: Crc,
+    /// The buffer, to be used again.
+    pub(super) spent: Vec<u8>,
+}
+
+/// Compresses blocks one at a time; every thread has its own.
+pub(super) enum Squeezer {
+    /// Nothing to do.
+    Uncompressed,
+    /// Raw deflate.
+    Gzip(Box<Compress>),
+    /// Whole frames.
+    Zstd(Compressor<'static>),
+}
+
+impl Squeezer {
+    pub(super) fn new(encoding: Encoding) -> io::Result<Self> {
+        Ok(match encoding {
+            Encoding::Uncompressed => Self::Uncompressed,
+            Encoding::Gzip { level } => {
+                Self::Gzip(Box::new(Compress::new(flate2::Compression::new(level.min(9)), false)))
+            }
+            Encoding::Zstd { level } => Self::Zstd(Compressor::new(level)?),
+        })
+    }
+
+    pub(super) fn squeeze(&mut self, block: Block) -> io::Result<Squeezed> {
+        let mut crc = Crc::new();
+        let bytes = match self {
+            Self::Uncompressed => {
+                return Ok(Squeezed { bytes: block.data, crc, spent: Vec::new() });
+            }
+            Self::Gzip(deflate) => {
+                crc.update(&block.data);
+                deflate_block(deflate, &block)?
+            }
+            Self::Zstd(_) if block.data.is_empty() => Vec::new(),
+            Self::Zstd(compressor) => compressor.compress(&block.data)?,
+        };
+        Ok(Squeezed { bytes, crc, spent: block.data })
+    }
+}
+
+fn deflate_block(deflate: &mut Compress, block: &Block) -> io::Result<Vec<u8>> {
+    deflate.reset();
+    if !block.dictionary.is_empty() {
+        deflate.set_dictionary(&block.dictionary).map_err(io::Error::other)?;
+    }
+    let flush = if block.last { FlushCompress::Finish } else { FlushCompress::Sync };
+    let mut out = Vec::with_capacity(block.data.len() / 2 + 1024);
+    loop {
+        let taken = usize::try_from(deflate.total_in()).unwrap_or(usize::MAX).min(block.data.len());
+        let status = deflate.compress_vec(&block.data[taken..], &mut out, flush).map_err(io::Error::other)?;
+        // Room left over means the flush is complete.
+        if status == Status::StreamEnd || (!block.last && out.len() < out.capacity()) {
+            return Ok(out);
+        }
+        out.reserve(out.capacity() / 2 + 1024);
+    }
+}
+
+/// The ten bytes before the deflate data: no name, no time, "unknown" as operating system.
+pub(super) const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
+
+/// The eight bytes after it.
+pub(super) fn gzip_trailer(crc: &Crc) -> [u8; 8] {
+    let mut trailer = [0; 8];
+    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
+    trailer[4..].copy_from_slice(&crc.amount().to_le_bytes());
+    trailer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read as _;
+
+    use super::*;
+
+    #[test]
+    fn blocks_join_into_one_member() {
+        let text: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
+        let mut squeezer = Squeezer::new(Encoding::Gzip { level: 6 }).unwrap();
+        let (mut blob, mut crc) = (GZIP_HEADER.to_vec(), Crc::new());
+        let mut dictionary = Vec::new();
+        let pieces: Vec<&[u8]> = text.chunks(100_000).chain([&[][..]]).collect();
+        for (n, piece) in pieces.iter().enumerate() {
+            let block = Block { data: piece.to_vec(), dictionary, last: n + 1 == pieces.len() };
+            dictionary = piece[piece.len().saturating_sub(32 << 10)..].to_vec();
+            let done = squeezer.squeeze(block).unwrap();
+            crc.combine(&done.crc);
+            blob.extend_from_slice(&done.bytes);
+        }
+        blob.extend_from_slice(&gzip_trailer(&crc));
+        let mut back = Vec::new();
+        // One member: a reader that stops after the first sees everything.
+        let mut reader = flate2::bufread::GzDecoder::new(blob.as_slice());
+        reader.read_to_end(&mut back).unwrap();
+        assert!(back == text);
+        assert!(reader.into_inner().is_empty());
+    }
+
+    #[test]
+    fn incompressible_blocks_survive() {
+        let noise: Vec<u8> = (0..1 << 20_u32).map(|n: u32| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
+        for encoding in [Encoding::Gzip { level: 0 }, Encoding::Gzip { level: 1 }, Encoding::Gzip { level: 9 }] {
+            let mut squeezer = Squeezer::new(encoding).unwrap();
+            let block = Block { data: noise.clone(), dictionary: Vec::new(), last: true };
+            let done = squeezer.squeeze(block).unwrap();
+            let mut back = Vec::new();
+            flate2::read::DeflateDecoder::new(done.bytes.as_slice()).read_to_end(&mut back).unwrap();
+            assert!(back == noise);
+        }
+    }
+}

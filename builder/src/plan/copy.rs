@@ -1,0 +1,204 @@
+//! `COPY` and `ADD`: what is copied, from where, to where.
+
+use wharf_spec::Digest;
+
+use super::chmod::Symbolic;
+use super::graph::{
+    Archives, Chmod, Copy, Destination, DestinationForm, FileSource, Item, Link, Parents, PastStep, Work,
+};
+use super::interpret::{Interpreter, clean_join};
+use crate::dockerfile::{AddInstruction, CopyInstruction, CopySource, Diagnostic, Word};
+
+/// What both instructions have in common.
+struct Transfer<'a> {
+    keyword: &'static str,
+    from: Option<&'a Word>,
+    chown: Option<&'a Word>,
+    chmod: Option<&'a Word>,
+    exclude: &'a [Word],
+    sources: &'a [CopySource],
+    destination: &'a Word,
+    archives: Archives,
+    parents: Parents,
+    link: Link,
+    remote: Option<Remote<'a>>,
+}
+
+/// What only `ADD` can do.
+struct Remote<'a> {
+    checksum: Option<&'a Word>,
+    archives: Archives,
+}
+
+impl Interpreter<'_> {
+    pub(super) fn copy(&mut self, copy: &CopyInstruction) -> Result<(), Diagnostic> {
+        self.transfer(&Transfer {
+            keyword: "COPY",
+            from: copy.from.as_ref(),
+            chown: copy.chown.as_ref(),
+            chmod: copy.chmod.as_ref(),
+            exclude: &copy.exclude,
+            sources: &copy.sources,
+            destination: &copy.destination,
+            archives: Archives::Kept,
+            parents: if copy.parents { Parents::Kept } else { Parents::Dropped },
+            link: if copy.link { Link::Independent } else { Link::Merged },
+            remote: None,
+        })
+    }
+
+    pub(super) fn add(&mut self, add: &AddInstruction) -> Result<(), Diagnostic> {
+        let archives = |extract: bool| if extract { Archives::Extracted } else { Archives::Kept };
+        self.transfer(&Transfer {
+            keyword: "ADD",
+            from: None,
+            chown: add.chown.as_ref(),
+            chmod: add.chmod.as_ref(),
+            exclude: &add.exclude,
+            sources: &add.sources,
+            destination: &add.destination,
+            archives: archives(add.unpack.unwrap_or(true)),
+            parents: Parents::Dropped,
+            link: if add.link { Link::Independent } else { Link::Merged },
+            remote: Some(Remote { checksum: add.checksum.as_ref(), archives: archives(add.unpack.unwrap_or(false)) }),
+        })
+    }
+
+    fn transfer(&mut self, transfer: &Transfer<'_>) -> Result<(), Diagnostic> {
+        let mut said = String::from(transfer.keyword);
+        if transfer.parents == Parents::Kept {
+            said.push_str(" --parents");
+        }
+        let owner = self.flag(transfer.chown, "chown", &mut said)?;
+        let chmod = self.flag(transfer.chmod, "chmod", &mut said)?;
+        let mode = match (&chmod, transfer.chmod) {
+            (Some(text), Some(word)) => Some(parse_chmod(text, word)?),
+            _ => None,
+        };
+        let (items, spoken) = self.items(transfer)?;
+        said.push_str(&spoken);
+        let exclude = transfer.exclude.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?;
+        let written = self.expand(transfer.destination)?;
+        said.push_str(&format!(" {written} # buildkit"));
+        let destination = self.destination(&written);
+        if items.len() > 1 && destination.form == DestinationForm::Open {
+            return Err(Diagnostic::error("several sources need a directory to go to", transfer.destination.span)
+                .expected("this is no directory's name")
+                .help(format!("end it with a slash: {written}/")));
+        }
+        let wants_source = items.iter().any(|item| matches!(item, Item::Path { .. }));
+        let source: Option<FileSource> = if wants_source { Some(self.source(transfer.from)?) } else { None };
+        // Symbolic modes need to know what is there; a merged layer has to be made then (as the frontend does).
+        let link = if mode.is_some() { Link::Merged } else { transfer.link };
+        let (archives, parents) = (transfer.archives, transfer.parents);
+        let copy = Copy { source, items, destination, owner, mode, exclude, archives, parents, link };
+        self.push(Work::Copy(Box::new(copy)), said);
+        debug_assert!(matches!(self.history.last(), Some(PastStep::Layer(_))));
+        Ok(())
+    }
+
+    /// The value of a flag; spoken in the history when it is not empty.
+    fn flag(&self, word: Option<&Word>, name: &str, said: &mut String) -> Result<Option<String>, Diagnostic> {
+        let Some(word) = word else { return Ok(None) };
+        let value = self.expand(word)?;
+        if value.is_empty() {
+            return Ok(None);
+        }
+        said.push_str(&format!(" --{name}={value}"));
+        Ok(Some(value))
+    }
+
+    fn items(&self, transfer: &Transfer<'_>) -> Result<(Vec<Item>, String), Diagnostic> {
+        let (mut items, mut said, mut inline_said) = (Vec::new(), String::new(), String::new());
+        for source in transfer.sources {
+            match source {
+                CopySource::Path(word) => {
+                    let text = self.expand(word)?;
+                    said.push_str(&format!(" {text}"));
+                    items.push(path_or_url(text, word, transfer, self)?);
+                }
+                CopySource::Inline(file) => {
+                    let name = file.name.text.clone();
+                    inline_said.push_str(&format!(" <<{name}"));
+                    items.push(Item::Inline { name, content: self.inline(file)? });
+                }
+            }
+        }
+        check_checksum(transfer, &items)?;
+        said.push_str(&inline_said);
+        Ok((items, said))
+    }
+
+    fn destination(&self, written: &str) -> Destination {
+        let path = clean_join(self.directory(), written);
+        let last = written.rsplit('/').next().unwrap_or_default();
+        let directory = matches!(last, "" | "." | "..") || path == "/";
+        Destination { path, form: if directory { DestinationForm::Directory } else { DestinationForm::Open } }
+    }
+}
+
+fn path_or_url(
+    text: String,
+    word: &Word,
+    transfer: &Transfer<'_>,
+    stage: &Interpreter<'_>,
+) -> Result<Item, Diagnostic> {
+    let span = word.span;
+    if is_git(&text) {
+        let what =
+            if transfer.remote.is_some() { "adding a git repository is" } else { "COPY takes no repositories: ADD is" };
+        return Err(Diagnostic::error(format!("{what} not supported by this version of Wharf"), span)
+            .help("clone it in a RUN, or pass a checkout as a named context: --build-context name=DIR"));
+    }
+    let is_url = text.starts_with("http://") || text.starts_with("https://");
+    match &transfer.remote {
+        Some(remote) if is_url => {
+            let checksum = match remote.checksum {
+                Some(checksum) => {
+                    let digest = stage.expand(checksum)?;
+                    Some(digest.parse::<Digest>().map_err(|error| {
+                        Diagnostic::error(format!("`{digest}` is no checksum"), checksum.span)
+                            .expected(error.to_string())
+                    })?)
+                }
+                None => None,
+            };
+            Ok(Item::Url { url: text, checksum, archives: remote.archives, span })
+        }
+        None if is_url => Err(Diagnostic::error("COPY takes no URLs", span).help("use ADD")),
+        Some(_) | None => Ok(Item::Path { pattern: text, span }),
+    }
+}
+
+fn check_checksum(transfer: &Transfer<'_>, items: &[Item]) -> Result<(), Diagnostic> {
+    let Some(checksum) = transfer.remote.as_ref().and_then(|remote| remote.checksum) else { return Ok(()) };
+    match items {
+        [Item::Url { .. }] => Ok(()),
+        [_] => Err(Diagnostic::error("--checksum is for what comes from a URL", checksum.span)),
+        _ => Err(Diagnostic::error("--checksum needs exactly one source", checksum.span)),
+    }
+}
+
+fn is_git(text: &str) -> bool {
+    let before_fragment = text.split(['#', '?']).next().unwrap_or_default();
+    let http = text.starts_with("http://") || text.starts_with("https://");
+    text.starts_with("git://")
+        || text.starts_with("ssh://")
+        || text.starts_with("git@")
+        || (http && before_fragment.ends_with(".git"))
+}
+
+fn parse_chmod(text: &str, word: &Word) -> Result<Chmod, Diagnostic> {
+    let numeric = text.bytes().all(|byte| byte.is_ascii_digit());
+    if numeric {
+        return match u32::from_str_radix(text, 8) {
+            Ok(mode) if mode <= 0o7777 => Ok(Chmod::Octal(mode)),
+            _ => Err(Diagnostic::error(format!("`{text}` is no mode"), word.span)
+                .expected("octal digits between 0 and 7777")),
+        };
+    }
+    Symbolic::parse(text).map(Chmod::Symbolic).ok_or_else(|| {
+        Diagnostic::error(format!("`{text}` is no mode"), word.span)
+            .expected("octal digits such as 755, or the symbolic form such as u=rwX,go=rX")
+    })
+}

@@ -1,0 +1,188 @@
+//! What the writer writes, as other tools see it.
+
+use std::io::{Read, Write as _};
+use std::process::{Command, Stdio};
+
+use wharf_builder::layer::{Encoding, Entry, Format, Kind, LayerIndex, LayerWriter, Mtime, TarLimits, WriteError};
+use wharf_spec::Digest;
+
+use super::{dir, file, hardlink, options, path, symlink, writer};
+
+/// Runs `program` with `input` and returns what it prints; panics with its complaint when it fails.
+fn pipe(program: &str, arguments: &[&str], input: &[u8]) -> Vec<u8> {
+    let mut child = Command::new(program)
+        .args(arguments)
+        .env("LC_ALL", "C")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let input = input.to_vec();
+    let feeder = std::thread::spawn(move || stdin.write_all(&input));
+    let output = child.wait_with_output().unwrap();
+    feeder.join().unwrap().unwrap();
+    assert!(output.status.success(), "{program}: {}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{program} complains");
+    output.stdout
+}
+
+/// Five megabytes that compress somewhat.
+fn text() -> Vec<u8> {
+    (0..5 << 20_u32).map(|n: u32| n.wrapping_mul(n >> 7).to_le_bytes()[1] & 0x3f).collect()
+}
+
+#[test]
+fn the_empty_layer_has_its_well_known_diff_id() {
+    let empty = writer().finish().unwrap();
+    let known = "sha256:5f70bf18a086007016e948b04aed3b82103a36bea41755b6cddfaf10ace3c6ef";
+    assert_eq!(empty.digests.diff_id.to_string(), known);
+    assert_eq!(empty.digests.digest, empty.digests.diff_id);
+    assert_eq!((empty.digests.size, empty.digests.uncompressed_size), (1024, 1024));
+    assert!(empty.index.is_empty());
+}
+
+#[test]
+fn any_number_of_threads_writes_the_same_and_every_tool_reads_it() {
+    let text = text();
+    for encoding in [Encoding::Gzip { level: 6 }, Encoding::Zstd { level: 3 }, Encoding::Uncompressed] {
+        let write = |threads| {
+            let mut writer = LayerWriter::new(Vec::new(), options(encoding, threads));
+            writer.append(dir("d")).unwrap();
+            writer.append_file(file("d/big", text.len()), text.as_slice()).unwrap();
+            writer.append_file(file("d/small", 3), &b"abc"[..]).unwrap();
+            writer.finish().unwrap()
+        };
+        let (one, eight) = (write(1), write(8));
+        assert_eq!(one.digests, eight.digests);
+        assert!(one.sink == eight.sink && one.index == eight.index);
+        assert_eq!(one.digests.digest, Digest::sha256(&one.sink));
+        let tar = match encoding {
+            Encoding::Gzip { .. } => {
+                pipe("gzip", &["-t"], &one.sink);
+                pipe("gzip", &["-dc"], &one.sink)
+            }
+            Encoding::Zstd { .. } => pipe("zstd", &["-dcq"], &one.sink),
+            Encoding::Uncompressed => one.sink.clone(),
+        };
+        assert_eq!(Digest::sha256(&tar), one.digests.diff_id);
+        assert!(pipe("tar", &["-xO", "d/big"], &tar) == text);
+        let (diff_id, index) =
+            LayerIndex::from_tar(one.sink.as_slice(), encoding.compression(), TarLimits::default()).unwrap();
+        assert_eq!(diff_id, one.digests.diff_id);
+        assert_eq!(index, one.index);
+    }
+}
+
+#[test]
+fn system_tar_agrees_on_every_kind_and_corner() {
+    let long = format!("{}/{}", "d".repeat(120), "n".repeat(180));
+    let split = format!("{}/{}", "s".repeat(90), "n".repeat(95));
+    let mut writer = writer();
+    let mut special = file("setuid", 0);
+    special.mode = 0o4711;
+    special.mtime = Mtime { secs: 1_700_000_000, nanos: 123_456_789 };
+    (special.uid, special.gid) = (3_000_000_000, 4_000_000);
+    let entries = [
+        dir("d".repeat(120)),
+        file(&long, 1),
+        dir("s".repeat(90)),
+        file(&split, 1),
+        special,
+        symlink("link", &format!("/{}", "t".repeat(150))),
+        hardlink("zz-hard", "setuid"),
+        Entry::new(path("fifo"), Kind::Fifo, 0o600),
+        Entry::new(path("null"), Kind::Char { major: 1, minor: 3 }, 0o666),
+        Entry::new(path("loop"), Kind::Block { major: 7, minor: 300 }, 0o660),
+        file(b"caf\xe9", 1),
+    ];
+    for entry in entries {
+        match entry.kind {
+            Kind::File { size: 1 } => {
+                writer.append_file(entry, &b"x"[..]).unwrap();
+            }
+            _ => writer.append(entry).unwrap(),
+        }
+    }
+    let written = writer.finish().unwrap();
+    let listing = pipe("tar", &["-tv", "--full-time", "--numeric-owner", "--utc"], &written.sink);
+    let listing = String::from_utf8(listing).unwrap();
+    for expected in [
+        &format!("-rw-r--r-- 0/0               1 1970-01-01 00:00:00 {long}"),
+        &format!("-rw-r--r-- 0/0               1 1970-01-01 00:00:00 {split}"),
+        "-rws--x--x 3000000000/4000000 0 2023-11-14 22:13:20.123456789 setuid",
+        &format!("link -> /{}", "t".repeat(150)),
+        "zz-hard link to setuid",
+        "prw------- 0/0",
+        "crw-rw-rw- 0/0              1,3",
+        "brw-rw---- 0/0            7,300",
+        "caf\\351",
+    ] {
+        assert!(listing.contains(expected), "no `{expected}` in\n{listing}");
+    }
+    let (_, index) = LayerIndex::from_tar(written.sink.as_slice(), Format::Plain, TarLimits::default()).unwrap();
+    assert_eq!(index, written.index);
+}
+
+#[test]
+fn extended_attributes_reach_other_readers() {
+    let mut entry = file("bin", 0);
+    entry.xattrs.insert(b"security.capability".to_vec(), vec![1, 0, 0, 2, 0, 9, b'=', 0]);
+    entry.xattrs.insert(b"user.name".to_vec(), b"value".to_vec());
+    let mut writer = writer();
+    writer.append(entry).unwrap();
+    let written = writer.finish().unwrap();
+    let mut archive = tar::Archive::new(written.sink.as_slice());
+    let mut first = archive.entries().unwrap().next().unwrap().unwrap();
+    let records: Vec<(String, Vec<u8>)> = first
+        .pax_extensions()
+        .unwrap()
+        .unwrap()
+        .map(|record| record.map(|record| (record.key().unwrap().to_owned(), record.value_bytes().to_vec())).unwrap())
+        .collect();
+    assert_eq!(
+        records,
+        [
+            ("SCHILY.xattr.security.capability".to_owned(), vec![1, 0, 0, 2, 0, 9, b'=', 0]),
+            ("SCHILY.xattr.user.name".to_owned(), b"value".to_vec()),
+        ]
+    );
+}
+
+#[test]
+fn times_are_clamped_where_asked() {
+    let mut writing = options(Encoding::Uncompressed, 1);
+    writing.clamp_mtime = Some(1000);
+    let mut writer = LayerWriter::new(Vec::new(), writing);
+    for (name, secs, nanos) in [("a", 999, 5), ("b", 1000, 0), ("c", 1000, 1), ("d", 5000, 0)] {
+        let mut entry = dir(name);
+        entry.mtime = Mtime { secs, nanos };
+        writer.append(entry).unwrap();
+    }
+    let times: Vec<Mtime> = writer.finish().unwrap().index.entries().iter().map(|one| one.entry.mtime).collect();
+    assert_eq!(
+        times,
+        [Mtime { secs: 999, nanos: 5 }, Mtime::from_secs(1000), Mtime::from_secs(1000), Mtime::from_secs(1000)]
+    );
+}
+
+#[test]
+fn content_must_be_as_long_as_announced() {
+    let mut writer = writer();
+    // Longer is cut: the file grew after it was looked at, and the header is out.
+    writer.append_file(file("grown", 2), &b"abc"[..]).unwrap();
+    let error = writer.append_file(file("shrunk", 4), &b"abc"[..]).unwrap_err();
+    assert!(matches!(error, WriteError::Truncated { expected: 4, actual: 3, .. }), "{error}");
+    let error = super::writer().append_file(file("broken", 4), Broken).unwrap_err();
+    assert!(matches!(error, WriteError::Source { .. }), "{error}");
+}
+
+/// A file that cannot be read.
+struct Broken;
+
+impl Read for Broken {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Err(std::io::ErrorKind::PermissionDenied.into())
+    }
+}

@@ -1,0 +1,132 @@
+//! Builds: from the command line to a request, and from events to progress.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use wharf_builder::dockerfile::{Diagnostic, render};
+use wharf_builder::{BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepInfo, build};
+use wharf_spec::Digest;
+
+use crate::bases::Bases;
+use crate::failure::Failure;
+use crate::fetch::Fetcher;
+use crate::progress::{How, Progress, Task, Update};
+use crate::session::Session;
+use crate::stores::OpenStore;
+
+/// Steps that run at once.
+const JOBS: usize = 4;
+
+/// Runs a build, showing its progress. The image is in the store afterwards, but nobody sees it yet.
+pub async fn run(
+    session: &Session,
+    store: &OpenStore,
+    (request, pull): (BuildRequest, bool),
+    progress: &Progress,
+    cancel: CancellationToken,
+) -> Result<BuildResult, Failure> {
+    let source = request.dockerfile.clone();
+    let shown = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
+    let environment = BuildEnvironment {
+        store: store.repositories.store().clone(),
+        cache_dir: store.build_cache(),
+        bases: Arc::new(Bases::new(session, store, pull)),
+        fetch: Arc::new(Fetcher(session.client_config()?)),
+        events: show(progress),
+        cancel,
+        jobs: JOBS,
+    };
+    let built = build(request, environment).await;
+    progress.close();
+    match built {
+        Ok(result) => {
+            if !session.global.quiet {
+                result.warnings.iter().for_each(|warning| eprintln!("{}", shown(warning)));
+            }
+            Ok(result)
+        }
+        Err(BuildError::Dockerfile(diagnostics)) => {
+            let text: Vec<_> = diagnostics.iter().map(|diagnostic| shown(diagnostic).trim_end().to_owned()).collect();
+            Err(Failure::rendered(text.join("\n\n")))
+        }
+        Err(error) => Err(Failure::new("the build failed").because(error)),
+    }
+}
+
+/// Shows a build's events: each step is a task, and each base layer that is fetched.
+fn show(progress: &Progress) -> Events {
+    let (progress, state) = (progress.clone(), Mutex::new(State::default()));
+    Arc::new(move |event| state.lock().unwrap_or_else(PoisonError::into_inner).show(&progress, event))
+}
+
+#[derive(Default)]
+struct State {
+    steps: Vec<StepInfo>,
+    running: HashMap<usize, Task>,
+    fetching: HashMap<Digest, (Task, Instant)>,
+}
+
+impl State {
+    fn show(&mut self, progress: &Progress, event: BuildEvent) {
+        match event {
+            BuildEvent::Planned(steps) => self.steps = steps,
+            BuildEvent::Warning(_) => {}
+            BuildEvent::Started(step) => {
+                let task = progress.start(self.label(step.0));
+                self.running.insert(step.0, task);
+            }
+            BuildEvent::Output { step, stream, line } => {
+                if let Some(task) = self.running.get(&step.0) {
+                    let stderr = stream == wharf_builder::Stream::Stderr;
+                    task.update(&Update::Output { stderr, line });
+                }
+            }
+            BuildEvent::Fetching { digest, done, total, .. } => {
+                let begin = || (progress.start(format!("pull layer {}", digest.short())), Instant::now());
+                let (task, started) = self.fetching.entry(digest).or_insert_with(begin);
+                task.update(&Update::Bytes { done, total: Some(total) });
+                if done >= total {
+                    task.done(How::Done, started.elapsed());
+                    self.fetching.remove(&digest);
+                }
+            }
+            BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
+            BuildEvent::Done { step, took, .. } => {
+                if let Some(task) = self.running.remove(&step.0) {
+                    task.done(How::Done, took);
+                }
+            }
+            BuildEvent::Failed { step, .. } => {
+                if let Some(task) = self.running.remove(&step.0) {
+                    task.update(&Update::Failed { reason: "failed".to_owned() });
+                }
+            }
+        }
+    }
+
+    /// `[build 2/5] RUN make`, as Docker writes it.
+    fn label(&self, step: usize) -> String {
+        match self.steps.iter().find(|info| info.id.0 == step) {
+            Some(StepInfo { stage, number, of, text, .. }) => format!("[{stage} {number}/{of}] {text}"),
+            None => format!("step {step}"),
+        }
+    }
+}
+
+/// Reads a file that the user has named.
+pub fn read_text(path: &Path, what: &str) -> Result<String, Failure> {
+    std::fs::read_to_string(path)
+        .map_err(|error| Failure::new(format!("could not read {what} {}", path.display())).because(error))
+}
+
+/// `NAME=VALUE` pairs of a flag.
+pub fn pairs(flag: &str, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let pair = |text: &String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        Some(_) | None => Err(Failure::usage(format!("{flag} {text}: write NAME=VALUE"))),
+    };
+    texts.iter().map(pair).collect()
+}

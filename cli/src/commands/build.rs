@@ -1,0 +1,107 @@
+//! `wharf build`
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio_util::sync::CancellationToken;
+use wharf_builder::BuildResult;
+use wharf_spec::{ManifestView, Reference};
+
+use crate::args::Build;
+use crate::builds;
+use crate::commands::push::push;
+use crate::commands::serve::stop_signal;
+use crate::failure::Failure;
+use crate::output;
+use crate::outputs::{Output, write};
+use crate::progress::Progress;
+use crate::publish::publish;
+use crate::requests::prepare;
+use crate::session::Session;
+use crate::stores::OpenStore;
+
+/// Builds, publishes in the store, writes and pushes what was asked for, and prints the image's digest.
+pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
+    let outputs = command.outputs.iter().map(|text| text.parse()).collect::<Result<Vec<Output>, _>>()?;
+    let tags = &command.options.tags;
+    let push_to: Vec<_> = tags.iter().filter(|tag| tag.host.is_some()).collect();
+    if command.push && push_to.is_empty() {
+        return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
+    }
+    let store = OpenStore::open(session)?;
+    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?)?;
+    let progress = session.progress()?;
+    let cancel = cancel_on_signal()?;
+    let request = (prepared.request.clone(), command.options.pull);
+    let result = builds::run(session, &store, request, &progress, cancel).await?;
+    for tag in tags {
+        publish(&store, &result.image, tag).await?;
+    }
+    for output in &outputs {
+        write(&store, &result, output).await?;
+    }
+    if command.push {
+        push_all(session, &store, &push_to).await?;
+    }
+    record(&command, &result)?;
+    report(session, tags, &result);
+    output::line(&result.image.digest().to_string())
+}
+
+async fn push_all(session: &Session, store: &OpenStore, tags: &[&Reference]) -> Result<(), Failure> {
+    let progress: Progress = session.progress()?;
+    for tag in tags {
+        push(session, store, (tag, tag), &progress).await?;
+    }
+    progress.close();
+    Ok(())
+}
+
+/// Tells the build to stop when the process is told to.
+pub fn cancel_on_signal() -> Result<CancellationToken, Failure> {
+    let (cancel, stop) = (CancellationToken::new(), stop_signal()?);
+    let token = cancel.clone();
+    tokio::spawn(async move {
+        stop.await;
+        token.cancel();
+    });
+    Ok(cancel)
+}
+
+fn report(session: &Session, tags: &[Reference], result: &BuildResult) {
+    if session.global.quiet {
+        return;
+    }
+    for tag in tags {
+        eprintln!("built {}", tag.clone().with_tag(tag.tag_or_latest().unwrap_or_else(wharf_spec::Tag::latest)));
+    }
+    if tags.is_empty() {
+        eprintln!("built {} (no name: give one with -t)", result.image.digest().short());
+    }
+}
+
+/// `--iidfile` and `--metadata-file`, in Docker's words.
+fn record(command: &Build, result: &BuildResult) -> Result<(), Failure> {
+    let save = |path: &Path, text: String| {
+        std::fs::write(path, text)
+            .map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
+    };
+    if let Some(path) = &command.iidfile {
+        save(path, result.image.digest().to_string())?;
+    }
+    if let Some(path) = &command.metadata_file {
+        let config = match result.image.view() {
+            ManifestView::Manifest(manifest) => Some(manifest.config.digest),
+            ManifestView::Index(_) => None,
+        };
+        let names: Vec<_> = command.options.tags.iter().map(ToString::to_string).collect();
+        let metadata = json!({
+            "containerimage.digest": result.image.digest(),
+            "containerimage.config.digest": config,
+            "containerimage.descriptor": result.image.descriptor(),
+            "image.name": names.join(","),
+        });
+        save(path, format!("{metadata:#}\n"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,59 @@
+//! `wharf push`: from the store to a registry.
+
+use wharf_client::transfer::{CopyOptions, Target, copy};
+use wharf_spec::Reference;
+
+use crate::args::Push;
+use crate::failure::Failure;
+use crate::output;
+use crate::progress::Progress;
+use crate::session::Session;
+use crate::stores::OpenStore;
+use crate::transfers;
+
+/// Pushes, and prints the digest reference.
+pub async fn run(session: &Session, command: Push) -> Result<(), Failure> {
+    let destination = match command.destination {
+        Some(destination) if destination.host.is_none() => {
+            return Err(Failure::usage(format!("{destination} names no registry")).hint(format!(
+                "to give an image in the store another name: wharf tag {} {destination}",
+                command.image
+            )));
+        }
+        Some(destination) => destination,
+        None if command.image.host.is_none() => {
+            return Err(Failure::usage(format!("{} names no registry to push to", command.image))
+                .hint(format!("wharf push {} REGISTRY/{}", command.image, command.image))
+                .hint("`wharf serve` serves the store as it is: then there is nothing to push"));
+        }
+        None => command.image.clone(),
+    };
+    let store = OpenStore::open(session)?;
+    let progress = session.progress()?;
+    let pushed = push(session, &store, (&command.image, &destination), &progress).await?;
+    progress.close();
+    output::line(&pushed)
+}
+
+/// Pushes an image of the store; returns its name by digest.
+pub async fn push(
+    session: &Session,
+    store: &OpenStore,
+    (image, destination): (&Reference, &Reference),
+    progress: &Progress,
+) -> Result<String, Failure> {
+    let local = store.require(image).await?;
+    let remote = session.remote(destination)?;
+    let tag = destination.tag_or_latest();
+    let source = store.place(&local.name);
+    let target = Target::Digest(local.manifest.digest());
+    // Referrers go with it: a signature that stays behind is no signature.
+    let options = CopyOptions { referrers: true, ..CopyOptions::default() };
+    let events = transfers::shown(progress, "push");
+    let report = copy((&source, &target), (&remote.repository, tag.as_ref()), &options, &events).await;
+    let report = report.map_err(|error| {
+        progress.close();
+        Failure::new(format!("could not push {image} to {destination}")).because(error)
+    })?;
+    Ok(remote.reference.with_digest(report.root.digest).to_string())
+}

@@ -1,0 +1,146 @@
+//! `wharf serve`: the store as a registry.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use wharf_registry::http::{Authenticator, Limits, Registry, Timeouts, acceptor, serve};
+use wharf_registry::repo::Repositories;
+
+use crate::args::{Serve, ServeOptions};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::stores::OpenStore;
+
+/// Where the server listens when nobody says.
+const LISTEN: &str = "127.0.0.1:5000";
+
+/// Uploads that nobody continues are forgotten after this.
+const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
+
+/// How often is looked for such uploads.
+const PURGE_EVERY: Duration = Duration::from_secs(600);
+
+/// A server that listens.
+pub struct Server {
+    /// The address, with the port the system chose where it was 0.
+    pub address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub tls: bool,
+    listener: TcpListener,
+    acceptor: Option<tokio_rustls::TlsAcceptor>,
+    registry: Registry,
+    repositories: Repositories,
+    upload_expiry: Duration,
+    timeouts: Timeouts,
+}
+
+/// Runs until SIGINT or SIGTERM.
+pub async fn run(session: &Session, command: Serve) -> Result<(), Failure> {
+    let store = OpenStore::open(session)?;
+    let server = Server::bind(session, &command.options, store.repositories.clone()).await?;
+    let scheme = if server.tls { "https" } else { "http" };
+    if !session.global.quiet {
+        eprintln!("serving {} on {scheme}://{}", store.directory.display(), server.address);
+    }
+    server.run(stop_signal()?).await
+}
+
+impl Server {
+    /// Binds the address, and reads certificates and users.
+    pub async fn bind(session: &Session, options: &ServeOptions, repositories: Repositories) -> Result<Self, Failure> {
+        let config = &session.config.serve;
+        let listen = options.listen.as_deref().or(config.listen.as_deref()).unwrap_or(LISTEN);
+        let cert = options.tls_cert.as_ref().or(config.tls_cert.as_ref());
+        let key = options.tls_key.as_ref().or(config.tls_key.as_ref());
+        let acceptor = match (cert, key) {
+            (Some(cert), Some(key)) => {
+                Some(acceptor(cert, key).map_err(|error| Failure::new("TLS cannot be served").because(error))?)
+            }
+            (None, None) => None,
+            (Some(_), None) | (None, Some(_)) => {
+                return Err(Failure::usage("TLS needs both a certificate and its key")
+                    .hint("give --tls-cert FILE and --tls-key FILE"));
+            }
+        };
+        let anonymous_pull = options.anonymous_pull || config.anonymous_pull.unwrap_or(false);
+        let authenticator = match options.htpasswd.as_ref().or(config.htpasswd.as_ref()) {
+            Some(path) => Some(
+                Authenticator::open(path, anonymous_pull, &*repositories.store().ids)
+                    .map_err(|error| Failure::new("logins cannot be checked").because(error))?,
+            ),
+            None => None,
+        };
+        let defaults = Limits::default();
+        let limits = Limits {
+            manifest: config.max_manifest_size.and_then(|size| size.try_into().ok()).unwrap_or(defaults.manifest),
+            delete: config.delete.unwrap_or(defaults.delete),
+            ..defaults
+        };
+        let drain = config.drain_timeout.map_or(Timeouts::default().drain, Duration::from_secs);
+        let listener = bind(listen).await?;
+        let address = listener.local_addr().map_err(|error| Failure::new("no address to listen on").because(error))?;
+        Ok(Self {
+            address,
+            tls: acceptor.is_some(),
+            listener,
+            acceptor,
+            registry: Registry::new(repositories.clone(), authenticator, limits),
+            repositories,
+            upload_expiry: config.upload_expiry.map_or(UPLOAD_EXPIRY, Duration::from_secs),
+            timeouts: Timeouts { drain, ..Timeouts::default() },
+        })
+    }
+
+    /// Serves until `stop` is ready and transfers under way have ended.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+        let purge = purge(self.repositories, self.upload_expiry);
+        let serve = serve(self.listener, self.acceptor, self.registry, self.timeouts, stop);
+        tokio::select! {
+            served = serve => served.map_err(|error| Failure::new("the server stopped").because(error)),
+            () = purge => Ok(()),
+        }
+    }
+}
+
+async fn bind(listen: &str) -> Result<TcpListener, Failure> {
+    TcpListener::bind(listen).await.map_err(|error| {
+        let hint = match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                "another server is listening there; choose another with --listen ADDR:PORT"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                "ports below 1024 need root; choose another with --listen ADDR:PORT"
+            }
+            _ => "an address is written 127.0.0.1:5000, [::1]:5000 or 0.0.0.0:5000",
+        };
+        Failure::new(format!("could not listen on {listen}")).because(error).hint(hint)
+    })
+}
+
+/// Forgets abandoned uploads now and then.
+async fn purge(repositories: Repositories, age: Duration) {
+    let mut every = tokio::time::interval(PURGE_EVERY.min(age.max(Duration::from_secs(1))));
+    loop {
+        every.tick().await;
+        match repositories.purge_uploads(age.as_secs()).await {
+            Ok(0) => {}
+            Ok(purged) => tracing::info!(purged, "forgot uploads that nobody continued"),
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not purge uploads"),
+        }
+    }
+}
+
+/// Ready when the process is told to stop.
+pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let handler = |kind| signal(kind).map_err(|error| Failure::new("could not wait for signals").because(error));
+    let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}

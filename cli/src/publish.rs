@@ -1,0 +1,67 @@
+//! Making what was built visible: in the store, under its names, and elsewhere, without a name.
+
+use async_trait::async_trait;
+use futures_util::{StreamExt as _, TryStreamExt as _};
+use wharf_builder::BuildResult;
+use wharf_client::transfer::{ByteStream, Error, ImageSource, Origin, Result as TransferResult, Target};
+use wharf_registry::repo::Repositories;
+use wharf_spec::{Descriptor, Digest, RawManifest, Reference};
+
+use crate::failure::Failure;
+use crate::images::{BY, destination};
+use crate::stores::OpenStore;
+
+/// Publishes an image whose blobs are in the store under `name`: nothing is copied.
+pub async fn publish(store: &OpenStore, image: &RawManifest, name: &Reference) -> Result<(), Failure> {
+    let failed = |error: wharf_registry::repo::Error| Failure::new(format!("could not publish {name}")).because(error);
+    let repository = destination(name)?;
+    for blob in image.blobs() {
+        store.repositories.link_blob(&repository, &blob.digest).await.map_err(failed)?;
+    }
+    let tags: Vec<_> = name.tag_or_latest().into_iter().collect();
+    store.repositories.put_manifest(&repository, image, &tags, BY).await.map_err(failed)?;
+    Ok(())
+}
+
+/// An image that was built, as a source for outputs, whether or not it has a name.
+pub struct Built {
+    repositories: Repositories,
+    image: RawManifest,
+}
+
+impl Built {
+    /// The image of a build's result.
+    pub fn new(store: &OpenStore, result: &BuildResult) -> Self {
+        Self { repositories: store.repositories.clone(), image: result.image.clone() }
+    }
+
+    /// What to ask this source for.
+    pub fn target(&self) -> Target {
+        Target::Digest(self.image.digest())
+    }
+}
+
+#[async_trait]
+impl ImageSource for Built {
+    async fn manifest(&self, target: &Target) -> TransferResult<RawManifest> {
+        if *target == self.target() {
+            Ok(self.image.clone())
+        } else {
+            Err(Error::ManifestNotFound { origin: self.origin(), target: target.clone() })
+        }
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> TransferResult<ByteStream> {
+        let blobs = self.repositories.store().blobs();
+        let blob = blobs.find(&descriptor.digest).await?.ok_or_else(|| Error::no_blob(self.origin(), descriptor))?;
+        Ok(blobs.read(&blob, 0..blob.size).await?.map_err(Error::from).boxed())
+    }
+
+    async fn referrers(&self, _digest: &Digest) -> TransferResult<Vec<Descriptor>> {
+        Ok(Vec::new())
+    }
+
+    fn origin(&self) -> Origin {
+        Origin::Stream
+    }
+}

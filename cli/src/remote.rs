@@ -1,0 +1,111 @@
+//! Registries: the client as the configuration and the command line ask for it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use wharf_client::auth::{Anonymous, Credentials, DockerConfig};
+use wharf_client::registry::{Client, RemoteRepository};
+use wharf_client::transfer::Target;
+use wharf_client::{ClientConfig, Mirror, Notice, Notices, Proxies};
+use wharf_spec::{Reference, RegistryHost};
+
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// An image at a registry.
+#[derive(Clone)]
+pub struct RemoteImage {
+    /// Its full name.
+    pub reference: Reference,
+    /// Its repository.
+    pub repository: RemoteRepository,
+    /// Its tag or digest.
+    pub target: Target,
+}
+
+impl Session {
+    /// A client for all registries.
+    pub fn client(&self) -> Result<Client, Failure> {
+        let credentials: Arc<dyn Credentials> = match self.docker_config() {
+            Some(docker) => Arc::new(docker),
+            None => Arc::new(Anonymous),
+        };
+        Client::new(self.client_config()?, credentials, self.notices())
+            .map_err(|error| Failure::new("registries cannot be reached").because(error))
+    }
+
+    /// Where credentials are kept.
+    pub fn docker_config(&self) -> Option<DockerConfig> {
+        self.environment.docker_config().map(DockerConfig::new)
+    }
+
+    /// What the configuration file and the command line say about registries.
+    pub fn client_config(&self) -> Result<ClientConfig, Failure> {
+        let registries = &self.config.registries;
+        let insecure = registries.iter().filter(|(_, registry)| registry.insecure).map(|(host, _)| host.clone());
+        let mut mirrors = BTreeMap::new();
+        for (host, registry) in registries {
+            let parse = |text: &String| text.parse::<Mirror>();
+            let list = registry.mirrors.iter().map(parse).collect::<Result<Vec<_>, _>>().map_err(|error| {
+                Failure::new(format!("the configuration of registry {host} is wrong")).because(error)
+            })?;
+            mirrors.insert(host.clone(), list);
+        }
+        let proxy = |name: &str| {
+            let any = self.environment.proxies();
+            any.into_iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        };
+        Ok(ClientConfig {
+            insecure: insecure.chain(self.global.insecure_registry.iter().cloned()).collect(),
+            mirrors,
+            aliases: self.config.aliases.clone(),
+            extra_cas: registries.values().flat_map(|registry| registry.ca.iter().cloned()).collect(),
+            proxies: Proxies {
+                http: proxy("HTTP_PROXY").or_else(|| proxy("ALL_PROXY")),
+                https: proxy("HTTPS_PROXY").or_else(|| proxy("ALL_PROXY")),
+                none_for: proxy("NO_PROXY").unwrap_or_default(),
+            },
+            ..ClientConfig::default()
+        })
+    }
+
+    /// Says on standard error what the client thinks is worth saying.
+    pub fn notices(&self) -> Notices {
+        let quiet = self.global.quiet;
+        Arc::new(move |notice| {
+            let text = match notice {
+                Notice::Warning { host, text } => format!("warning from {host}: {text}"),
+                Notice::Retrying { host, doing, problem, wait } => {
+                    format!("{host}: could not {doing} ({problem}); trying again in {:.1} s", wait.as_secs_f64())
+                }
+                Notice::MirrorFailed { host, doing, problem } => {
+                    format!("mirror {host}: could not {doing} ({problem}); going on without it")
+                }
+            };
+            if !quiet {
+                eprintln!("{text}");
+            }
+        })
+    }
+
+    /// The image of a reference at its registry: `docker.io`, or what an alias says, when it names none.
+    pub fn remote(&self, reference: &Reference) -> Result<RemoteImage, Failure> {
+        let client = self.client()?;
+        let reference = client.config().qualify(reference);
+        let Some(host) = &reference.host else {
+            return Err(Failure::usage(format!("{reference} names no registry")));
+        };
+        let repository = client.repository(host, &reference.repository);
+        Ok(RemoteImage { target: Target::from(&reference), repository, reference })
+    }
+}
+
+/// The registry a user names for logging in: `docker.io` by default, with or without a scheme.
+pub fn registry_host(text: Option<&str>) -> Result<RegistryHost, Failure> {
+    let text = text.unwrap_or(wharf_spec::DOCKER_HUB);
+    let bare = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or(text);
+    let bare = bare.trim_end_matches('/');
+    let bare =
+        if bare == "index.docker.io/v1" || bare == "registry-1.docker.io" { wharf_spec::DOCKER_HUB } else { bare };
+    bare.parse().map_err(|error| Failure::usage(format!("`{text}` is not a registry")).because(error))
+}

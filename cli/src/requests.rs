@@ -1,0 +1,251 @@
+//! From the options of `build` and `up` to a [`BuildRequest`].
+
+use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::{BuildRequest, CacheUse, ContextSource, DockerfileText, ImageName, LayerCompression, SecretValue};
+use wharf_client::transfer::Target;
+use wharf_spec::Compression;
+
+use crate::args::{BuildOptions, CompressionName};
+use crate::builds::{pairs, read_text};
+use crate::failure::Failure;
+use crate::session::Session;
+
+/// A Dockerfile on standard input is not longer than this.
+const MAX_DOCKERFILE: u64 = 16 << 20;
+
+/// A named context that is always there: a directory with this very program, statically linked, as `wharf`. A
+/// Dockerfile that starts `FROM scratch` can run it without downloading anything.
+const SELF: &str = "wharf-self";
+
+/// What is to be built, and what must stay alive while it is.
+pub struct Prepared {
+    /// The request.
+    pub request: BuildRequest,
+    _own: Option<OwnProgram>,
+}
+
+/// The directory behind [`SELF`]; removed when dropped.
+struct OwnProgram(PathBuf);
+
+impl Drop for OwnProgram {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Makes a request of the options. `scratch` is a directory for what lives as long as the build.
+pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratch: &Path) -> Result<Prepared, Failure> {
+    if !context.is_dir() {
+        return Err(Failure::usage(format!("the context {} is not a directory", context.display())));
+    }
+    let dockerfile = dockerfile(options, context)?;
+    let mut named_contexts = named_contexts(&options.contexts)?;
+    let mut own = None;
+    if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
+        let program = OwnProgram::make(scratch)?;
+        named_contexts.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
+        own = Some(program);
+    }
+    let ignore = match &options.file {
+        Some(file) if file.as_os_str() != "-" => {
+            let mut path = file.clone().into_os_string();
+            path.push(".dockerignore");
+            Path::new(&path).is_file().then(|| read_text(Path::new(&path), "the ignore file")).transpose()?
+        }
+        Some(_) => None,
+        None => {
+            let path = context.join("Dockerfile.dockerignore");
+            path.is_file().then(|| read_text(&path, "the ignore file")).transpose()?
+        }
+    };
+    let mut request = BuildRequest::new(dockerfile);
+    request.context = Some(ContextSource::Directory(context.to_path_buf()));
+    request.ignore = ignore;
+    request.named_contexts = named_contexts;
+    request.build_args = build_args(session, &options.build_args)?;
+    request.target.clone_from(&options.target);
+    if let Some(platform) = &options.platform {
+        request.platform = platform.clone();
+    }
+    if options.no_cache {
+        request.cache = CacheUse::Nothing;
+    }
+    request.labels = pairs("--label", &options.labels)?;
+    request.secrets = secrets(session, &options.secrets)?;
+    request.extra_hosts = hosts(&options.hosts)?;
+    request.network = match options.network.as_str() {
+        "default" | "bridge" => NetworkMode::Default,
+        "host" => NetworkMode::Host,
+        "none" => NetworkMode::None,
+        other => return Err(Failure::usage(format!("--network {other}: it is default, host or none"))),
+    };
+    request.compression = LayerCompression { format: format(options.compression), level: None };
+    request.source_date_epoch = epoch(session)?;
+    Ok(Prepared { request, _own: own })
+}
+
+fn format(name: CompressionName) -> Compression {
+    match name {
+        CompressionName::Gzip => Compression::Gzip,
+        CompressionName::Zstd => Compression::Zstd,
+        CompressionName::Uncompressed => Compression::Uncompressed,
+    }
+}
+
+fn dockerfile(options: &BuildOptions, context: &Path) -> Result<DockerfileText, Failure> {
+    match &options.file {
+        Some(path) if path.as_os_str() == "-" => {
+            let mut text = String::new();
+            let read = std::io::stdin().take(MAX_DOCKERFILE).read_to_string(&mut text);
+            read.map_err(|error| Failure::new("could not read a Dockerfile from standard input").because(error))?;
+            Ok(DockerfileText { name: "stdin".to_owned(), text })
+        }
+        Some(path) => {
+            // As Docker does: relative to where the user is, then to the context.
+            let path = if path.exists() || path.is_absolute() { path.clone() } else { context.join(path) };
+            Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
+        }
+        None => {
+            let path = context.join("Dockerfile");
+            let text =
+                read_text(&path, "the Dockerfile").map_err(|failure| failure.hint("name another one with -f FILE"))?;
+            Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
+        }
+    }
+}
+
+fn named_contexts(texts: &[String]) -> Result<BTreeMap<String, ContextSource>, Failure> {
+    let source = |(name, value): (String, String)| {
+        let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--build-context {name}={value}: {error}"));
+        let source = if let Some(reference) = value.strip_prefix("docker-image://") {
+            ContextSource::Image(ImageName::Reference(
+                reference.parse().map_err(|error: wharf_spec::ReferenceError| wrong(&error))?,
+            ))
+        } else if let Some(layout) = value.strip_prefix("oci-layout://") {
+            let (directory, target) = match layout.split_once('@') {
+                Some((directory, digest)) => (
+                    directory,
+                    Some(Target::Digest(digest.parse().map_err(|error: wharf_spec::DigestError| wrong(&error))?)),
+                ),
+                None => match layout.rsplit_once(':') {
+                    Some((directory, tag)) if !tag.contains('/') => (
+                        directory,
+                        Some(Target::Tag(tag.parse().map_err(|error: wharf_spec::NameError| wrong(&error))?)),
+                    ),
+                    Some(_) | None => (layout, None),
+                },
+            };
+            ContextSource::Image(ImageName::Layout { directory: directory.into(), target })
+        } else if value.contains("://") {
+            return Err(wrong(&"this version reads contexts from directories, images and OCI layouts"));
+        } else if Path::new(&value).is_dir() {
+            ContextSource::Directory(PathBuf::from(&value))
+        } else {
+            return Err(wrong(&"there is no such directory"));
+        };
+        Ok((name, source))
+    };
+    pairs("--build-context", texts)?.into_iter().map(source).collect()
+}
+
+fn build_args(session: &Session, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let mut arguments: BTreeMap<String, String> = session.environment.proxies().into_iter().collect();
+    for text in texts {
+        match text.split_once('=') {
+            Some(("", _)) => return Err(Failure::usage(format!("--build-arg {text}: write NAME=VALUE"))),
+            Some((name, value)) => {
+                arguments.insert(name.to_owned(), value.to_owned());
+            }
+            // Docker's rule: a bare name takes its value from the environment, and is unset when that has none.
+            None => {
+                if let Some(value) = session.environment.user_variable(text) {
+                    arguments.insert(text.clone(), value.to_owned());
+                }
+            }
+        }
+    }
+    Ok(arguments)
+}
+
+fn secrets(session: &Session, texts: &[String]) -> Result<BTreeMap<String, SecretValue>, Failure> {
+    let secret = |text: &String| {
+        let fields: BTreeMap<&str, &str> = text.split(',').filter_map(|field| field.split_once('=')).collect();
+        let id = *fields.get("id").ok_or_else(|| {
+            Failure::usage("--secret needs an id").hint("--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE")
+        })?;
+        let file = fields.get("src").or_else(|| fields.get("source")).or_else(|| fields.get("file"));
+        let value = match (file, fields.get("env")) {
+            (Some(path), _) => std::fs::read(path)
+                .map_err(|error| Failure::new(format!("could not read the secret {id} from {path}")).because(error))?,
+            (None, variable) => {
+                let variable = variable.copied().unwrap_or(id);
+                let value = session.environment.user_variable(variable);
+                value.ok_or_else(|| Failure::new(format!("the secret {id}: there is no variable {variable}")))?.into()
+            }
+        };
+        Ok((id.to_owned(), SecretValue::new(value)))
+    };
+    texts.iter().map(secret).collect()
+}
+
+fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
+    let host = |text: &String| {
+        let pair = text
+            .split_once(['=', ':'])
+            .and_then(|(name, address)| Some((name.to_owned(), address.trim_matches(['[', ']']).parse().ok()?)));
+        pair.ok_or_else(|| Failure::usage(format!("--add-host {text}: write HOST:IP")))
+    };
+    texts.iter().map(host).collect()
+}
+
+fn epoch(session: &Session) -> Result<Option<i64>, Failure> {
+    let Some(text) = session.environment.source_date_epoch() else { return Ok(None) };
+    text.parse()
+        .map(Some)
+        .map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds")))
+}
+
+impl OwnProgram {
+    /// A copy and not a link: it may lie on another file system, and its owner and mode are to be the image's.
+    fn make(scratch: &Path) -> Result<Self, Failure> {
+        let directory = scratch.join(format!("self-{}", std::process::id()));
+        let failed = |error: std::io::Error| Failure::new("could not offer this program to the build").because(error);
+        std::fs::create_dir_all(&directory).map_err(failed)?;
+        let program = Self(directory);
+        let copy = program.0.join("wharf");
+        std::fs::copy("/proc/self/exe", &copy).map_err(failed)?;
+        // The program's own time: a build of the same program hits the cache and gives the same image.
+        let modified = std::fs::metadata("/proc/self/exe").and_then(|data| data.modified()).map_err(failed)?;
+        let file = std::fs::File::options().write(true).open(&copy).map_err(failed)?;
+        file.set_modified(modified).map_err(failed)?;
+        Ok(program)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Environment;
+
+    #[test]
+    fn arguments_without_a_value_come_from_the_environment() {
+        let session = Session::for_tests(Environment::of([("FROM_ENV", "x")]), true);
+        let texts = ["A=1".to_owned(), "FROM_ENV".to_owned(), "NOWHERE".to_owned(), "E=".to_owned()];
+        let arguments = build_args(&session, &texts).unwrap();
+        let expected =
+            [("A", "1"), ("E", ""), ("FROM_ENV", "x")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+        assert_eq!(arguments, expected.into());
+    }
+
+    #[test]
+    fn hosts_read_in_both_spellings() {
+        let texts = ["a:10.0.0.1".to_owned(), "b=::1".to_owned()];
+        assert_eq!(hosts(&texts).unwrap().len(), 2);
+        assert!(hosts(&["c".to_owned()]).is_err());
+    }
+}

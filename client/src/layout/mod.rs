@@ -1,0 +1,7 @@
+//! OCI image layouts (OCI image-spec, "Image Layout"): blobs by digest and an `index.json` that names images.
+
+mod directory;
+pub(crate) mod index;
+
+pub use directory::LayoutDirectory;
+pub use index::NamedImage;

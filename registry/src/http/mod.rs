@@ -1,0 +1,137 @@
+//! The registry over HTTP. `route.rs` says what a request means, `handlers/` translate between HTTP and [`crate::repo`],
+//! `error.rs` says how errors look on the wire, `server.rs` owns connections.
+
+mod auth;
+mod body;
+mod error;
+mod handlers;
+mod range;
+mod route;
+mod server;
+mod stall;
+mod tls;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::body::Body;
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+
+pub use auth::{Access, Authenticator, HtpasswdError};
+pub use error::Failure;
+pub use route::{ManifestReference, Query, Route, RouteError, TABLE, route};
+pub use server::{ServeError, Timeouts, serve};
+pub use tls::{TlsError, acceptor};
+
+use crate::repo::Repositories;
+
+/// What the registry allows.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Largest manifest accepted, in bytes; the specification asks for 4 MiB at least.
+    pub manifest: usize,
+    /// Tags that one `PUT` may set.
+    pub tags: usize,
+    /// How long a client may send nothing in the middle of a body.
+    pub body_idle: Duration,
+    /// Whether deleting is allowed.
+    pub delete: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_secs(60), delete: true }
+    }
+}
+
+/// The registry as a service: a cheap handle, one for all connections.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    repositories: Repositories,
+    authenticator: Option<Authenticator>,
+    limits: Limits,
+    draining: AtomicBool,
+}
+
+/// What a handler needs of a request.
+struct Call {
+    request: http::request::Parts,
+    query: Query,
+    /// Who asks, for the history of tags.
+    user: String,
+}
+
+impl Registry {
+    /// A registry over `repositories`. Without an authenticator everybody may do everything.
+    pub fn new(repositories: Repositories, authenticator: Option<Authenticator>, limits: Limits) -> Self {
+        let draining = AtomicBool::new(false);
+        Self { inner: Arc::new(Inner { repositories, authenticator, limits, draining }) }
+    }
+
+    /// From now on `/readyz` says no, so that load balancers look elsewhere.
+    pub fn drain(&self) {
+        self.inner.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Answers a request.
+    pub async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let head = parts.method == Method::HEAD;
+        let mut response = match self.dispatch(parts, body).await {
+            Ok(response) => response,
+            Err(failure) => failure.response(),
+        };
+        let headers = response.headers_mut();
+        headers.insert("docker-distribution-api-version", HeaderValue::from_static("registry/2.0"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        if head {
+            let length = http_body::Body::size_hint(response.body()).exact();
+            if let Some(length) = length.filter(|_| !response.headers().contains_key(header::CONTENT_LENGTH)) {
+                response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+            }
+            *response.body_mut() = Body::empty();
+        }
+        response
+    }
+
+    async fn dispatch(&self, request: http::request::Parts, body: Body) -> Result<Response<Body>, Failure> {
+        let route = route::route(&request.method, request.uri.path())?;
+        match route {
+            Route::Live => return Ok(body::empty(StatusCode::OK)),
+            Route::Ready => return self.ready().await,
+            _ => {}
+        }
+        let access = if matches!(request.method, Method::GET | Method::HEAD) { Access::Read } else { Access::Write };
+        let user = match &self.inner.authenticator {
+            Some(authenticator) => authenticator.check(&request.headers, &route, access).await?,
+            None => "anonymous".to_owned(),
+        };
+        let query = Query::parse(request.uri.query());
+        let call = Call { request, query, user };
+        match route {
+            Route::Ping => Ok(handlers::ping()),
+            Route::Catalog => self.catalog(&call).await,
+            Route::Tags(name) => self.tags(&name, &call).await,
+            Route::Manifest(name, reference) => self.manifest(name, reference, call, body).await,
+            Route::Blob(name, digest) => self.blob(&name, &digest, &call).await,
+            Route::Uploads(name) => self.begin(&name, call, body).await,
+            Route::Upload(name, id) => self.upload(&name, &id, call, body).await,
+            Route::Referrers(name, subject) => self.referrers(&name, &subject, &call).await,
+            Route::Live | Route::Ready => Err(RouteError::NotFound.into()),
+        }
+    }
+
+    async fn ready(&self) -> Result<Response<Body>, Failure> {
+        if self.inner.draining.load(Ordering::Relaxed) {
+            return Err(Failure::ShuttingDown);
+        }
+        self.inner.repositories.list(None, 1).await?;
+        Ok(body::empty(StatusCode::OK))
+    }
+}

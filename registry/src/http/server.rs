@@ -1,0 +1,148 @@
+//! Connections: accepting, TLS, bounds on slow clients, and a shutdown that lets transfers end.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::time::Duration;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsAcceptor;
+
+use super::Registry;
+use super::body::Refusable;
+use super::stall::Stalling;
+
+/// How long is waited for what.
+#[derive(Clone, Copy, Debug)]
+pub struct Timeouts {
+    /// For a request's headers, and for TLS to come about.
+    pub header: Duration,
+    /// For a client to take some of the bytes it asked for.
+    pub stall: Duration,
+    /// For transfers under way when the server is told to stop.
+    pub drain: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { header: Duration::from_secs(30), stall: Duration::from_secs(300), drain: Duration::from_secs(300) }
+    }
+}
+
+/// Why the server stopped before it was told to.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// No more connections can be accepted.
+    #[error("could not accept connections: {0}")]
+    Accept(std::io::Error),
+}
+
+/// Serves `registry` on `listener` until `shutdown` is ready, then lets requests under way end.
+pub async fn serve(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
+    registry: Registry,
+    timeouts: Timeouts,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServeError> {
+    let mut server = Builder::new(TokioExecutor::new());
+    server
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(timeouts.header)
+        .max_buf_size(64 << 10)
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(250)
+        .adaptive_window(true)
+        .max_header_list_size(64 << 10)
+        .keep_alive_interval(Some(timeouts.header))
+        .keep_alive_timeout(timeouts.header);
+    let connections = GracefulShutdown::new();
+    let mut shutdown = std::pin::pin!(shutdown);
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = &mut shutdown => break,
+        };
+        match accepted {
+            Ok((stream, _)) => accept(stream, tls.clone(), &server, &registry, (&connections, timeouts)),
+            Err(error) if is_about_one_connection(&error) => {}
+            // Too many open files: let connections end instead of spinning.
+            Err(error) if matches!(error.raw_os_error(), Some(23 | 24)) => {
+                tracing::warn!(%error, "out of file descriptors, waiting for connections to end");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(ServeError::Accept(error)),
+        }
+    }
+    drop(listener);
+    registry.drain();
+    if tokio::time::timeout(timeouts.drain, connections.shutdown()).await.is_err() {
+        tracing::warn!("transfers were still under way after {:?}; they are cut", timeouts.drain);
+    }
+    Ok(())
+}
+
+fn is_about_one_connection(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted | Kind::ConnectionReset | Kind::ConnectionRefused | Kind::Interrupted
+    )
+}
+
+fn accept(
+    stream: TcpStream,
+    tls: Option<TlsAcceptor>,
+    server: &Builder<TokioExecutor>,
+    registry: &Registry,
+    (connections, timeouts): (&GracefulShutdown, Timeouts),
+) {
+    // Small answers must not wait for more to send.
+    let _ = stream.set_nodelay(true);
+    let (server, registry, watcher) = (server.clone(), registry.clone(), connections.watcher());
+    tokio::spawn(async move {
+        match tls {
+            None => connection(bounded(stream, timeouts), server, registry, watcher).await,
+            Some(tls) => {
+                // A handshake that fails is the client's business: scanners do it all day.
+                if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.header, tls.accept(stream)).await {
+                    connection(bounded(stream, timeouts), server, registry, watcher).await;
+                }
+            }
+        }
+    });
+}
+
+fn bounded<I>(stream: I, timeouts: Timeouts) -> TokioIo<Stalling<I>> {
+    TokioIo::new(Stalling::new(stream, timeouts.header, timeouts.stall))
+}
+
+async fn connection<I>(
+    stream: TokioIo<Stalling<I>>,
+    server: Builder<TokioExecutor>,
+    registry: Registry,
+    watcher: hyper_util::server::graceful::Watcher,
+) where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let registry = registry.clone();
+        // Who says `Expect: 100-continue` waits for leave before it sends; refused, it sends nothing.
+        let asks_first = request.headers().contains_key(http::header::EXPECT);
+        let request = request.map(|body| if asks_first { Body::new(body) } else { Body::new(Refusable::new(body)) });
+        async move { Ok::<_, Infallible>(registry.answer(request).await) }
+    });
+    let connection = server.serve_connection(stream, service);
+    // Clients that go away in the middle are everyday life: containerd does it for every chunk it fetches.
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "connection ended early");
+    }
+}
