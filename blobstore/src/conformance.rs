@@ -61,7 +61,7 @@ fn runtime() -> Runtime {
 
 /// Far more than any case takes; an engine that never answers fails instead of stopping everything.
 async fn bounded(case: BoxFuture<'static, ()>) {
-    tokio::time::timeout(Duration::from_secs(300), case).await.expect("the case has not ended for five minutes");
+    tokio::time::timeout(Duration::from_mins(5), case).await.expect("the case has not ended for five minutes");
 }
 
 /// Runs one case; [`crate::objects_conformance`] calls this.
