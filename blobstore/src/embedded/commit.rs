@@ -62,10 +62,9 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         self.requests = None;
-        if let Some(Err(panic)) = self.thread.take().map(thread::JoinHandle::join)
-            && !thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened, and whoever waited for it was told.
+            let _ = thread.join();
         }
     }
 }

@@ -164,16 +164,17 @@ impl UnfinishedFile {
         self.flush()?;
         let resumable = self.publish()?;
         self.forbid_writing();
-        let synced = self.place.shard(self.key).sync();
-        if let Err(error) = synced {
+        let settled = self.settle(resumable);
+        if settled.is_err() {
             // Nobody is told of this object, so nobody would ever delete it.
             let _ = fs::remove_file(self.place.layout.object(self.key));
-            return Err(cannot("finish", self.key, error));
         }
-        if resumable {
-            remove_partial(&self.place, self.key)?;
-        }
-        Ok(())
+        settled
+    }
+
+    fn settle(&self, resumable: bool) -> Result<()> {
+        self.place.shard(self.key).sync().map_err(|error| cannot("finish", self.key, error))?;
+        if resumable { remove_partial(&self.place, self.key) } else { Ok(()) }
     }
 
     fn flush(&self) -> Result<()> {
