@@ -51,7 +51,7 @@ fn measure_index(layer: &WrittenLayer<Vec<u8>>) -> Result<(), Box<dyn Error>> {
     let (encoded, encoding) = timed(|| layer.index.encode());
     let (decoded, decoding) = timed(|| LayerIndex::decode(&encoded));
     let (tree, merging) = timed(|| Tree::of([&layer.index]));
-    let (_, pushing) = timed(|| {
+    let ((), pushing) = timed(|| {
         let mut tree = tree.clone();
         tree.push(&LayerIndex::default());
     });

@@ -28,17 +28,21 @@ Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/envir
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Directory of the store [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
+    /// Directory of the store [env: `WHARF_STORE`] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<String>,
-    /// Configuration file [env: WHARF_CONFIG] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
+    /// Configuration file [env: `WHARF_CONFIG`] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Reach this registry by plain HTTP, or by TLS without checking its certificate (repeatable)
     #[arg(long, global = true, value_name = "HOST[:PORT]")]
     pub insecure_registry: Vec<String>,
-    /// How progress is shown [env: BUILDKIT_PROGRESS]
+    /// Trust the certificate authorities in this PEM file, for all registries (repeatable)
+    #[arg(long, global = true, value_name = "FILE")]
+    pub registry_ca: Vec<PathBuf>,
+    /// How progress is shown [env: `BUILDKIT_PROGRESS`]
     #[arg(long, global = true, value_enum, value_name = "STYLE")]
     pub progress: Option<ProgressStyle>,
     /// Show nothing but the result
@@ -127,7 +131,7 @@ pub struct BuildOptions {
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG] or docker-image://REF (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, `oci-layout://DIR[:TAG]` or `docker-image://REF` (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
@@ -305,11 +309,11 @@ pub struct Inspect {
     /// The image, in the store or a registry
     pub image: Reference,
     /// Print the manifest's exact bytes
-    #[arg(long, conflicts_with = "config")]
+    #[arg(long, conflicts_with = "config_only")]
     pub raw: bool,
     /// Print the configuration only
     #[arg(long)]
-    pub config: bool,
+    pub config_only: bool,
     /// Platform of a multi-platform image
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,

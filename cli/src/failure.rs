@@ -36,15 +36,20 @@ impl Failure {
         Self { code: EXIT_USAGE, ..Self::new(what) }
     }
 
-    /// Adds a cause, and its causes.
+    /// Adds a cause, and its causes, with the advice that those who know what went wrong have.
     #[must_use]
-    pub fn because(mut self, cause: impl Error) -> Self {
-        let mut next: Option<&dyn Error> = Some(&cause);
+    pub fn because(mut self, cause: impl Error + 'static) -> Self {
+        let mut next: Option<&(dyn Error + 'static)> = Some(&cause);
         while let Some(error) = next {
             let text = error.to_string();
-            // Transparent wrappers say the same again.
-            if self.why.last() != Some(&text) && self.what != text {
+            // Transparent wrappers say the same again, and some texts end in that of their cause.
+            if !self.why.last().unwrap_or(&self.what).ends_with(&text) {
                 self.why.push(text);
+            }
+            if let Some(hint) = advice(error)
+                && !self.hints.contains(&hint)
+            {
+                self.hints.push(hint);
             }
             next = error.source();
         }
@@ -79,6 +84,14 @@ impl Failure {
         }
         text
     }
+}
+
+/// What can be done about an error, as the crate that made it knows.
+fn advice(error: &(dyn Error + 'static)) -> Option<String> {
+    let transfer = || error.downcast_ref::<wharf_client::transfer::Error>()?.hint();
+    let registry = || error.downcast_ref::<wharf_client::registry::Error>()?.hint();
+    let sandbox = || error.downcast_ref::<wharf_builder::sandbox::SandboxError>()?.hint();
+    transfer().or_else(registry).or_else(sandbox)
 }
 
 impl fmt::Display for Failure {

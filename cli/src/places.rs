@@ -81,8 +81,7 @@ impl Place {
                 Ok((Box::new(layout), target))
             }
             Self::Archive(path, name) => {
-                let scratch = std::env::temp_dir();
-                let archive = Archive::open(path, &scratch).await.map_err(|error| unreadable(path, error))?;
+                let archive = Archive::open(path, &store.scratch()?).await.map_err(|error| unreadable(path, error))?;
                 let tag = name.as_ref().and_then(Reference::tag_or_latest);
                 let target = choose(&archive.images(), tag.as_ref(), path)?;
                 Ok((Box::new(archive), target))

@@ -55,11 +55,12 @@ impl Session {
             let any = self.environment.proxies();
             any.into_iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value)
         };
+        let cas = registries.values().flat_map(|registry| &registry.ca).chain(&self.global.registry_ca);
         Ok(ClientConfig {
             insecure: insecure.chain(self.global.insecure_registry.iter().cloned()).collect(),
             mirrors,
             aliases: self.config.aliases.clone(),
-            extra_cas: registries.values().flat_map(|registry| registry.ca.iter().cloned()).collect(),
+            extra_cas: cas.cloned().collect(),
             proxies: Proxies {
                 http: proxy("HTTP_PROXY").or_else(|| proxy("ALL_PROXY")),
                 https: proxy("HTTPS_PROXY").or_else(|| proxy("ALL_PROXY")),

@@ -39,7 +39,14 @@ impl Session {
 
     #[cfg(test)]
     pub fn for_tests(environment: Environment, root: bool) -> Self {
-        let global = Global { store: None, config: None, insecure_registry: Vec::new(), progress: None, quiet: true };
+        let global = Global {
+            store: None,
+            config: None,
+            insecure_registry: Vec::new(),
+            registry_ca: Vec::new(),
+            progress: None,
+            quiet: true,
+        };
         Self { global, environment, config: Config::default(), root, color: false }
     }
 }

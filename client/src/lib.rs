@@ -47,7 +47,8 @@
 //! * [`transfer::Error::hint`] and [`registry::Error::hint`]: what the user can do.
 //! * [`Notice`]: warnings of registries, retries, mirrors that failed; [`transfer::TransferEvent`]: progress.
 //!
-//! This crate reads no environment and prints nothing; certificate authorities come from where the system keeps them.
+//! This crate prints nothing and reads no environment, but that certificate authorities come from where the system keeps
+//! them, which `SSL_CERT_FILE` and `SSL_CERT_DIR` can say.
 
 pub mod archive;
 pub mod auth;

@@ -189,7 +189,9 @@ impl Walk<'_> {
         let merged = below.is_some_and(|below| below.entry.is_dir());
         let unchanged = match below {
             Some(below) => below.entry.same_metadata(&entry),
-            None => path.is_root() && entry == Entry::implied_dir(LayerPath::root()),
+            None if path.is_root() => entry == Entry::implied_dir(LayerPath::root()),
+            // Made to hold a mount point.
+            None => left.len() < stubs,
         };
         let hides = opaque && merged && self.lower.has_children(path);
         let transparent = transparent && !opaque && (merged || path.is_root());

@@ -1,6 +1,7 @@
 //! Finding out whether an insecure host speaks TLS or plain HTTP. Hosts that are not called insecure are never asked: they
 //! get TLS or nothing.
 
+use super::answer::find_tls_error;
 use super::client::{Client, Inner, lock};
 use super::endpoint::Endpoint;
 use crate::config::base_url;
@@ -17,8 +18,11 @@ impl Client {
         let scheme = if let Some(scheme) = known {
             scheme
         } else {
-            let scheme = if inner.speaks_tls(&endpoint).await { "https" } else { "http" };
-            lock(&inner.schemes).insert(machine.clone(), scheme);
+            let heard = inner.speaks_tls(&endpoint).await;
+            let scheme = if heard == Some(true) { "https" } else { "http" };
+            if heard.is_some() {
+                lock(&inner.schemes).insert(machine.clone(), scheme);
+            }
             scheme
         };
         endpoint.base = base_url(scheme, &machine);
@@ -27,13 +31,15 @@ impl Client {
 }
 
 impl Inner {
-    /// Whether a TLS connection stands; what is answered over it does not matter.
-    async fn speaks_tls(&self, endpoint: &Endpoint) -> bool {
+    /// Whether a TLS connection stands; what is answered over it does not matter. `None` when nobody was there, who may
+    /// come back.
+    async fn speaks_tls(&self, endpoint: &Endpoint) -> Option<bool> {
         let asking = self.lax().head(endpoint.api("")).send();
         match tokio::time::timeout(self.idle(), asking).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(error)) => !error.is_connect(),
-            Err(_) => false,
+            Ok(Ok(_)) => Some(true),
+            Ok(Err(error)) if !error.is_connect() => Some(true),
+            Ok(Err(error)) => find_tls_error(&error).map(|_| false),
+            Err(_) => None,
         }
     }
 }

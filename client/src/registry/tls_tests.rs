@@ -107,8 +107,15 @@ async fn plain_http_where_tls_was_expected_is_named() {
 #[tokio::test]
 async fn loopback_may_speak_either() {
     let (tls, _) = tls_server().await;
-    let client = Client::new(ClientConfig::default(), Arc::new(Anonymous), ignore_notices()).unwrap();
+    let mut quick = ClientConfig::default();
+    quick.retries.times = 0;
+    let client = Client::new(quick, Arc::new(Anonymous), ignore_notices()).unwrap();
     assert!(!client.ping(&format!("localhost:{}", tls.port()).parse().unwrap()).await.unwrap());
     let error = client.ping(&plain_server().await.to_string().parse().unwrap()).await.unwrap_err();
     assert!(error.to_string().contains("refused with status 400"), "reached over plain HTTP: {error}");
+    assert_eq!(client.inner.schemes.lock().unwrap().len(), 2);
+
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    client.ping(&gone.to_string().parse().unwrap()).await.unwrap_err();
+    assert_eq!(client.inner.schemes.lock().unwrap().len(), 2, "who is not there may come back and speak TLS");
 }

@@ -199,8 +199,12 @@ async fn basic_is_sent_with_every_request_after_the_first() {
         repository.manifest(&Target::Tag(tag("v1"))).await.unwrap();
     }
     assert_eq!(fake.count(Method::GET, "/manifests/"), 3);
-    let error = connect(&fake, bob("wrong")).manifest(&Target::Tag(tag("v1"))).await.unwrap_err();
-    assert!(error.to_string().contains("did not accept the login"), "{error}");
+    let wrong = connect(&fake, bob("wrong"));
+    for requests in [5, 6] {
+        let error = wrong.manifest(&Target::Tag(tag("v1"))).await.unwrap_err();
+        assert!(error.to_string().contains("did not accept the login"), "{error}");
+        assert_eq!(fake.count(Method::GET, "/manifests/"), requests, "what was refused is not sent again");
+    }
 }
 
 #[tokio::test]

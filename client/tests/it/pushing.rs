@@ -235,6 +235,7 @@ async fn referrers_are_kept_by_the_registry_or_by_the_client() {
                 .await
                 .unwrap();
         }
+        sink.put_manifest(&signatures[0], None).await.unwrap();
         let mut found: Vec<Digest> =
             sink.referrers(&image.digest()).await.unwrap().iter().map(|entry| entry.digest).collect();
         let mut expected: Vec<Digest> = signatures.iter().map(RawManifest::digest).collect();

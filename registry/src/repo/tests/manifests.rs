@@ -86,6 +86,17 @@ async fn only_layers_that_must_not_be_distributed_may_live_elsewhere() {
     }
 }
 
+#[tokio::test]
+async fn a_manifest_that_says_the_wrong_length_is_refused() {
+    let (repositories, name) = (repositories(), name("app"));
+    let config = upload(&repositories, &name, "{}").await;
+    let layer = Descriptor { size: 3, ..upload(&repositories, &name, "layer").await };
+    let image = RawManifest::from_manifest(manifest(config, vec![layer.clone()]));
+    let error = repositories.put_manifest(&name, &image, &[], "ann").await.unwrap_err();
+    assert!(matches!(&error, Error::WrongSize { digest, said: 3, actual: 5 } if *digest == layer.digest), "{error}");
+    assert_eq!(keys(&repositories, "refs/").await, Vec::<String>::new());
+}
+
 /// The order that makes pushing and collecting at the same time safe (see `manifests.rs`).
 #[tokio::test]
 async fn publishing_takes_its_steps_in_the_order_of_the_protocol() {
