@@ -51,6 +51,8 @@ pub(crate) enum ContextError {
     Ignore {
         /// Where.
         path: String,
+        /// Its text.
+        text: String,
         /// Why.
         source: IgnoreError,
     },
@@ -92,7 +94,10 @@ impl Context {
             None => context.own_ignore_file(&path)?,
         };
         if let Some(text) = text {
-            context.ignore = IgnoreFile::parse(&text).map_err(|source| ContextError::Ignore { path, source })?;
+            context.ignore = match IgnoreFile::parse(&text) {
+                Ok(ignore) => ignore,
+                Err(source) => return Err(ContextError::Ignore { path, text, source }),
+            };
         }
         Ok(context)
     }

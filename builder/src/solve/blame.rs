@@ -102,17 +102,7 @@ pub(super) fn unreadable(path: &LayerPath, error: &std::io::Error, span: Span) -
 
 /// Something that cannot be put where it should go.
 pub(super) fn place(error: &PlaceError, span: Span) -> Diagnostic {
-    let diagnostic = Diagnostic::error(error.to_string(), span);
-    match error {
-        PlaceError::FileOverDirectory { path } => {
-            diagnostic.help(format!("to copy into the directory, end the destination with a slash: {path}/"))
-        }
-        PlaceError::NotADirectory { .. }
-        | PlaceError::DirectoryOverFile { .. }
-        | PlaceError::TooManyLinks { .. }
-        | PlaceError::ReservedName { .. }
-        | PlaceError::Path { .. } => diagnostic,
-    }
+    Diagnostic::error(error.to_string(), span)
 }
 
 /// An archive that cannot be extracted.
@@ -147,7 +137,9 @@ pub(super) fn write(error: WriteError, span: Span) -> BuildError {
 pub(super) fn context(error: ContextError, span: Span) -> BuildError {
     match error {
         ContextError::Open { path, source } => BuildError::Io { doing: format!("open {path}"), source },
-        ContextError::Ignore { path, source } => BuildError::Ignore { path, source },
+        ContextError::Ignore { path, text, source } => {
+            BuildError::Ignore { path, text, diagnostic: Box::new(source.into()) }
+        }
         ContextError::IgnoreText { .. } => Diagnostic::error(error.to_string(), span).into(),
     }
 }

@@ -7,7 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use wharf_builder::{BuildRequest, ContextSource};
+use wharf_builder::{BuildEvent, BuildRequest, ContextSource};
 
 use crate::fixture::{World, copy_tree, explain, settle_times};
 use crate::show;
@@ -46,9 +46,22 @@ async fn outcome(case: &Path) -> String {
     for line in fs::read_to_string(case.join("arguments")).unwrap_or_default().lines() {
         argument(&mut request, line, case);
     }
+    if text.contains("FROM shell") {
+        // Its layer is fetched whatever becomes of the build.
+        world.build("FROM shell").await;
+    }
+    let before = world.records().await;
     match world.try_build(request).await {
         Ok(result) => show::whole(&world.store, &result).await,
-        Err(error) => explain(&error, &text),
+        Err(error) => {
+            // What steps have made before one failed is kept; nothing else is different.
+            let made = world.events().iter().any(|event| matches!(event, BuildEvent::Done { .. }));
+            let after = world.records().await;
+            let new = |line: &&str| !before.contains(*line);
+            let kept = |line: &str| made && (line.starts_with("cache/") || line.starts_with("blobs/"));
+            assert!(after.lines().filter(new).all(kept), "{}: {after}", case.display());
+            explain(&error, &text).replace(&*world.context.path().to_string_lossy(), "CONTEXT") + "\n"
+        }
     }
 }
 

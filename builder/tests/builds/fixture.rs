@@ -125,7 +125,10 @@ impl World {
 /// An error as a user sees it, without what differs between machines.
 pub(crate) fn explain(error: &BuildError, text: &str) -> String {
     if let BuildError::Dockerfile(diagnostics) = error {
-        return diagnostics.iter().map(|one| render(one, "Dockerfile", text, false)).collect();
+        return diagnostics.iter().map(|one| render(one, "Dockerfile", text, false).trim_end().to_owned()).collect();
+    }
+    if let BuildError::Ignore { path, text, diagnostic } = error {
+        return render(diagnostic, path, text, false).trim_end().to_owned();
     }
     let mut lines = vec![format!("error: {error}")];
     let mut cause = std::error::Error::source(error);

@@ -115,7 +115,7 @@ async fn mounts_show_what_they_should_and_leave_nothing() {
          FROM shell\n\
          RUN --mount=target=/ctx,source=src --mount=from=tools,source=/tool,target=/t \
              --mount=type=tmpfs,target=/scratch --mount=type=bind,target=/rw,rw \
-             ls /ctx; cat /ctx/a; cat /t; touch /scratch/x /rw/new; touch /ctx/a 2>/dev/null || echo read-only";
+             ls /ctx; cat /ctx/a; echo; cat /t; touch /scratch/x /rw/new; touch /ctx/a 2>/dev/null || echo read-only";
     let result = world.build(dockerfile).await;
     assert_eq!(printed_by(&world), ["a", "from the context", "tool", "read-only"]);
     let layers = show::layers(&world.store, &result).await;
@@ -127,7 +127,7 @@ async fn mounts_show_what_they_should_and_leave_nothing() {
 async fn caches_live_on_and_secrets_do_not() {
     let world = with_shell(&[]);
     let mut request = world.request(
-        "FROM shell\nRUN --mount=type=cache,target=/c --mount=type=secret,id=s,env=S \
+        "FROM shell\nRUN --mount=type=cache,target=/c --mount=type=secret,id=s,env=S,target=/run/secrets/s \
          echo more >> /c/log; wc -l < /c/log; cat /run/secrets/s; echo; echo $S; stat -c %a /run/secrets/s\nARG BUST",
     );
     request.dockerfile.text = request.dockerfile.text.replace("FROM shell", "FROM shell\nARG N");
@@ -178,13 +178,13 @@ async fn archives_are_extracted_by_what_is_in_them() {
             "/a/deep 0755 0:0 dir".to_owned(),
             "/a/deep/er 0755 0:0 dir".to_owned(),
             "/a/deep/er/file 0640 7:8 file 4 982d9e3eb996".to_owned(),
-            "/a/top 0640 7:8 file 5 eaa4dbe1f0ff".to_owned(),
+            "/a/top 0640 7:8 file 5 0081779c287d".to_owned(),
             "/b 0755 1:2 dir".to_owned(),
             "/b/deep 0755 1:2 dir".to_owned(),
             "/b/deep/er 0755 1:2 dir".to_owned(),
             "/b/deep/er/file 0640 1:2 file 4 982d9e3eb996".to_owned(),
-            "/b/no.tar.gz 0644 1:2 file 14 6a53d2b4e1d3".to_owned(),
-            "/b/top 0640 1:2 file 5 eaa4dbe1f0ff".to_owned(),
+            "/b/no.tar.gz 0644 1:2 file 14 6bbf954ab004".to_owned(),
+            "/b/top 0640 1:2 file 5 0081779c287d".to_owned(),
             format!("/c 0644 0:0 file {} {}", gzip(&archive).len(), wharf_spec::Digest::sha256(&gzip(&archive)).short()),
         ]
     );
