@@ -21,13 +21,15 @@ pub enum BuildError {
     /// An image's layer is damaged or gone.
     #[error(transparent)]
     Layer(#[from] crate::solve::LayerFault),
-    /// An ignore file cannot be read. The error's span is into that file's text.
-    #[error("{path} cannot be used")]
+    /// An ignore file is wrong. Render the diagnostic with that file's name and text.
+    #[error("{path} cannot be used: {}", diagnostic.title)]
     Ignore {
         /// The file.
         path: String,
-        /// Why.
-        source: crate::ignore::IgnoreError,
+        /// Its text.
+        text: String,
+        /// What is wrong with it.
+        diagnostic: Box<Diagnostic>,
     },
     /// The result could not be written to a directory.
     #[error("could not {doing}")]

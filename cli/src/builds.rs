@@ -110,6 +110,7 @@ impl State {
     /// `[build 2/5] RUN make`, as Docker writes it.
     fn label(&self, step: usize) -> String {
         match self.steps.iter().find(|info| info.id.0 == step) {
+            Some(StepInfo { stage, number, of, text, .. }) if stage.is_empty() => format!("[{number}/{of}] {text}"),
             Some(StepInfo { stage, number, of, text, .. }) => format!("[{stage} {number}/{of}] {text}"),
             None => format!("step {step}"),
         }

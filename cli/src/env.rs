@@ -33,7 +33,6 @@ pub struct Environment {
 
 impl Environment {
     /// Reads the process's environment. Variables that are not UTF-8 are left out.
-    #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub fn read() -> Self {
         let utf8 = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

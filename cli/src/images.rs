@@ -65,9 +65,3 @@ pub fn destination(reference: &Reference) -> Result<RepositoryName, Failure> {
     store_name(reference)
         .ok_or_else(|| Failure::usage(format!("{reference} is too long a name for an image in the store")))
 }
-
-/// Parses configuration bytes.
-pub fn config_of(bytes: &[u8]) -> Result<wharf_spec::ImageConfig, Failure> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| Failure::new("the image's configuration cannot be read").because(error))
-}

@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use wharf_builder::BuildResult;
+use wharf_client::archive::ArchiveWriter;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
 use wharf_spec::Reference;
 
 use crate::failure::Failure;
-use crate::places::create_archive;
 use crate::publish::Built;
 use crate::stores::OpenStore;
 
@@ -75,7 +75,7 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name) => {
-            let archive = create_archive(path).await?;
+            let archive = ArchiveWriter::create(path).await.map_err(unwritable(path))?;
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
             copy((&source, &source.target()), (&sink, tag.as_ref()), &options, &ignore_events())
@@ -93,15 +93,28 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
                 .map_err(unwritable(path))?;
             layout.list(&result.image.descriptor(), None).map_err(unwritable(path))
         }
-        Output::Local(path) | Output::Tar(path) => {
-            files(path, Err(std::io::Error::from(std::io::ErrorKind::Unsupported)))
+        Output::Local(path) => {
+            let skipped = result.write_directory(path).await.map_err(|error| files_failed(path, error))?;
+            for (file, why) in skipped {
+                tracing::warn!("{file} was not written to {}: {why:?}", path.display());
+            }
+            Ok(())
+        }
+        Output::Tar(path) if path.as_os_str() == "-" => {
+            result.write_tar(std::io::stdout()).await.map(|_| ()).map_err(|error| files_failed(path, error))
+        }
+        Output::Tar(path) => {
+            let unwritten =
+                |error: std::io::Error| Failure::new(format!("could not write {}", path.display())).because(error);
+            let file = std::fs::File::create(path).map_err(unwritten)?;
+            result.write_tar(file).await.map_err(|error| files_failed(path, error))?.sync_all().map_err(unwritten)
         }
         Output::Nothing => Ok(()),
     }
 }
 
-fn files<E: std::error::Error + 'static>(path: &Path, written: Result<(), E>) -> Result<(), Failure> {
-    written.map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
+fn files_failed(path: &Path, error: wharf_builder::BuildError) -> Failure {
+    Failure::new(format!("could not write {}", path.display())).because(error)
 }
 
 #[cfg(test)]

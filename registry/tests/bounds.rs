@@ -63,8 +63,8 @@ async fn headers_that_are_too_long_are_refused() {
     assert_eq!(client.head().await.status, 431);
     client.closed().await;
     let mut client = server.connect().await;
-    let many: String = (0..1000).map(|number| format!("X-{number}: y\r\n")).collect();
-    client.send(format!("GET /v2/ HTTP/1.1\r\nHost: registry.test\r\n{many}\r\n")).await;
+    let many = (0..1000).map(|number| format!("X-{number}: y")).collect::<Vec<_>>().join("\r\n");
+    client.send(format!("GET /v2/ HTTP/1.1\r\nHost: registry.test\r\n{many}\r\n\r\n")).await;
     assert_eq!(client.head().await.status, 431);
 }
 

@@ -73,7 +73,7 @@ async fn tls_is_served_with_both_versions_of_http() {
     // A client that speaks no TLS, and one that stops in the middle, are no trouble to the others.
     let mut plain = TcpStream::connect(address).await.unwrap();
     plain.write_all(b"GET /v2/ HTTP/1.1\r\n\r\n").await.unwrap();
-    let _half = TcpStream::connect(address).await.unwrap();
+    let half = TcpStream::connect(address).await.unwrap();
 
     let mut roots = rustls::RootCertStore::empty();
     roots.add(made.cert.der().clone()).unwrap();
@@ -98,7 +98,7 @@ async fn tls_is_served_with_both_versions_of_http() {
         }
     }
     drop(plain);
-    drop(_half);
+    drop(half);
     stop.send(()).unwrap();
     bounded(server).await.unwrap().unwrap();
 }

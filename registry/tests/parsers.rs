@@ -56,7 +56,9 @@ fn plain(route: &Route) -> bool {
         let components_are_plain = name.as_str().split('/').all(|component| {
             !component.is_empty()
                 && !component.starts_with(['_', '.', '-'])
-                && component.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
+                && component
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
         });
         components_are_plain && !name.as_str().contains("..")
     })

@@ -98,7 +98,7 @@ fn parse(text: &str) -> Script {
 
 fn sent(exchange: &mut Exchange, rest: &str, line: usize) {
     if exchange.request.is_empty() {
-        exchange.request = rest.to_owned();
+        rest.clone_into(&mut exchange.request);
         exchange.line = line;
         return;
     }
@@ -236,7 +236,7 @@ async fn send(client: &mut Client, exchange: &Exchange, words: &Words) -> bool {
         Some(SentBody::Whole(what)) => {
             let bytes = words.slice(what);
             if !says_length {
-                head.push_str(&format!("Content-Length: {}\r\n", bytes.len()));
+                head = format!("{head}Content-Length: {}\r\n", bytes.len());
             }
             client.send(head + "\r\n").await;
             client.send(bytes).await;

@@ -88,51 +88,72 @@ fn kinds(algorithm: Algorithm) -> Vec<(&'static str, Data)> {
     };
     vec![
         ("image", make(&|maker| drop(maker.image(&none)))),
-        ("large manifest", make(&|maker| {
-            let annotations: serde_json::Map<_, _> =
-                (0..390).map(|n| (format!("large-{n}"), json!("A".repeat(10_000)))).collect();
-            drop(maker.image(&json!({"annotations": annotations})));
-        })),
-        ("index", make(&|maker| {
-            let images = json!([maker.image(&none), maker.image(&none)]);
-            drop(maker.manifest(index, json!({"manifests": images}), &none));
-        })),
-        ("nested index", make(&|maker| {
-            let inner: Vec<_> = (0..2)
-                .map(|_| {
-                    let images = json!([maker.image(&none)]);
-                    maker.manifest(index, json!({"manifests": images}), &none)
-                })
-                .collect();
-            drop(maker.manifest(index, json!({"manifests": inner}), &none));
-        })),
+        (
+            "large manifest",
+            make(&|maker| {
+                let annotations: serde_json::Map<_, _> =
+                    (0..390).map(|n| (format!("large-{n}"), json!("A".repeat(10_000)))).collect();
+                drop(maker.image(&json!({"annotations": annotations})));
+            }),
+        ),
+        (
+            "index",
+            make(&|maker| {
+                let images = json!([maker.image(&none), maker.image(&none)]);
+                drop(maker.manifest(index, json!({"manifests": images}), &none));
+            }),
+        ),
+        (
+            "nested index",
+            make(&|maker| {
+                let inner: Vec<_> = (0..2)
+                    .map(|_| {
+                        let images = json!([maker.image(&none)]);
+                        maker.manifest(index, json!({"manifests": images}), &none)
+                    })
+                    .collect();
+                drop(maker.manifest(index, json!({"manifests": inner}), &none));
+            }),
+        ),
         ("empty index", make(&|maker| drop(maker.manifest(index, json!({"manifests": []}), &none)))),
-        ("artifact index with a subject", make(&|maker| {
-            let subject = maker.image(&none);
-            let parts = json!([artifact(maker, json!({"artifactType": "a/part"}))]);
-            let more = json!({"artifactType": "a/list", "subject": subject, "annotations": {"k": "v"}});
-            drop(maker.manifest(index, json!({"manifests": parts}), &more));
-        })),
-        ("missing subject", make(&|maker| {
-            let missing = Digest::of(algorithm, b"missing");
-            let subject = json!({"mediaType": MediaType::OCI_MANIFEST, "digest": missing, "size": 123});
-            drop(artifact(maker, json!({"artifactType": "a/b", "subject": subject})));
-        })),
-        ("data field", make(&|maker| {
-            let mut config = maker.blob(MediaType::OCI_EMPTY, b"{}".to_vec());
-            config["data"] = json!("e30=");
-            drop(maker.manifest(MediaType::OCI_MANIFEST, json!({"config": config, "layers": []}), &none));
-        })),
-        ("layers that must not be distributed", make(&|maker| {
-            let config = maker.config();
-            let foreign = json!({
-                "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
-                "digest": Digest::of(algorithm, b"foreign"), "size": 123_456,
-                "urls": ["https://store.example/layer"],
-            });
-            let layers = json!([foreign, maker.layer()]);
-            drop(maker.manifest(MediaType::OCI_MANIFEST, json!({"config": config, "layers": layers}), &none));
-        })),
+        (
+            "artifact index with a subject",
+            make(&|maker| {
+                let subject = maker.image(&none);
+                let parts = json!([artifact(maker, json!({"artifactType": "a/part"}))]);
+                let more = json!({"artifactType": "a/list", "subject": subject, "annotations": {"k": "v"}});
+                drop(maker.manifest(index, json!({"manifests": parts}), &more));
+            }),
+        ),
+        (
+            "missing subject",
+            make(&|maker| {
+                let missing = Digest::of(algorithm, b"missing");
+                let subject = json!({"mediaType": MediaType::OCI_MANIFEST, "digest": missing, "size": 123});
+                drop(artifact(maker, json!({"artifactType": "a/b", "subject": subject})));
+            }),
+        ),
+        (
+            "data field",
+            make(&|maker| {
+                let mut config = maker.blob(MediaType::OCI_EMPTY, b"{}".to_vec());
+                config["data"] = json!("e30=");
+                drop(maker.manifest(MediaType::OCI_MANIFEST, json!({"config": config, "layers": []}), &none));
+            }),
+        ),
+        (
+            "layers that must not be distributed",
+            make(&|maker| {
+                let config = maker.config();
+                let foreign = json!({
+                    "mediaType": "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip",
+                    "digest": Digest::of(algorithm, b"foreign"), "size": 123_456,
+                    "urls": ["https://store.example/layer"],
+                });
+                let layers = json!([foreign, maker.layer()]);
+                drop(maker.manifest(MediaType::OCI_MANIFEST, json!({"config": config, "layers": layers}), &none));
+            }),
+        ),
         ("custom fields", make(&|maker| drop(maker.image(&json!({"org.example.custom": [1, {"a": null}]}))))),
     ]
 }
@@ -191,7 +212,11 @@ async fn pull(client: &mut Client, data: &Data, kind: &str) {
     }
     for (digest, bytes) in &data.blobs {
         let (head, body) = client.call(&format!("GET /v2/conf/a/blobs/{digest} HTTP/1.1"), b"").await;
-        assert_eq!((head.status, head.get("docker-content-digest")), (200, Some(digest.to_string().as_str())), "{kind}");
+        assert_eq!(
+            (head.status, head.get("docker-content-digest")),
+            (200, Some(digest.to_string().as_str())),
+            "{kind}"
+        );
         assert!(body == *bytes, "{kind}");
     }
 }
@@ -207,7 +232,8 @@ async fn referrers(client: &mut Client, data: &Data, kind: &str) {
             assert_eq!((head.status, head.get("content-type")), (200, Some(MediaType::OCI_INDEX)), "{kind}");
             let list: Value = serde_json::from_slice(&body).unwrap();
             assert_eq!((&list["schemaVersion"], &list["mediaType"]), (&json!(2), &json!(MediaType::OCI_INDEX)));
-            let entry = list["manifests"].as_array().unwrap().iter().find(|entry| entry["digest"] == json!(pushed.digest));
+            let entry =
+                list["manifests"].as_array().unwrap().iter().find(|entry| entry["digest"] == json!(pushed.digest));
             let entry = entry.unwrap_or_else(|| panic!("{kind}: {list}"));
             assert_eq!(entry["artifactType"], json!(artifact_type), "{kind}");
             assert_eq!(entry["size"], json!(pushed.bytes.len()), "{kind}");

@@ -27,7 +27,7 @@ impl Algorithm {
     }
 
     /// Length of the raw digest in bytes.
-    pub const fn len(self) -> usize {
+    pub const fn width(self) -> usize {
         match self {
             Self::Sha256 => 32,
             Self::Sha512 => 64,
@@ -57,7 +57,7 @@ impl FromStr for Algorithm {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest {
     algorithm: Algorithm,
-    // Always zero beyond `algorithm.len()`, so that the derived equality and order are those of the text form.
+    // Always zero beyond `algorithm.width()`, so that the derived equality and order are those of the text form.
     bytes: [u8; 64],
 }
 
@@ -71,7 +71,7 @@ pub enum DigestError {
     #[error("digest algorithm `{0}` is not supported: use sha256 or sha512")]
     UnknownAlgorithm(String),
     /// The right algorithm, but not the right number of lower-case hexadecimal digits.
-    #[error("a {algorithm} digest has {} lower-case hexadecimal digits", algorithm.len() * 2)]
+    #[error("a {algorithm} digest has {} lower-case hexadecimal digits", algorithm.width() * 2)]
     BadValue {
         /// The algorithm named before the colon.
         algorithm: Algorithm,
@@ -114,12 +114,12 @@ impl Digest {
 
     /// The raw digest, 32 or 64 bytes.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.algorithm.len()]
+        &self.bytes[..self.algorithm.width()]
     }
 
     /// The value after the colon, in lower-case hexadecimal.
     pub fn hex(&self) -> String {
-        let mut hex = String::with_capacity(self.algorithm.len() * 2);
+        let mut hex = String::with_capacity(self.algorithm.width() * 2);
         push_hex(&mut hex, self.as_bytes());
         hex
     }
@@ -174,7 +174,7 @@ impl FromStr for Digest {
         let algorithm: Algorithm = algorithm.parse()?;
         let bad = || DigestError::BadValue { algorithm };
         let value = value.as_bytes();
-        if value.len() != algorithm.len() * 2 {
+        if value.len() != algorithm.width() * 2 {
             return Err(bad());
         }
         let mut bytes = [0; 64];

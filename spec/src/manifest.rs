@@ -55,6 +55,7 @@ pub struct Index {
 }
 
 /// The parsed view of a manifest's bytes.
+#[expect(clippy::large_enum_variant, reason = "manifests are held one at a time, and mostly are images")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ManifestView {
     /// An image or artifact manifest.

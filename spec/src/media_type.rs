@@ -64,6 +64,11 @@ impl MediaType {
     pub const DOCKER_LAYER: &str = "application/vnd.docker.image.rootfs.diff.tar";
     /// Docker layer, zstd.
     pub const DOCKER_LAYER_ZSTD: &str = "application/vnd.docker.image.rootfs.diff.tar.zstd";
+    // Layers that must not be pushed on, and foreign ones, decode like their plain twins.
+    const FOREIGN_LAYER: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar";
+    const FOREIGN_LAYER_GZIP: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip";
+    const FOREIGN_LAYER_ZSTD: &str = "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd";
+    const DOCKER_FOREIGN_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
     /// Anything.
     pub const OCTET_STREAM: &str = "application/octet-stream";
 
@@ -95,14 +100,14 @@ impl MediaType {
             Self::OCI_MANIFEST | Self::DOCKER_MANIFEST => MediaKind::Manifest,
             Self::OCI_INDEX | Self::DOCKER_LIST => MediaKind::Index,
             Self::OCI_CONFIG | Self::DOCKER_CONFIG => MediaKind::Config,
-            Self::OCI_LAYER | Self::DOCKER_LAYER => MediaKind::Layer(Compression::Uncompressed),
-            Self::OCI_LAYER_GZIP | Self::DOCKER_LAYER_GZIP => MediaKind::Layer(Compression::Gzip),
-            Self::OCI_LAYER_ZSTD | Self::DOCKER_LAYER_ZSTD => MediaKind::Layer(Compression::Zstd),
-            // Layers that must not be pushed on, and foreign ones, decode like their plain twins.
-            "application/vnd.oci.image.layer.nondistributable.v1.tar" => MediaKind::Layer(Compression::Uncompressed),
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+gzip"
-            | "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip" => MediaKind::Layer(Compression::Gzip),
-            "application/vnd.oci.image.layer.nondistributable.v1.tar+zstd" => MediaKind::Layer(Compression::Zstd),
+            Self::OCI_LAYER | Self::DOCKER_LAYER | Self::FOREIGN_LAYER => MediaKind::Layer(Compression::Uncompressed),
+            Self::OCI_LAYER_GZIP
+            | Self::DOCKER_LAYER_GZIP
+            | Self::FOREIGN_LAYER_GZIP
+            | Self::DOCKER_FOREIGN_LAYER_GZIP => MediaKind::Layer(Compression::Gzip),
+            Self::OCI_LAYER_ZSTD | Self::DOCKER_LAYER_ZSTD | Self::FOREIGN_LAYER_ZSTD => {
+                MediaKind::Layer(Compression::Zstd)
+            }
             _ => MediaKind::Unknown,
         }
     }

@@ -63,9 +63,8 @@ fn normalize(architecture: &str, variant: Option<&str>) -> (String, Option<Strin
         ("i386" | "i686" | "x86", _) => ("386", ""),
         ("aarch64" | "arm64", "8" | "v8" | "") => ("arm64", ""),
         ("aarch64", variant) => ("arm64", variant),
-        ("armhf", _) => ("arm", "v7"),
         ("armel", _) => ("arm", "v6"),
-        ("arm", "" | "7") => ("arm", "v7"),
+        ("armhf", _) | ("arm", "" | "7") => ("arm", "v7"),
         ("powerpc64le", variant) => ("ppc64le", variant),
         (other, variant) => (other, variant),
     };
@@ -80,7 +79,7 @@ impl FromStr for Platform {
             !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte))
         };
         let parts: Vec<&str> = text.split('/').collect();
-        if !parts.iter().all(|part| word(part)) {
+        if !parts.iter().all(word) {
             return Err(PlatformError(crate::name::excerpt(text)));
         }
         let make = |os: &str, architecture: &str, variant: Option<&str>| {

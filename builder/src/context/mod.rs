@@ -51,6 +51,8 @@ pub(crate) enum ContextError {
     Ignore {
         /// Where.
         path: String,
+        /// Its text.
+        text: String,
         /// Why.
         source: IgnoreError,
     },
@@ -92,7 +94,10 @@ impl Context {
             None => context.own_ignore_file(&path)?,
         };
         if let Some(text) = text {
-            context.ignore = IgnoreFile::parse(&text).map_err(|source| ContextError::Ignore { path, source })?;
+            context.ignore = match IgnoreFile::parse(&text) {
+                Ok(ignore) => ignore,
+                Err(source) => return Err(ContextError::Ignore { path, text, source }),
+            };
         }
         Ok(context)
     }
@@ -100,11 +105,6 @@ impl Context {
     /// What it is called in messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
-    }
-
-    /// Whether anything may be hidden.
-    pub(crate) fn hides_nothing(&self) -> bool {
-        self.ignore.is_empty()
     }
 
     fn own_ignore_file(&self, path: &str) -> Result<Option<String>, ContextError> {

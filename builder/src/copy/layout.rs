@@ -131,7 +131,7 @@ impl<'t> Layout<'t> {
         form: DestinationForm,
     ) -> Result<(), PlaceError> {
         if selection.top.is_dir() {
-            self.copy_directory(selection, destination)
+            self.copy_directory(selection, destination, form)
         } else {
             let target = self.file_target(&selection.name, destination, form)?;
             self.put(self.ruled(&selection.top.entry, target), origin(&selection.top), id(&selection.top))
@@ -202,9 +202,22 @@ impl<'t> Layout<'t> {
         self.placed.get(&path).map(|placed| (placed.entry.clone(), placed.origin.clone(), placed.id))
     }
 
-    fn copy_directory(&mut self, selection: &Selection, destination: &str) -> Result<(), PlaceError> {
+    fn copy_directory(
+        &mut self,
+        selection: &Selection,
+        destination: &str,
+        form: DestinationForm,
+    ) -> Result<(), PlaceError> {
         let top = &selection.top.entry;
-        let base = self.make_directories(destination)?;
+        let base = self.resolve(&parse(destination)?, &LayerPath::root())?;
+        let is_new = self.entry(&base).is_none();
+        self.make_all(&base)?;
+        // A directory that is made under this very name gets the mode asked for; all others made on the way do not.
+        if let (true, DestinationForm::Open, Some(Chmod::Octal(mode))) = (is_new, form, &self.rules.mode)
+            && let Some(placed) = self.placed.get_mut(&base)
+        {
+            placed.entry.mode = *mode;
+        }
         // What was there keeps its mode and owner; its time becomes the source's.
         if !base.is_root() {
             let mut entry = self.entry(&base).cloned().unwrap_or_else(|| Entry::implied_dir(base.clone()));
@@ -285,9 +298,6 @@ impl<'t> Layout<'t> {
                 None => {
                     let mut entry = Entry::implied_dir(here.clone());
                     entry.mtime = DATELESS;
-                    if let Some(Chmod::Octal(mode)) = self.rules.mode {
-                        entry.mode = mode;
-                    }
                     if let Some(Owner { uid, gid }) = self.rules.owner {
                         (entry.uid, entry.gid) = (uid, gid);
                     }

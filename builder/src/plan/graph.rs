@@ -83,17 +83,6 @@ pub(crate) enum PastStep {
     Empty(String),
 }
 
-impl PastStep {
-    /// Whether a layer belongs to it.
-    pub(crate) fn has_layer(&self) -> bool {
-        match self {
-            Self::Base(history) => history.empty_layer != Some(true),
-            Self::Layer(_) => true,
-            Self::Empty(_) => false,
-        }
-    }
-}
-
 /// One step.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
@@ -246,23 +235,12 @@ pub(crate) struct SecretUse {
     pub(crate) id: String,
     /// The environment variable that gets it.
     pub(crate) env: Option<String>,
-    /// Whether the build fails without it.
-    pub(crate) need: Need,
     /// Of the file.
     pub(crate) mode: u32,
     /// Of the file.
     pub(crate) uid: u32,
     /// Of the file.
     pub(crate) gid: u32,
-}
-
-/// Whether something must be there.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Need {
-    /// The build fails without it.
-    Required,
-    /// It is left out.
-    Optional,
 }
 
 /// `COPY` and `ADD`.

@@ -43,6 +43,8 @@ pub(super) struct Head {
     pub(super) span: Span,
     /// `AS`, in lower case.
     pub(super) name: Option<String>,
+    /// Where the name is written, or the base.
+    pub(super) name_span: Span,
 }
 
 /// The contexts of a build by name.
@@ -131,7 +133,9 @@ impl Heads {
                 None => heads.meaning(&base_text, written.span)?,
             };
             let platform = stage.platform().map(|word| parse_platform(word, escape, scope)).transpose()?;
-            heads.list.push(Head { base, base_text, platform, span: written.span, name: name.clone() });
+            let alias = stage.from.instruction.alias.as_ref();
+            let name_span = alias.map_or(written.span, |alias| alias.written.span);
+            heads.list.push(Head { base, base_text, platform, span: written.span, name: name.clone(), name_span });
             if let Some(name) = name {
                 heads.by_name.insert(name, position);
             }
@@ -182,7 +186,7 @@ impl Heads {
                 let what = format!("stage `{name}` is defined only after it is used");
                 Err(Diagnostic::error(what, word.span)
                     .expected("only earlier stages can be named here")
-                    .label(self.list[position].span, "defined here")
+                    .label(self.list[position].name_span, "defined here")
                     .help("move the stage above the one that uses it"))
             }
             other => Ok(other),

@@ -26,7 +26,9 @@ use std::sync::Arc;
 
 use wharf_spec::Platform;
 
-pub(crate) use chmod::{Subject, Symbolic};
+pub(crate) use chmod::Subject;
+#[cfg(test)]
+pub(crate) use chmod::Symbolic;
 pub(crate) use graph::*;
 
 use self::env::Env;

@@ -1,6 +1,6 @@
 //! `RUN`: the process, and what is mounted for it.
 
-use super::graph::{BindAccess, Cache, FileSource, Need, Run, RunMount, RunMountKind, Script, SecretUse, Work};
+use super::graph::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Work};
 use super::interpret::{Interpreter, clean_join};
 use crate::dockerfile::mount::{BindMount, CacheMount, SecretMount, SshMount};
 use crate::dockerfile::{Diagnostic, Mount, MountSpec, NetworkMode, RunCommand, RunInstruction, SecurityMode, Spanned};
@@ -140,7 +140,6 @@ impl Interpreter<'_> {
         Ok(SecretUse {
             id: secret.id,
             env: secret.env,
-            need: if secret.required { Need::Required } else { Need::Optional },
             mode: secret.mode,
             uid: secret.uid,
             gid: secret.gid,

@@ -4,7 +4,7 @@ use std::error::Error;
 
 use crate::context::{Absence, ContextError};
 use crate::copy::{ArchiveError, OwnerError, PlaceError};
-use crate::dockerfile::suggest::did_you_mean;
+use crate::dockerfile::suggest::nearest;
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
 use crate::files::{FilesError, SelectError};
@@ -43,18 +43,32 @@ fn named(context: &str) -> String {
     if context == "context" { "build context".to_owned() } else { format!("context `{context}`") }
 }
 
+/// What is there instead: `siblings` are all paths in the deepest directory that is there.
 fn with_siblings(diagnostic: Diagnostic, pattern: &str, siblings: &[String]) -> Diagnostic {
-    let wanted = pattern.trim_matches('/').trim_start_matches("./");
     let diagnostic = diagnostic.expected("no such file or directory");
-    if let Some(guess) = did_you_mean(wanted, siblings.iter().map(String::as_str)) {
-        return diagnostic.help(guess);
-    }
-    const SHOWN: usize = 8;
     let Some(first) = siblings.first() else { return diagnostic };
-    let directory = first.rsplit_once('/').map_or("its root", |(directory, _)| directory);
-    let more = if siblings.len() > SHOWN { ", …" } else { "" };
-    let names: Vec<&str> = siblings.iter().take(SHOWN).map(String::as_str).collect();
+    // The first component that is missing is the one that may be misspelt.
+    let depth = first.trim_start_matches('/').split('/').count();
+    let wanted: Vec<&str> = pattern.split('/').filter(|part| !matches!(*part, "" | ".")).collect();
+    let (missing, rest) = wanted.split_at(depth.min(wanted.len()));
+    let slash = if first.starts_with('/') { "/" } else { "" };
+    let missing = format!("{slash}{}", missing.join("/"));
+    if let Some(guess) = nearest(&missing, siblings.iter().map(String::as_str)) {
+        let guess: Vec<&str> = std::iter::once(guess).chain(rest.iter().copied()).collect();
+        return diagnostic.help(format!("did you mean `{}`?", guess.join("/")));
+    }
+    let directory = first.rsplit_once('/').map_or("", |(directory, _)| directory);
+    let directory = if directory.is_empty() { "its root" } else { directory };
+    let more = if siblings.len() > SHOWN_SIBLINGS { ", …" } else { "" };
+    let names: Vec<&str> = siblings.iter().take(SHOWN_SIBLINGS).map(|path| file_name(path)).collect();
     diagnostic.note(format!("{directory} has {}{more}", names.join(", ")))
+}
+
+/// How many names a message lists.
+const SHOWN_SIBLINGS: usize = 8;
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// A source that cannot be looked up.
@@ -88,17 +102,7 @@ pub(super) fn unreadable(path: &LayerPath, error: &std::io::Error, span: Span) -
 
 /// Something that cannot be put where it should go.
 pub(super) fn place(error: &PlaceError, span: Span) -> Diagnostic {
-    let diagnostic = Diagnostic::error(error.to_string(), span);
-    match error {
-        PlaceError::FileOverDirectory { path } => {
-            diagnostic.help(format!("to copy into the directory, end the destination with a slash: {path}/"))
-        }
-        PlaceError::NotADirectory { .. }
-        | PlaceError::DirectoryOverFile { .. }
-        | PlaceError::TooManyLinks { .. }
-        | PlaceError::ReservedName { .. }
-        | PlaceError::Path { .. } => diagnostic,
-    }
+    Diagnostic::error(error.to_string(), span)
 }
 
 /// An archive that cannot be extracted.
@@ -133,7 +137,9 @@ pub(super) fn write(error: WriteError, span: Span) -> BuildError {
 pub(super) fn context(error: ContextError, span: Span) -> BuildError {
     match error {
         ContextError::Open { path, source } => BuildError::Io { doing: format!("open {path}"), source },
-        ContextError::Ignore { path, source } => BuildError::Ignore { path, source },
+        ContextError::Ignore { path, text, source } => {
+            BuildError::Ignore { path, text, diagnostic: Box::new(source.into()) }
+        }
         ContextError::IgnoreText { .. } => Diagnostic::error(error.to_string(), span).into(),
     }
 }

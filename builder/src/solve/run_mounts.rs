@@ -1,5 +1,7 @@
 //! What is mounted for a `RUN`: directories for every [`RunMount`], and what of them counts for the key.
 
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
 use super::blame;
@@ -14,8 +16,11 @@ use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
 use crate::files::{Files, Selection, resolve, walk};
 use crate::layer::LayerPath;
-use crate::plan::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, SecretUse, Step};
-use crate::sandbox::{Mount, MountKind, Secret, Writes};
+use crate::plan::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Step};
+use crate::sandbox::{Access, Mount, MountKind, Secret, Writes};
+
+/// Where heredocs that are programs are.
+const PIPES: &str = "/dev/pipes";
 
 /// Everything mounted for one process.
 #[derive(Default)]
@@ -76,11 +81,22 @@ impl Solver<'_> {
             }
         }
         if let Some(script) = &run.script {
-            let contents = Secret::new(script.content.clone().into_bytes());
-            let kind = MountKind::File { contents, mode: 0o755, uid: 0, gid: 0 };
-            mounts.list.push(Mount { target: format!("/dev/pipes/{}", script.name), kind });
+            mounts.list.push(self.script(script)?);
         }
         Ok(mounts)
+    }
+
+    /// A heredoc as a program; a file that exists in memory only could not be executed.
+    fn script(&self, script: &Script) -> Result<Mount, BuildError> {
+        let source = self.depot.scratch("script")?;
+        let path = source.join(&script.name);
+        let write = || {
+            fs::write(&path, &script.content)?;
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755))
+        };
+        write().map_err(|error| BuildError::io("write a script", error))?;
+        let kind = MountKind::Bind { source, subpath: String::new(), access: Access::ReadOnly };
+        Ok(Mount { target: PIPES.to_owned(), kind })
     }
 
     async fn bind(

@@ -14,7 +14,7 @@ use super::key::{Facts, Key};
 use super::layer::{Layer, Stack};
 use super::run_output::Listener;
 use super::solver::Solver;
-use super::transport::{StoreLayerError, blocking, store_layer};
+use super::transport::{StoreLayerError, store_layer};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
 use crate::layer::{DiffError, DiffOptions, Tree, WriteError, write_upper};

@@ -194,7 +194,12 @@ impl<'a> Solver<'a> {
         } else {
             (prepared, key)
         };
-        let layer = self.make(step, before, prepared).await?;
+        let mut layer = self.make(step, before, prepared).await?;
+        // Made again just as it was, it is as old as it was: the image does not change.
+        let earlier = memory::recall(&self.environment.store, key).await?;
+        if let Some(earlier) = earlier.filter(|earlier| earlier.diff_id == layer.diff_id && self.epoch().is_none()) {
+            layer.created = earlier.created;
+        }
         memory::remember(&self.environment.store, key, &layer).await?;
         self.made().insert(key, layer.clone());
         Ok(Some((layer, key)))

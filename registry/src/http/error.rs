@@ -167,7 +167,7 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::UnknownManifest { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
         E::UnknownBlob { .. } => (Status::NOT_FOUND, Code::BlobUnknown),
         E::Missing { .. } => (Status::NOT_FOUND, Code::ManifestBlobUnknown),
-        E::Manifest(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
+        E::WrongSize { .. } | E::Manifest(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
         E::ManifestDigest { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),

@@ -41,7 +41,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_secs(60), delete: true }
+        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true }
     }
 }
 

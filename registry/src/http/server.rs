@@ -31,7 +31,7 @@ pub struct Timeouts {
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { header: Duration::from_secs(30), stall: Duration::from_secs(300), drain: Duration::from_secs(300) }
+        Self { header: Duration::from_secs(30), stall: Duration::from_mins(5), drain: Duration::from_mins(5) }
     }
 }
 

@@ -98,13 +98,12 @@ impl Repositories {
         Err(wharf_blobstore::Error::Contended { key: key.to_string() }.into())
     }
 
-    /// Which of `digests` are not live blobs that `name` may read.
-    pub(super) async fn missing_blobs(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<Digest>> {
+    /// Those of these blobs that are live and `name` may read, in the order asked.
+    pub(super) async fn reliable_blobs(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<Option<Blob>>> {
         let links: Vec<_> = digests.iter().map(|digest| keys::blob_link(name, digest)).collect();
         let links = self.store.records.get_many(&links).await?;
         let blobs = self.blobs.find_many(digests).await?;
-        let there =
-            links.into_iter().zip(blobs).map(|(link, blob)| link.is_some() && blob.is_some_and(|b| b.is_live()));
-        Ok(digests.iter().zip(there).filter(|(_, there)| !there).map(|(digest, _)| *digest).collect())
+        let reliable = |(blob, link): (Option<Blob>, Option<_>)| blob.filter(|blob| link.is_some() && blob.is_live());
+        Ok(blobs.into_iter().zip(links).map(reliable).collect())
     }
 }

@@ -36,6 +36,16 @@ pub enum Error {
         /// What is missing.
         digests: Vec<Digest>,
     },
+    /// A manifest gives another length than the content has: clients would refuse to pull it.
+    #[error("the manifest says that {digest} has {said} bytes, it has {actual}")]
+    WrongSize {
+        /// The content.
+        digest: Digest,
+        /// What the manifest says.
+        said: u64,
+        /// What is stored.
+        actual: u64,
+    },
     /// Not a manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),

@@ -63,14 +63,14 @@ impl ImageSource for LocalRepository {
     }
 
     async fn referrers(&self, digest: &Digest) -> TransferResult<Vec<Descriptor>> {
-        let (mut list, mut last) = (Vec::new(), None);
+        let (mut found, mut last) = (Vec::new(), None);
         loop {
             let page = self.repositories.referrers(&self.name, digest, None, last.as_ref()).await;
             let page = page.map_err(|error| self.failed(error))?;
-            list.extend(page.referrers);
+            found.extend(page.referrers);
             match page.next {
                 Some(next) => last = Some(next),
-                None => return Ok(list),
+                None => return Ok(found),
             }
         }
     }

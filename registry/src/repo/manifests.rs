@@ -11,10 +11,14 @@ use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
     Change, Error as StoreError, Expect, Outcome, Record, RecordKey, RecordsExt as _, Version, Write,
 };
-use wharf_spec::{Descriptor, Digest, MediaKind, MediaType, RawManifest, RepositoryName, Tag};
+use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
 
+use super::content::{Needs, needs};
 use super::tags::How;
 use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
+
+/// Manifests that are read at once while listing; each may be some megabytes long.
+const PAGE: usize = 50;
 
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -126,12 +130,12 @@ impl Repositories {
             Declared::Pending(attempt) => {
                 let needs = needs(manifest);
                 self.refer(name, manifest, &needs, attempt.holder).await?;
-                let missing = self.missing(name, manifest).await?;
-                if !missing.is_empty() {
+                // Step 3: only now is looked whether all of it is there.
+                if let Err(problem) = self.check(name, &needs).await {
                     self.withdraw(name, manifest, &needs, attempt).await?;
-                    return Err(Error::Missing { repository: name.clone(), digests: missing });
+                    return Err(problem);
                 }
-                if !self.acknowledge(name, manifest, attempt).await? {
+                if !self.acknowledge(name, manifest, &needs, attempt).await? {
                     return Ok(false);
                 }
             }
@@ -173,13 +177,7 @@ impl Repositories {
     }
 
     /// Step 2: references to everything the manifest needs, before anything is looked at.
-    async fn refer(
-        &self,
-        name: &RepositoryName,
-        manifest: &RawManifest,
-        needs: &[Digest],
-        holder: Holder,
-    ) -> Result<()> {
+    async fn refer(&self, name: &RepositoryName, manifest: &RawManifest, needs: &Needs, holder: Holder) -> Result<()> {
         let owner = Bytes::from(keys::manifest(name, &manifest.digest()).as_str().to_owned());
         let write = |digest: &Digest| Write {
             key: keys::reference(digest, holder),
@@ -187,38 +185,26 @@ impl Repositories {
             change: Change::Put(owner.clone()),
         };
         if !needs.is_empty() {
-            self.store.records.write(needs.iter().map(write).collect()).await?;
+            self.store.records.write(needs.keys().map(write).collect()).await?;
         }
         Ok(())
     }
 
-    /// Step 3: what of it `name` does not have.
-    async fn missing(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<Vec<Digest>> {
-        let blobs = manifest.blobs().into_iter().filter(|blob| !is_foreign(blob)).map(|blob| blob.digest);
-        let children = distinct(manifest.children().iter().map(|child| child.digest));
-        let published = self.live_many(name, &children).await?;
-        let unpublished: Vec<_> =
-            children.iter().zip(published).filter(|(_, published)| !published).map(|(digest, _)| *digest).collect();
-        // An index may list anything: build caches list layers.
-        let is_manifest = |digest: &Digest| {
-            let mut named = manifest.children().iter().filter(|child| child.digest == *digest);
-            named.any(|child| matches!(child.media_type.kind(), MediaKind::Manifest | MediaKind::Index))
-        };
-        let (mut missing, other): (Vec<_>, Vec<_>) = unpublished.into_iter().partition(is_manifest);
-        missing.extend(self.missing_blobs(name, &distinct(blobs.chain(other))).await?);
-        Ok(missing)
-    }
-
     /// Step 4: `pending(holder) -> live(holder)`, the acknowledgement point. `false` when somebody took the attempt over or
     /// voided it: its references go, and whoever is there now has taken references of his own.
-    async fn acknowledge(&self, name: &RepositoryName, manifest: &RawManifest, attempt: Attempt) -> Result<bool> {
+    async fn acknowledge(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        needs: &Needs,
+        attempt: Attempt,
+    ) -> Result<bool> {
         let key = keys::manifest(name, &manifest.digest());
         let live = Header { state: State::Live, ..attempt.header }.encode(manifest.bytes());
         match self.store.records.swap(key, Expect::Version(attempt.version), Change::Put(live)).await? {
             Outcome::Done(_) => Ok(true),
             Outcome::Conflict => {
-                let references = needs(manifest).iter().map(|digest| keys::reference(digest, attempt.holder)).collect();
-                self.forget(references).await?;
+                self.forget(references(needs, attempt.holder)).await?;
                 Ok(false)
             }
         }
@@ -229,12 +215,12 @@ impl Repositories {
         &self,
         name: &RepositoryName,
         manifest: &RawManifest,
-        needs: &[Digest],
+        needs: &Needs,
         attempt: Attempt,
     ) -> Result<()> {
         let key = keys::manifest(name, &manifest.digest());
         self.store.records.swap(key, Expect::Version(attempt.version), Change::Delete).await?;
-        self.forget(needs.iter().map(|digest| keys::reference(digest, attempt.holder)).collect()).await
+        self.forget(references(needs, attempt.holder)).await
     }
 
     /// Removes references. Nobody writes a reference twice, so whatever version is there is the one meant.
@@ -258,15 +244,18 @@ impl Repositories {
         Ok((header.state == State::Live).then_some((header, bytes, record.version)))
     }
 
-    /// Which of these manifests are published, in the order asked.
-    pub(super) async fn live_many(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<bool>> {
+    /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published.
+    pub(super) async fn published_sizes(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let keys: Vec<_> = digests.iter().map(|digest| keys::manifest(name, digest)).collect();
         let records = self.store.records.get_many(&keys).await?;
-        let live = |(key, record): (&RecordKey, Option<Record>)| match record {
-            Some(record) => Ok(Header::decode(key, &record.value)?.0.state == State::Live),
-            None => Ok(false),
+        let size = |(key, record): (&RecordKey, Option<Record>)| match record {
+            Some(record) => {
+                let (header, bytes) = Header::decode(key, &record.value)?;
+                Ok((header.state == State::Live).then_some(bytes.len() as u64))
+            }
+            None => Ok(None),
         };
-        keys.iter().zip(records).map(live).collect()
+        keys.iter().zip(records).map(size).collect()
     }
 
     /// Reads a manifest by digest.
@@ -299,17 +288,24 @@ impl Repositories {
 
     /// Digests and types of a repository's manifests in ascending order, `limit` at most, after `last`.
     pub async fn manifests(&self, name: &RepositoryName, last: Option<&Digest>, limit: usize) -> Result<ManifestList> {
-        let after = last.map(|last| keys::manifest(name, last));
-        let after = after.as_ref().map(RecordKey::as_str);
-        let entries = self.store.records.list(&keys::manifests(name), after, limit).await?;
-        let mut list = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
-            if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
-                list.push((digest, header.media_type));
+        let prefix = keys::manifests(name);
+        let mut after = last.map(|last| format!("{prefix}{last}"));
+        let mut found = Vec::new();
+        while found.len() < limit {
+            let wanted = (limit - found.len()).min(PAGE);
+            let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
+            for entry in &entries {
+                let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
+                if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                    found.push((digest, header.media_type));
+                }
+            }
+            match entries.last() {
+                Some(entry) if entries.len() == wanted => after = Some(entry.key.as_str().to_owned()),
+                Some(_) | None => break,
             }
         }
-        Ok(list)
+        Ok(found)
     }
 
     /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
@@ -328,7 +324,7 @@ impl Repositories {
         self.untag_all(name, digest, by).await?;
         let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
         self.forget_referrer(name, &manifest).await?;
-        self.forget(needs(&manifest).iter().map(|digest| keys::reference(digest, header.holder)).collect()).await
+        self.forget(references(&needs(&manifest), header.holder)).await
     }
 }
 
@@ -349,20 +345,7 @@ struct Attempt {
     header: Header,
 }
 
-/// Everything a manifest needs to be of use: blobs and listed manifests, each once.
-fn needs(manifest: &RawManifest) -> Vec<Digest> {
-    distinct(manifest.blobs().into_iter().chain(manifest.children()).map(|descriptor| descriptor.digest))
-}
-
-fn distinct(digests: impl Iterator<Item = Digest>) -> Vec<Digest> {
-    let mut list: Vec<_> = digests.collect();
-    list.sort_unstable();
-    list.dedup();
-    list
-}
-
-/// A layer that may live elsewhere (OCI image-spec, "Non-Distributable Layers"; Docker's foreign layers).
-fn is_foreign(layer: &Descriptor) -> bool {
-    let kind = layer.media_type.as_str();
-    !layer.urls.is_empty() && (kind.contains(".nondistributable.") || kind.contains(".foreign."))
+/// The keys of an attempt's references.
+fn references(needs: &Needs, holder: Holder) -> Vec<RecordKey> {
+    needs.keys().map(|digest| keys::reference(digest, holder)).collect()
 }

@@ -5,6 +5,7 @@
 
 mod blobs;
 mod catalog;
+mod content;
 mod error;
 mod keys;
 mod local;

@@ -37,14 +37,14 @@ impl Repositories {
         while page.next.is_none() {
             let entries = self.store.records.list(&prefix, after.as_deref(), BATCH).await?;
             let digests: Vec<_> = entries.iter().filter_map(|entry| entry.key.name().parse().ok()).collect();
-            let published = self.live_many(name, &digests).await?;
+            let published = self.published_sizes(name, &digests).await?;
             for (entry, published) in entries.iter().zip(published) {
                 if page.referrers.len() == PAGE || bytes > PAGE_BYTES {
                     page.next = page.referrers.last().map(|referrer: &Descriptor| referrer.digest);
                     break;
                 }
                 // One that is not published is left over from a delete that did not end.
-                if published {
+                if published.is_some() {
                     bytes += entry.record.value.len();
                     page.referrers.push(decode(&entry.key, &entry.record.value)?);
                 }

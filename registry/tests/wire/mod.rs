@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -16,7 +15,7 @@ use wharf_registry::repo::Repositories;
 use wharf_spec::Digest;
 
 /// Nothing in these tests takes this long; whatever does has hung.
-pub(crate) const BOUND: Duration = Duration::from_secs(60);
+pub(crate) const BOUND: Duration = Duration::from_mins(1);
 
 /// A running registry; it stops when this is dropped.
 pub(crate) struct Server {
@@ -183,5 +182,3 @@ pub(crate) fn error(body: &[u8]) -> (String, String) {
     let first = body.errors.into_iter().next().unwrap();
     (first.code, first.message)
 }
-
-pub(crate) type Shared = Arc<Server>;

@@ -215,8 +215,9 @@ mod tests {
         let users = Authenticator::open(&path, false, &RandomIds).unwrap();
         assert_eq!(users.verify("ann", "old".into()).await, Login::Right);
         std::fs::write(&path, entry("new")).unwrap();
-        let later = SystemTime::now() + std::time::Duration::from_secs(10);
-        std::fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        let file = std::fs::File::options().write(true).open(&path).unwrap();
+        let later = file.metadata().unwrap().modified().unwrap() + std::time::Duration::from_secs(10);
+        file.set_modified(later).unwrap();
         assert_eq!(users.verify("ann", "old".into()).await, Login::Wrong);
         assert_eq!(users.verify("ann", "new".into()).await, Login::Right);
     }

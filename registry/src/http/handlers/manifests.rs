@@ -75,7 +75,7 @@ impl Registry {
             return Err(Failure::TooManyTags { limit: limits.tags });
         }
         let content_type = call.request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let media_type = content_type.map(MediaType::new).filter(|given| is_said(given));
+        let media_type = content_type.map(MediaType::new).filter(is_said);
         let bytes = whole(body, limits.manifest, limits.body_idle).await?;
         let algorithm = match &reference {
             ManifestReference::Digest(digest) => digest.algorithm(),

@@ -111,8 +111,11 @@ enum Call {
 struct Watched {
     below: MemoryRecords,
     calls: std::sync::Arc<Mutex<Vec<Call>>>,
-    before_write: Box<dyn Fn(&[Write]) -> Vec<Write> + Send + Sync>,
+    before_write: Box<Meddler>,
 }
+
+/// Given the batch that is about to be written, what somebody else writes just before it.
+type Meddler = dyn Fn(&[Write]) -> Vec<Write> + Send + Sync;
 
 impl std::fmt::Debug for Watched {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -7,8 +7,8 @@ use super::*;
 
 const SHA256: Algorithm = Algorithm::Sha256;
 
-fn range(start: u64, end: u64) -> Option<ChunkRange> {
-    Some(ChunkRange { start, end })
+fn range(start: u64, end: u64) -> ChunkRange {
+    ChunkRange { start, end }
 }
 
 async fn text(repositories: &Repositories, name: &RepositoryName, digest: &Digest) -> String {
@@ -21,10 +21,10 @@ async fn text(repositories: &Repositories, name: &RepositoryName, digest: &Diges
 async fn chunks_are_put_together_and_the_session_ends() {
     let (repositories, name) = (repositories(), name("app"));
     let id = repositories.begin_upload(&name, SHA256).await.unwrap();
-    assert_eq!(repositories.append(&name, id, range(0, 3), body(&["on", "e "])).await.unwrap().size, 4);
+    assert_eq!(repositories.append(&name, id, Some(range(0, 3)), body(&["on", "e "])).await.unwrap().size, 4);
     assert_eq!(repositories.append(&name, id, None, body(&["two "])).await.unwrap().size, 8);
     let digest = Digest::sha256(b"one two three");
-    repositories.finish_upload(&name, id, digest, range(8, 12), body(&["three"])).await.unwrap();
+    repositories.finish_upload(&name, id, digest, Some(range(8, 12)), body(&["three"])).await.unwrap();
     assert_eq!(text(&repositories, &name, &digest).await, "one two three");
     assert!(matches!(repositories.upload_status(&name, id).await, Err(Error::UnknownUpload)));
     assert_eq!(keys(&repositories, "uploads/").await, Vec::<String>::new());
@@ -51,13 +51,13 @@ async fn a_session_goes_on_in_another_process() {
 async fn a_chunk_out_of_order_changes_nothing_and_says_where_the_upload_stands() {
     let (repositories, name) = (repositories(), name("app"));
     let id = repositories.begin_upload(&name, SHA256).await.unwrap();
-    repositories.append(&name, id, range(0, 3), body(&["0123"])).await.unwrap();
+    repositories.append(&name, id, Some(range(0, 3)), body(&["0123"])).await.unwrap();
     for (start, end) in [(8, 11), (0, 3), (3, 6)] {
-        let error = repositories.append(&name, id, range(start, end), body(&["xxxx"])).await.unwrap_err();
+        let error = repositories.append(&name, id, Some(range(start, end)), body(&["xxxx"])).await.unwrap_err();
         assert!(matches!(error, Error::OutOfOrder { offset: 4, .. }), "{error}");
         let digest = Digest::sha256(b"0123");
         let error =
-            repositories.finish_upload(&name, id, digest, range(start, end), body(&["xxxx"])).await.unwrap_err();
+            repositories.finish_upload(&name, id, digest, Some(range(start, end)), body(&["xxxx"])).await.unwrap_err();
         assert!(matches!(error, Error::OutOfOrder { offset: 4, .. }), "{error}");
     }
     assert_eq!(repositories.upload_status(&name, id).await.unwrap().size, 4);
@@ -69,12 +69,12 @@ async fn a_chunk_that_is_not_as_long_as_its_range_is_dropped_whole() {
     let id = repositories.begin_upload(&name, SHA256).await.unwrap();
     repositories.append(&name, id, None, body(&["ok"])).await.unwrap();
     for pieces in [&["x"][..], &["xxx"], &["xx", "xx"]] {
-        let error = repositories.append(&name, id, range(2, 3), body(pieces)).await.unwrap_err();
+        let error = repositories.append(&name, id, Some(range(2, 3)), body(pieces)).await.unwrap_err();
         assert!(matches!(error, Error::ChunkLength { promised: 2, .. }), "{error}");
     }
     assert_eq!(repositories.upload_status(&name, id).await.unwrap().size, 2);
     let digest = Digest::sha256(b"ok!!");
-    repositories.finish_upload(&name, id, digest, range(2, 3), body(&["!!"])).await.unwrap();
+    repositories.finish_upload(&name, id, digest, Some(range(2, 3)), body(&["!!"])).await.unwrap();
     assert_eq!(text(&repositories, &name, &digest).await, "ok!!");
 }
 
@@ -87,7 +87,7 @@ async fn what_had_arrived_when_the_client_went_away_is_kept_for_it_and_seen_by_n
     assert_eq!(repositories.upload_status(&name, id).await.unwrap().size, 10);
     assert_eq!(keys(&repositories, "blobs/").await, Vec::<String>::new());
     let digest = Digest::sha256(b"part one, part two");
-    repositories.finish_upload(&name, id, digest, range(10, 17), body(&["part two"])).await.unwrap();
+    repositories.finish_upload(&name, id, digest, Some(range(10, 17)), body(&["part two"])).await.unwrap();
     assert_eq!(text(&repositories, &name, &digest).await, "part one, part two");
 }
 

@@ -1,0 +1,101 @@
+//! `testdata/builds/<case>/`: a Dockerfile, a context, and what must come out.
+//!
+//! `expect` holds the image as text, or the message of a build that fails. `arguments` may hold `--build-arg`, `--target`,
+//! `--label` and `--build-context` lines. To write new expectations, set `WHARF_BLESS` and look at the difference.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use wharf_builder::{BuildEvent, BuildRequest, ContextSource};
+
+use crate::fixture::{World, copy_tree, explain, settle_times};
+use crate::show;
+
+#[tokio::test]
+async fn every_case_builds_what_it_should() {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/builds");
+    let mut cases: Vec<_> = fs::read_dir(&corpus).unwrap().map(|entry| entry.unwrap().path()).collect();
+    cases.sort();
+    let mut wrong = Vec::new();
+    for case in &cases {
+        let found = outcome(case).await;
+        let expect = case.join("expect");
+        if std::env::var_os("WHARF_BLESS").is_some() {
+            fs::write(&expect, &found).unwrap();
+        }
+        let expected = fs::read_to_string(&expect).unwrap_or_default();
+        if found != expected {
+            wrong.push(format!("{}\n--- expected\n{expected}--- found\n{found}", case.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+    assert!(cases.len() >= 20, "the corpus is gone");
+}
+
+async fn outcome(case: &Path) -> String {
+    let mut world = World::new();
+    world.bases.add_shell("shell");
+    if case.join("context").exists() {
+        copy_tree(&case.join("context"), world.context.path());
+    }
+    settle_modes(world.context.path());
+    settle_times(world.context.path());
+    let text = fs::read_to_string(case.join("Dockerfile")).unwrap();
+    let mut request = world.request(&text);
+    for line in fs::read_to_string(case.join("arguments")).unwrap_or_default().lines() {
+        argument(&mut request, line, case);
+    }
+    if text.contains("FROM shell") {
+        // Its layer is fetched whatever becomes of the build.
+        world.build("FROM shell").await;
+    }
+    let before = world.records().await;
+    match world.try_build(request).await {
+        Ok(result) => show::whole(&world.store, &result).await,
+        Err(error) => {
+            // What steps have made before one failed is kept; nothing else is different.
+            let made = world.events().iter().any(|event| matches!(event, BuildEvent::Done { .. }));
+            let after = world.records().await;
+            let new = |line: &&str| !before.contains(*line);
+            let kept = |line: &str| made && (line.starts_with("cache/") || line.starts_with("blobs/"));
+            assert!(after.lines().filter(new).all(kept), "{}: {after}", case.display());
+            explain(&error, &text).replace(&*world.context.path().to_string_lossy(), "CONTEXT") + "\n"
+        }
+    }
+}
+
+fn argument(request: &mut BuildRequest, line: &str, case: &Path) {
+    let (flag, value) = line.split_once(' ').unwrap_or((line, ""));
+    let pair = || {
+        let (name, value) = value.split_once('=').unwrap();
+        (name.to_owned(), value.to_owned())
+    };
+    match flag {
+        "--build-arg" => request.build_args.extend([pair()]),
+        "--label" => request.labels.extend([pair()]),
+        "--target" => request.target = Some(value.to_owned()),
+        "--build-context" => {
+            let (name, directory) = pair();
+            settle_modes(&case.join(&directory));
+            request.named_contexts.insert(name, ContextSource::Directory(case.join(directory)));
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// What a checkout makes of modes depends on its umask.
+fn settle_modes(root: &Path) {
+    let mut ahead = vec![root.to_owned()];
+    while let Some(path) = ahead.pop() {
+        let found = path.symlink_metadata().unwrap();
+        if found.is_symlink() {
+            continue;
+        }
+        if found.is_dir() {
+            ahead.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+        }
+        let executable = found.is_dir() || found.permissions().mode() & 0o100 != 0;
+        fs::set_permissions(&path, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 })).unwrap();
+    }
+}

@@ -1,0 +1,12 @@
+//! Whole builds, from a Dockerfile to an image in a store in memory.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod cache;
+mod corpus;
+mod failures;
+mod fixture;
+mod show;
+mod stages;
+mod steps;
