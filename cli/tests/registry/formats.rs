@@ -7,7 +7,7 @@ use crate::support::{Desk, holds};
 #[test]
 fn every_format_gives_back_the_same_image() {
     let desk = Desk::new();
-    let image = layout(&desk, "layout", &[layer("hello", b"hello\n"), layer("more", &[7; 70_000])]);
+    let image = layout(&desk, "layout", &[layer("hello", b"hello\n"), layer("more", &vec![7; 70_000])]);
     desk.good(&["copy", "oci:layout:1", "team/app:1"]);
     for (number, place) in [
         "oci:out",

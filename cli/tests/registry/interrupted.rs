@@ -19,7 +19,7 @@ const LARGE: usize = 48 << 20;
 /// A desk with the image `team/app:1` in its store, with one large layer.
 fn desk_with_large_image() -> (Desk, Image) {
     let desk = Desk::new();
-    let content: Vec<u8> = (0..LARGE / 8).flat_map(|number| number.to_le_bytes()).collect();
+    let content: Vec<u8> = (0..LARGE / 8).flat_map(usize::to_le_bytes).collect();
     let image = layout(&desk, "layout", &[layer("large", &content)]);
     desk.good(&["copy", "oci:layout", "team/app:1"]);
     (desk, image)

@@ -49,7 +49,9 @@ impl Server {
                     }
                     Some(_) | None => said.push(line),
                 },
-                Err(_) => panic!("the server does not serve: {said:?}"),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("the server does not serve: {said:?}")
+                }
             }
         };
         Self { process, lines, address }
