@@ -40,5 +40,5 @@ pub use output::NotWritten;
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
-pub use solve::LayerFault;
 pub use result::{BuildResult, StepOutcome, StepReport};
+pub use solve::LayerFault;

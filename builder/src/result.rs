@@ -46,6 +46,7 @@ pub struct StepReport {
 }
 
 /// How a step went.
+#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
     /// Its result was known.

@@ -137,13 +137,7 @@ impl Interpreter<'_> {
             return Err(Diagnostic::error(format!("secret `{}` is required and was not given", secret.id), spec.span)
                 .help(format!("pass it with --secret id={},src=FILE", secret.id)));
         }
-        Ok(SecretUse {
-            id: secret.id,
-            env: secret.env,
-            mode: secret.mode,
-            uid: secret.uid,
-            gid: secret.gid,
-        })
+        Ok(SecretUse { id: secret.id, env: secret.env, mode: secret.mode, uid: secret.uid, gid: secret.gid })
     }
 }
 

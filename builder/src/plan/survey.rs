@@ -15,6 +15,9 @@ use crate::base::{BaseError, BaseImage, BaseImages, ImageName};
 use crate::dockerfile::suggest::did_you_mean;
 use crate::dockerfile::{Diagnostic, Dockerfile, Instruction, Span, Word};
 
+/// Stages by position, and images by their place in the text.
+type Reached = (BTreeSet<usize>, BTreeMap<String, (ImageKey, Span)>);
+
 /// An image for a platform.
 pub(super) type ImageKey = (ImageName, Platform);
 
@@ -98,7 +101,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Stages that can be reached now, and images that must be resolved to know more.
-    fn reach(&self, target: usize) -> Result<(BTreeSet<usize>, BTreeMap<String, (ImageKey, Span)>), Diagnostic> {
+    fn reach(&self, target: usize) -> Result<Reached, Diagnostic> {
         let mut needed = BTreeSet::new();
         let mut missing = BTreeMap::new();
         let mut ahead = vec![target];

@@ -46,7 +46,7 @@ impl Server {
                     }
                     Some(_) | None => said.push(line),
                 },
-                Err(_) => panic!("the server does not serve: {said:?}"),
+                Err(error) => panic!("the server does not serve ({error}): {said:?}"),
             }
         };
         Self { process, lines, address }
