@@ -13,11 +13,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use wharf_blobstore::Store;
 use wharf_builder::dockerfile::render;
-use wharf_builder::layer::{DiffOptions, Encoding, LayerWriter, Ownership, OverlayXattr, Tree, WriterOptions, write_upper};
+use wharf_builder::layer::{
+    DiffOptions, Encoding, LayerWriter, OverlayXattr, Ownership, Tree, WriterOptions, write_upper,
+};
 use wharf_builder::sandbox::Tier;
 use wharf_builder::{
-    BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, ContextSource,
-    DockerfileText, ImageName, Offline, StepOutcome, build,
+    BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult,
+    ContextSource, DockerfileText, ImageName, Offline, StepOutcome, build,
 };
 use wharf_client::transfer::{self, ByteStream, ImageSource, Origin, Target};
 use wharf_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, RawManifest, RootFs};
@@ -328,7 +330,9 @@ impl World {
     /// All records as text.
     pub(crate) async fn records(&self) -> String {
         let entries = self.store.records.list("", None, 10_000).await.unwrap();
-        let line = |entry: &wharf_blobstore::Entry| format!("{} {}\n", entry.key, String::from_utf8_lossy(&entry.record.value));
+        let line = |entry: &wharf_blobstore::Entry| {
+            format!("{} {}\n", entry.key, String::from_utf8_lossy(&entry.record.value))
+        };
         entries.iter().map(line).collect()
     }
 }
