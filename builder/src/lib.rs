@@ -34,7 +34,7 @@ pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;
 pub use environment::BuildEnvironment;
 pub use error::BuildError;
-pub use event::{BuildEvent, Events, StepId, StepInfo, Stream, ignore_events};
+pub use event::{BuildEvent, Events, MadeLayer, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
 pub use output::NotWritten;
 pub use request::{
