@@ -1,6 +1,6 @@
 //! The command line. Words and meanings are Docker's where Docker has them.
 
-#![expect(clippy::doc_markdown, reason = "these comments are help pages, which have no markup")]
+#![expect(clippy::doc_markdown, reason = "these comments are help pages, which show Markdown as it is")]
 
 use std::path::PathBuf;
 

@@ -112,10 +112,8 @@ fn registries_that_do_not_answer() {
     });
     let again: Vec<_> = pull.lines().filter(|line| line.contains("; trying again in ")).collect();
     assert!(again.len() > 1 && again.iter().all(|line| line.ends_with(" s")), "{pull}");
-    let mut ends: Vec<_> = pull.lines().filter(|line| !again.contains(line)).collect();
-    ends.push("");
-    let ends = ends.join("\n");
-    insta::assert_snapshot!(format!("{ends}\n{login}"));
+    let ends: Vec<_> = pull.lines().filter(|line| !again.contains(line)).collect();
+    insta::assert_snapshot!(format!("{}\n\n{login}", ends.join("\n")));
 }
 
 #[test]
