@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_spec::{Descriptor, Digest};
+use wharf_spec::Digest;
 
 use crate::dockerfile::{Diagnostic, Span};
 
@@ -28,6 +28,15 @@ pub struct StepInfo {
     pub span: Span,
 }
 
+/// A layer that a step made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeLayer {
+    /// The blob.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
+}
+
 /// Which of a process's two streams.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -38,6 +47,7 @@ pub enum Stream {
 }
 
 /// One thing that happened. Steps that the target does not need have no events at all.
+#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 #[derive(Clone, Debug)]
 pub enum BuildEvent {
     /// Everything that may have to be done is known.
@@ -72,8 +82,8 @@ pub enum BuildEvent {
     Done {
         /// Which step.
         step: StepId,
-        /// The layer it made, unless it changed no file system.
-        layer: Option<Descriptor>,
+        /// The layer it made.
+        layer: MadeLayer,
         /// From start to end.
         took: Duration,
     },

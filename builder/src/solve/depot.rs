@@ -209,7 +209,7 @@ impl Depot {
         // An overlay cannot say that a layer hides everything below it: what is hidden is left out.
         let mut first = 0;
         for (at, layer) in stack.layers().iter().enumerate() {
-            if self.index_if_known(layer).await.is_some_and(|index| index.hides_everything_below()) {
+            if self.index_if_known(layer).is_some_and(|index| index.hides_everything_below()) {
                 first = at;
             }
         }
@@ -219,7 +219,7 @@ impl Depot {
         Ok(unpacked.into_iter().skip(hiding).map(|(path, _)| path).collect())
     }
 
-    async fn index_if_known(&self, layer: &Layer) -> Option<Arc<LayerIndex>> {
+    fn index_if_known(&self, layer: &Layer) -> Option<Arc<LayerIndex>> {
         lock(&self.inner.indexes).get(&layer.diff_id).cloned()
     }
 

@@ -12,7 +12,7 @@ async fn an_unreadable_file_matters_only_to_who_needs_it() {
     }
     let world = World::with(&[("open", "x"), ("d/closed", "x")]);
     let closed = world.context.path().join("d/closed");
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
     world.build("FROM scratch\nCOPY open /\n").await;
     assert!(world.failure("FROM scratch\nCOPY d /\n").await.contains("cannot read `d/closed`"));
     world.write(".dockerignore", "d/closed\n");

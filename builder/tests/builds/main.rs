@@ -7,6 +7,8 @@ mod cache;
 mod corpus;
 mod failures;
 mod fixture;
+mod killed;
+mod remote;
 mod show;
 mod stages;
 mod steps;
