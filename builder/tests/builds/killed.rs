@@ -14,7 +14,8 @@ use crate::show;
 /// Set for the process that is killed: where its store and cache are.
 const VICTIM: &str = "WHARF_TEST_VICTIM";
 
-const DOCKERFILE: &str = "FROM shell\nRUN echo one > /one\nCOPY a /a\nARG LONG\nRUN echo begun; sleep $LONG; cat /one /a\n";
+const DOCKERFILE: &str =
+    "FROM shell\nRUN echo one > /one\nCOPY a /a\nARG LONG\nRUN echo begun; sleep $LONG; cat /one /a\n";
 
 #[tokio::test]
 async fn a_killed_build_can_be_done_again() {

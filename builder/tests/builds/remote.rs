@@ -1,8 +1,8 @@
 //! `ADD` of URLs, with a server that is not there.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, UNIX_EPOCH};
 
 use async_trait::async_trait;
@@ -50,11 +50,7 @@ async fn a_file_keeps_its_name_and_time_and_is_private() {
     let tree = show::tree(&world.store, &result).await;
     assert_eq!(
         show::files(&tree),
-        [
-            "/bin 0755 0:0 dir",
-            "/bin/tool.sh 0600 0:0 file 9 3af71adb278a",
-            "/x 0755 0:0 file 9 3af71adb278a"
-        ]
+        ["/bin 0755 0:0 dir", "/bin/tool.sh 0600 0:0 file 9 3af71adb278a", "/x 0755 0:0 file 9 3af71adb278a"]
     );
     assert_eq!(tree.nodes().last().unwrap().entry().mtime.secs, 86_400);
 }
