@@ -1,6 +1,6 @@
 //! The contract of the two traits as named cases, run against every engine and every wrapper by one line each:
 //!
-//! ```ignore
+//! ```text
 //! wharf_blobstore::objects_conformance!(memory_objects, MemoryBench::new);
 //! wharf_blobstore::records_conformance!(memory_records, MemoryBench::new);
 //! ```
@@ -15,6 +15,7 @@ pub mod object_cases;
 pub mod record_cases;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
@@ -58,11 +59,16 @@ fn runtime() -> Runtime {
     Builder::new_multi_thread().worker_threads(4).enable_all().build().expect("threads can be started")
 }
 
+/// Far more than any case takes; an engine that never answers fails instead of stopping everything.
+async fn bounded(case: BoxFuture<'static, ()>) {
+    tokio::time::timeout(Duration::from_mins(5), case).await.expect("the case has not ended for five minutes");
+}
+
 /// Runs one case; [`crate::objects_conformance`] calls this.
 pub fn check_objects<B: ObjectsBench, F: Future<Output = B>>(name: &str, make: impl FnOnce() -> F) {
     runtime().block_on(async {
         let bench: Arc<dyn ObjectsBench> = Arc::new(make().await);
-        (find(object_cases::CASES, name).run)(Arc::clone(&bench)).await;
+        bounded((find(object_cases::CASES, name).run)(Arc::clone(&bench))).await;
         let left = bench.objects().await.list(None, 10).await.expect("objects can be listed");
         assert!(left.is_empty(), "the case left objects behind: {left:?}");
         let left = bench.leftovers().await;
@@ -74,7 +80,7 @@ pub fn check_objects<B: ObjectsBench, F: Future<Output = B>>(name: &str, make: i
 pub fn check_records<B: RecordsBench, F: Future<Output = B>>(name: &str, make: impl FnOnce() -> F) {
     runtime().block_on(async {
         let bench: Arc<dyn RecordsBench> = Arc::new(make().await);
-        (find(record_cases::CASES, name).run)(Arc::clone(&bench)).await;
+        bounded((find(record_cases::CASES, name).run)(Arc::clone(&bench))).await;
         let left = bench.records().await.list("", None, 10).await.expect("records can be listed");
         assert!(left.is_empty(), "the case left records behind: {left:?}");
         let left = bench.leftovers().await;

@@ -78,6 +78,18 @@ mod tests {
         assert_eq!(fs::read(store.blobs().local_path(&blob).unwrap()).unwrap(), b"bytes");
     }
 
+    #[test]
+    fn many_may_create_one_store_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("store");
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| open(&path).unwrap());
+            }
+        });
+        open(&path).unwrap();
+    }
+
     fn reason(path: &Path) -> String {
         match open(path).unwrap_err() {
             Error::Unusable { reason, .. } => reason,

@@ -18,7 +18,7 @@ pub enum Error {
     },
     /// Uploaded content does not have the digest that was promised. Nothing became visible.
     #[error(transparent)]
-    Mismatch(#[from] DigestMismatch),
+    Mismatch(Box<DigestMismatch>),
     /// Stored bytes are not what their record says. Push the content again, or run a check of the store.
     #[error("stored content of {digest} is damaged: {problem}")]
     Corrupt {
@@ -68,6 +68,13 @@ pub enum Error {
         /// The database's words.
         problem: String,
     },
+}
+
+impl From<DigestMismatch> for Error {
+    fn from(mismatch: DigestMismatch) -> Self {
+        // Boxed, so that every other result of this crate stays small.
+        Self::Mismatch(Box::new(mismatch))
+    }
 }
 
 impl Error {

@@ -164,7 +164,11 @@ async fn read(objects: &EmbeddedObjects, key: ObjectKey) -> Bytes {
 /// What is stored follows from the key, so that whoever finds it can tell whether it is complete.
 fn content(key: ObjectKey) -> Bytes {
     let length = usize::from(u16::from_be_bytes([key.bits()[14], key.bits()[15]])) * 12;
-    key.bits().iter().copied().cycle().zip(0..length).map(|(bits, index)| bits ^ (index >> 9) as u8).collect()
+    let mut bytes = BytesMut::with_capacity(length + 16);
+    for block in 0..=length as u128 / 16 {
+        bytes.extend_from_slice(&(u128::from_be_bytes(key.bits()) ^ block).to_be_bytes());
+    }
+    bytes.freeze().slice(..length)
 }
 
 fn is_deleted_later(key: ObjectKey) -> bool {

@@ -1,5 +1,7 @@
 //! The command line. Words and meanings are Docker's where Docker has them.
 
+#![expect(clippy::doc_markdown, reason = "these comments are help pages, which show Markdown as it is")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -30,10 +32,10 @@ Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/envir
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Directory of the store [env: `WHARF_STORE`] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
+    /// Directory of the store [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<String>,
-    /// Configuration file [env: `WHARF_CONFIG`] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
+    /// Configuration file [env: WHARF_CONFIG] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Reach this registry by plain HTTP, or by TLS without checking its certificate (repeatable)
@@ -42,7 +44,7 @@ pub struct Global {
     /// Trust the certificate authorities in this PEM file, for all registries (repeatable)
     #[arg(long, global = true, value_name = "FILE")]
     pub registry_ca: Vec<PathBuf>,
-    /// How progress is shown [env: `BUILDKIT_PROGRESS`]
+    /// How progress is shown [env: BUILDKIT_PROGRESS]
     #[arg(long, global = true, value_enum, value_name = "STYLE")]
     pub progress: Option<ProgressStyle>,
     /// Show nothing but the result
@@ -131,7 +133,7 @@ pub struct BuildOptions {
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, `oci-layout://DIR[:TAG]` or `docker-image://REF` (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG] or docker-image://REF (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
@@ -309,11 +311,11 @@ pub struct Inspect {
     /// The image, in the store or a registry
     pub image: Reference,
     /// Print the manifest's exact bytes
-    #[arg(long, conflicts_with = "config_only")]
+    #[arg(long, conflicts_with = "image_config")]
     pub raw: bool,
-    /// Print the configuration only
+    /// Print the image's configuration only
     #[arg(long)]
-    pub config_only: bool,
+    pub image_config: bool,
     /// Platform of a multi-platform image
     #[arg(long, value_name = "OS/ARCH")]
     pub platform: Option<Platform>,
@@ -373,5 +375,18 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         super::Cli::command().debug_assert();
+    }
+
+    /// A command's own option of that name would be read where the shared one is meant.
+    #[test]
+    fn no_command_takes_the_name_of_a_shared_option() {
+        let mut shared = clap::Command::new("shared");
+        shared = <super::Global as clap::Args>::augment_args(shared);
+        let shared: Vec<_> = shared.get_arguments().map(|argument| argument.get_id().clone()).collect();
+        for command in super::Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                assert!(!shared.contains(argument.get_id()), "{} --{}", command.get_name(), argument.get_id());
+            }
+        }
     }
 }

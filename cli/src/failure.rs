@@ -42,8 +42,9 @@ impl Failure {
         let mut next: Option<&(dyn Error + 'static)> = Some(&cause);
         while let Some(error) = next {
             let text = error.to_string();
-            // Transparent wrappers say the same again, and some texts end in that of their cause.
+            // Transparent wrappers say the same again, some texts end in that of their cause, others begin as ours.
             if !self.why.last().unwrap_or(&self.what).ends_with(&text) {
+                let text = text.strip_prefix(&format!("{}: ", self.what)).map(str::to_owned).unwrap_or(text);
                 self.why.push(text);
             }
             if let Some(hint) = advice(error)

@@ -30,36 +30,35 @@ impl std::str::FromStr for Place {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        let wrong =
-            |error: &dyn std::fmt::Display| Failure::usage(format!("`{text}` names no place")).hint(error.to_string());
+        let wrong = || {
+            Failure::usage(format!("`{text}` names no place"))
+                .hint("places are NAME:TAG, oci:DIR, oci-archive:FILE and docker-archive:FILE; see `wharf copy --help`")
+        };
         if let Some(rest) = text.strip_prefix("oci:") {
-            let (path, tag) = split(rest);
+            let (path, tag) = split(rest).ok_or_else(wrong)?;
             return Ok(Self::Layout(
                 path,
-                tag.map(str::parse).transpose().map_err(|error: wharf_spec::NameError| wrong(&error))?,
+                tag.map(str::parse).transpose().map_err(|error: wharf_spec::NameError| wrong().because(error))?,
             ));
         }
         if let Some(rest) = text.strip_prefix("oci-archive:") {
-            let (path, tag) = split(rest);
+            let (path, tag) = split(rest).ok_or_else(wrong)?;
             let name = tag.map(|tag| format!("image:{tag}").parse()).transpose();
-            return Ok(Self::Archive(path, name.map_err(|error: wharf_spec::ReferenceError| wrong(&error))?));
+            return Ok(Self::Archive(path, name.map_err(|error: wharf_spec::ReferenceError| wrong().because(error))?));
         }
         if let Some(rest) = text.strip_prefix("docker-archive:") {
-            let (path, name) = split(rest);
+            let (path, name) = split(rest).ok_or_else(wrong)?;
             let name = name.map(str::parse).transpose();
-            return Ok(Self::Archive(path, name.map_err(|error: wharf_spec::ReferenceError| wrong(&error))?));
+            return Ok(Self::Archive(path, name.map_err(|error: wharf_spec::ReferenceError| wrong().because(error))?));
         }
-        text.parse().map(Self::Reference).map_err(|error: wharf_spec::ReferenceError| wrong(&error))
+        text.parse().map(Self::Reference).map_err(|error: wharf_spec::ReferenceError| wrong().because(error))
     }
 }
 
-/// `PATH[:REST]`
-fn split(text: &str) -> (PathBuf, Option<&str>) {
-    match text.split_once(':') {
-        Some((path, rest)) if !rest.is_empty() => (path.into(), Some(rest)),
-        Some((path, _)) => (path.into(), None),
-        None => (text.into(), None),
-    }
+/// `PATH[:REST]`; `None` without a path.
+fn split(text: &str) -> Option<(PathBuf, Option<&str>)> {
+    let (path, rest) = text.split_once(':').unwrap_or((text, ""));
+    (!path.is_empty()).then(|| (path.into(), Some(rest).filter(|rest| !rest.is_empty())))
 }
 
 impl Place {
@@ -75,7 +74,8 @@ impl Place {
                 Ok((Box::new(store.place(&image.name)), Target::Digest(image.manifest.digest())))
             }
             Self::Layout(path, tag) => {
-                let layout = LayoutDirectory::open(path).map_err(|error| unreadable(path, error))?;
+                let no_layout = |error| Failure::new(format!("{} is not an OCI layout", path.display())).because(error);
+                let layout = LayoutDirectory::open(path).map_err(no_layout)?;
                 let images = layout.images().map_err(|error| unreadable(path, error))?;
                 let target = choose(&images, tag.as_ref(), path)?;
                 Ok((Box::new(layout), target))
@@ -110,6 +110,17 @@ fn choose(images: &[NamedImage], tag: Option<&Tag>, path: &Path) -> Result<Targe
         (None, _) => Err(Failure::usage(format!("{} holds several images: say which", path.display()))
             .hint(format!("it has: {}", listed().join(", ")))),
     }
+}
+
+/// Begins an archive at `path`.
+pub async fn create_archive(path: &Path) -> Result<ArchiveWriter, Failure> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent.filter(|parent| !parent.is_dir()) {
+        return Err(Failure::new(format!("could not write {}", path.display()))
+            .hint(format!("there is no directory {}", parent.display())));
+    }
+    let unwritable = |error| Failure::new(format!("could not write {}", path.display())).because(error);
+    ArchiveWriter::create(path).await.map_err(unwritable)
 }
 
 /// Copies an image from anywhere to anywhere.
@@ -148,7 +159,7 @@ pub async fn transfer(
             let unwritable = |error: wharf_client::transfer::Error| {
                 Failure::new(format!("could not write {}", path.display())).because(error)
             };
-            let archive = ArchiveWriter::create(path).await.map_err(unwritable)?;
+            let archive = create_archive(path).await?;
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let report = into(Box::new(archive.image(name.clone())), tag).await?;
             if name.is_none() {
@@ -177,6 +188,8 @@ mod tests {
             assert_eq!(text.parse::<Place>().unwrap(), place, "{text}");
         }
         assert!("oci:out:-x".parse::<Place>().is_err());
-        assert!("Team/App".parse::<Place>().is_err());
+        for bad in ["Team/App", "oci:", "docker-archive::app:1"] {
+            assert!(bad.parse::<Place>().is_err(), "{bad}");
+        }
     }
 }

@@ -76,11 +76,12 @@ impl Session {
         Arc::new(move |notice| {
             let text = match notice {
                 Notice::Warning { host, text } => format!("warning from {host}: {text}"),
-                Notice::Retrying { host, doing, problem, wait } => {
-                    format!("{host}: could not {doing} ({problem}); trying again in {:.1} s", wait.as_secs_f64())
+                // The problem says who and what.
+                Notice::Retrying { problem, wait, .. } => {
+                    format!("{problem}; trying again in {:.1} s", wait.as_secs_f64())
                 }
-                Notice::MirrorFailed { host, doing, problem } => {
-                    format!("mirror {host}: could not {doing} ({problem}); going on without it")
+                Notice::MirrorFailed { host, problem, .. } => {
+                    format!("mirror {host}: {problem}; going on without it")
                 }
             };
             if !quiet {

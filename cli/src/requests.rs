@@ -40,6 +40,9 @@ impl Drop for OwnProgram {
 
 /// Makes a request of the options. `scratch` is a directory for what lives as long as the build.
 pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratch: &Path) -> Result<Prepared, Failure> {
+    if !context.exists() {
+        return Err(Failure::usage(format!("there is no directory {} to build", context.display())));
+    }
     if !context.is_dir() {
         return Err(Failure::usage(format!("the context {} is not a directory", context.display())));
     }

@@ -41,6 +41,10 @@ impl OpenStore {
 }
 
 fn open(directory: &Path) -> Result<Store, Failure> {
+    if directory.exists() && !directory.is_dir() {
+        return Err(Failure::new(format!("the store {} is a file, not a directory", directory.display()))
+            .hint("choose a directory with --store DIR or WHARF_STORE"));
+    }
     embedded::open(directory).map_err(|error| {
         let failure = Failure::new(format!("could not open the store {}", directory.display())).because(error);
         failure.hint("choose another directory with --store DIR or WHARF_STORE")

@@ -60,6 +60,7 @@ cases! {
     what_was_finished_cannot_be_resumed,
     what_never_was_cannot_be_resumed,
     two_writers_of_one_upload_never_mix_their_bytes,
+    one_of_many_writers_of_one_upload_finishes,
     a_late_writer_never_changes_what_a_checkpoint_covers,
     deleting_twice_is_fine,
     a_reader_sees_the_right_bytes_while_the_object_is_deleted,
@@ -393,6 +394,33 @@ async fn two_writers_of_one_upload_never_mix_their_bytes(bench: Bench) {
     objects.abandon(key(1), &checkpoint).await.unwrap();
 }
 
+async fn one_of_many_writers_of_one_upload_finishes(bench: Bench) {
+    let objects = bench.objects().await;
+    for round in 1..=10 {
+        let checkpoint = begin(&objects, key(round), &Bytes::new()).await;
+        let mut writers = Vec::new();
+        for number in 0..6_u8 {
+            let mut writer = bench.objects().await.resume(key(round), &checkpoint).await.unwrap();
+            writer.write(noise(1000, number.into())).await.unwrap();
+            writers.push((number, writer));
+        }
+        let finishes = writers
+            .into_iter()
+            .map(|(number, writer)| tokio::spawn(async move { writer.finish().await.ok().map(|()| number) }));
+        let mut winners = Vec::new();
+        for finish in finishes.collect::<Vec<_>>() {
+            winners.extend(finish.await.unwrap());
+        }
+        match winners[..] {
+            [] => assert_eq!(objects.size(key(round)).await.unwrap(), None),
+            [winner] => assert_same(read(&objects, key(round)).await.as_ref(), &noise(1000, winner.into())),
+            _ => panic!("{winners:?} finished one object"),
+        }
+        objects.delete(key(round)).await.unwrap();
+        objects.abandon(key(round), &checkpoint).await.unwrap();
+    }
+}
+
 /// Somebody who read an upload's record late goes on from an old checkpoint. That must not harm who was in time.
 async fn a_late_writer_never_changes_what_a_checkpoint_covers(bench: Bench) {
     let (objects, bytes) = (bench.objects().await, noise(900_000, 23));
@@ -470,6 +498,7 @@ async fn listing_goes_through_all_keys_in_order(bench: Bench) {
             let Some(last) = page.last() else { break };
             after = Some(*last);
             listed.extend(page);
+            assert!(listed.len() <= keys.len(), "listing does not get on");
         }
         assert_eq!(listed, keys);
     }

@@ -346,6 +346,7 @@ async fn listing_is_limited_and_goes_on(bench: Bench) {
                 break;
             }
             listed.extend(page);
+            assert!(listed.len() <= names.len(), "listing does not get on");
         }
         assert_eq!(listed, names, "pages of {limit}");
     }

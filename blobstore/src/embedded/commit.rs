@@ -5,6 +5,7 @@
 //! write, and a hundred writers share one. Several processes take turns by the database's own lock.
 
 use std::thread;
+use std::time::Duration;
 
 use rusqlite::{CachedStatement, Connection, OptionalExtension as _, Transaction, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
@@ -61,10 +62,9 @@ impl Committer {
 impl Drop for Committer {
     fn drop(&mut self) {
         self.requests = None;
-        if let Some(Err(panic)) = self.thread.take().map(thread::JoinHandle::join)
-            && !thread::panicking()
-        {
-            std::panic::resume_unwind(panic);
+        if let Some(thread) = self.thread.take() {
+            // A panic of the thread was printed when it happened, and whoever waited for it was told.
+            let _ = thread.join();
         }
     }
 }
@@ -141,16 +141,18 @@ impl State {
         self.rows = 0;
         self.bytes = 0;
         match self.checkpoint_as("PASSIVE") {
-            // Readers that overlap without end would let it grow for ever.
-            Ok(pages) if pages >= LONG_LOG => {
-                let waited = self.connection.busy_timeout(std::time::Duration::from_millis(100));
-                let outcome = waited.and_then(|()| self.checkpoint_as("RESTART"));
-                if let Err(error) = outcome.and_then(|_| database::be_patient(&mut self.connection)) {
-                    self.complain(&error);
-                }
-            }
+            Ok(pages) if pages >= LONG_LOG => self.begin_log_anew(),
             Ok(_) => {}
             Err(error) => self.complain(&error),
+        }
+    }
+
+    /// Readers that overlap without end would let the log grow for ever, so they are waited for, within reason.
+    fn begin_log_anew(&mut self) {
+        let waited = self.connection.busy_timeout(Duration::from_millis(100));
+        let outcome = waited.and_then(|()| self.checkpoint_as("RESTART"));
+        if let Err(error) = outcome.and_then(|_| database::be_patient(&mut self.connection)) {
+            self.complain(&error);
         }
     }
 
@@ -271,5 +273,166 @@ impl<'a> Swaps<'a> {
             self.count.execute([self.last_version])?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+
+    use tempfile::TempDir;
+
+    use super::super::database::Purpose;
+    use super::super::open_engines;
+    use super::*;
+    use crate::{RecordKey, Records as _};
+
+    /// In memory where there is such a place: flushes take their time on a disk.
+    fn store() -> (TempDir, Layout) {
+        let directory = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap();
+        let layout = Layout::open(directory.path()).unwrap();
+        (directory, layout)
+    }
+
+    fn put(key: &str, bytes: usize) -> Vec<Write> {
+        let change = Change::Put(vec![1; bytes].into());
+        vec![Write { key: RecordKey::new(key), expect: Expect::Absent, change }]
+    }
+
+    #[test]
+    fn a_batch_that_does_not_fit_does_not_fail_its_neighbours() {
+        let (_directory, layout) = store();
+        let connection = database::open(&layout).unwrap();
+        connection.query_row("PRAGMA max_page_count = 50", [], |_| Ok(())).unwrap();
+        let mut state = State { connection, layout: layout.clone(), rows: 0, bytes: 0 };
+        let batches = [put("before", 10), put("too/large", 1 << 20), put("after", 10)];
+        let (group, answers): (Vec<_>, Vec<_>) = batches
+            .into_iter()
+            .map(|batch| {
+                let (answer, answered) = oneshot::channel();
+                (Request { batch, answer }, answered)
+            })
+            .unzip();
+        state.serve(group);
+        let answers: Vec<_> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap()).collect();
+        assert!(matches!(answers[0].as_deref(), Ok([Outcome::Done(_)])));
+        assert!(matches!(answers[1], Err(Error::Full { .. })));
+        assert!(matches!(answers[2].as_deref(), Ok([Outcome::Done(_)])));
+    }
+
+    #[tokio::test]
+    async fn writes_that_come_in_together_share_a_flush() {
+        let (_directory, layout) = store();
+        let committer = Arc::new(Committer::begin(&layout).unwrap());
+        let other = database::connect(&layout.database(), Purpose::Write).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let writes: Vec<_> = (0..50)
+            .map(|number| {
+                let committer = Arc::clone(&committer);
+                tokio::spawn(async move { committer.write(put(&format!("key/{number}"), 10)).await.unwrap() })
+            })
+            .collect();
+        // The thread has one and waits for the database; the others wait for the thread.
+        while committer.requests.as_ref().unwrap().capacity() > QUEUE - 49 {
+            tokio::task::yield_now().await;
+        }
+        other.execute_batch("COMMIT").unwrap();
+        for write in writes {
+            assert!(matches!(write.await.unwrap()[..], [Outcome::Done(_)]));
+        }
+        let pages: i64 = other.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| row.get(1)).unwrap();
+        assert!(pages < 50, "{pages} pages were written, more than fifty records in a few commits need");
+    }
+
+    #[tokio::test]
+    async fn closing_waits_for_what_was_sent_even_when_its_sender_does_not() {
+        let (_directory, layout) = store();
+        let (_, records) = open_engines(layout.root()).unwrap();
+        let other = database::connect(&layout.database(), Purpose::Write).unwrap();
+        other.execute_batch("BEGIN IMMEDIATE").unwrap();
+        {
+            let mut write = std::pin::pin!(records.write(put("key", 10)));
+            assert!(futures_util::poll!(&mut write).is_pending());
+        }
+        other.execute_batch("COMMIT").unwrap();
+        drop((other, records));
+        let (_, records) = open_engines(layout.root()).unwrap();
+        assert!(records.get(&RecordKey::new("key")).await.unwrap().is_some());
+        assert!(!layout.root().join("records.sqlite-journal").exists());
+    }
+
+    #[tokio::test]
+    async fn the_log_stays_short_while_there_are_readers_all_the_time() {
+        let (_directory, layout) = store();
+        let (_, records) = open_engines(layout.root()).unwrap();
+        // Two readers, each of which only ends when the other has begun again: hardly ever is there nobody.
+        let begun = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
+        let stop = Arc::new(AtomicBool::new(false));
+        let readers = [0, 1].map(|number| {
+            let connection = database::connect(&layout.database(), Purpose::Read).unwrap();
+            let (begun, stop) = (Arc::clone(&begun), Arc::clone(&stop));
+            thread::spawn(move || {
+                while !stop.load(SeqCst) {
+                    let others = begun[1 - number].load(SeqCst);
+                    connection.execute_batch("BEGIN; SELECT last_version FROM counter").unwrap();
+                    begun[number].fetch_add(1, SeqCst);
+                    while begun[1 - number].load(SeqCst) == others && !stop.load(SeqCst) {
+                        thread::yield_now();
+                    }
+                    connection.execute_batch("COMMIT").unwrap();
+                }
+            })
+        });
+        for number in 0..300 {
+            let batch = (0..50).flat_map(|part| put(&format!("{number}/{part}"), 10_000)).collect();
+            records.write(batch).await.unwrap();
+        }
+        stop.store(true, SeqCst);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+        let log = fs::metadata(layout.root().join("records.sqlite-wal")).unwrap().len();
+        assert!(log < 80 << 20, "150 MB were written, and the log has {log} bytes");
+    }
+
+    #[test]
+    fn a_log_that_grew_long_is_begun_anew_when_its_readers_have_ended() {
+        let (_directory, layout) = store();
+        let connection = database::open(&layout).unwrap();
+        let mut state = State { connection, layout: layout.clone(), rows: 0, bytes: 0 };
+        let reader = database::connect(&layout.database(), Purpose::Read).unwrap();
+        let write = |state: &mut State, key: &str| {
+            state.commit([put(key, 100_000).as_slice()].into_iter()).ok().unwrap();
+        };
+        write(&mut state, "a");
+        reader.execute_batch("BEGIN; SELECT last_version FROM counter").unwrap();
+        let short = state.checkpoint_as("PASSIVE").unwrap();
+        state.begin_log_anew();
+        write(&mut state, "b");
+        assert!(state.checkpoint_as("PASSIVE").unwrap() > short, "the reader still reads from the log");
+        reader.execute_batch("COMMIT").unwrap();
+        state.begin_log_anew();
+        write(&mut state, "c");
+        assert!(state.checkpoint_as("PASSIVE").unwrap() <= short);
+    }
+
+    #[tokio::test]
+    async fn damage_is_told_with_what_to_do() {
+        let (_directory, layout) = store();
+        let (_, records) = open_engines(layout.root()).unwrap();
+        for number in 0..20 {
+            records.write(put(&format!("key/{number}"), 900)).await.unwrap();
+        }
+        drop(records);
+        let mut bytes = fs::read(layout.database()).unwrap();
+        bytes[4096..].fill(0x55);
+        fs::write(layout.database(), bytes).unwrap();
+        let (_, records) = open_engines(layout.root()).unwrap();
+        let error = records.get(&RecordKey::new("key/7")).await.unwrap_err();
+        assert!(matches!(&error, Error::Unusable { reason, .. } if reason.contains("backup")), "{error}");
+        let error = records.write(put("new", 10)).await.unwrap_err();
+        assert!(matches!(&error, Error::Unusable { reason, .. } if reason.contains("backup")), "{error}");
     }
 }

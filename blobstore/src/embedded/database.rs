@@ -106,7 +106,7 @@ fn connect_with(path: &Path, more: OpenFlags) -> rusqlite::Result<Connection> {
 
 /// Makes a connection wait for others. The database's own way sleeps for a tenth of a second between attempts; another
 /// process's commit takes a hundredth of that.
-#[expect(clippy::disallowed_methods, reason = "on the database's own thread, never on the reactor")]
+#[expect(clippy::disallowed_methods, reason = "no event tells that another process has let go of the database")]
 pub(super) fn be_patient(connection: &mut Connection) -> rusqlite::Result<()> {
     connection.busy_handler(Some(|attempts| {
         thread::sleep(Duration::from_millis(1));

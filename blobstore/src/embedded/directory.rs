@@ -64,3 +64,39 @@ impl Directory {
         rustix::fs::fsync(&directory)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::thread;
+
+    use super::*;
+
+    #[test]
+    fn everyone_who_waits_is_served() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::new(place.path().to_owned());
+        thread::scope(|scope| {
+            for number in 0..8 {
+                let (place, directory) = (&place, &directory);
+                scope.spawn(move || {
+                    for name in 0..10 {
+                        fs::write(place.path().join(format!("{number}-{name}")), "").unwrap();
+                        directory.sync().unwrap();
+                    }
+                });
+            }
+        });
+        let rounds = directory.rounds.lock().unwrap();
+        assert!(!rounds.running && rounds.begun == rounds.ended && (1..=80).contains(&rounds.ended));
+    }
+
+    #[test]
+    fn a_failed_flush_is_told_and_a_later_one_may_go_well() {
+        let place = tempfile::tempdir().unwrap();
+        let directory = Directory::new(place.path().join("here"));
+        assert_eq!(directory.sync().unwrap_err().kind(), io::ErrorKind::NotFound);
+        fs::create_dir(place.path().join("here")).unwrap();
+        directory.sync().unwrap();
+    }
+}

@@ -19,18 +19,18 @@ use crate::{ByteStream, Checkpoint, Error, ObjectKey, ObjectWriter, Objects, Res
 /// Objects as files of a directory. Cloning is cheap; clones share everything.
 #[derive(Clone, Debug)]
 pub struct EmbeddedObjects {
-    pub(super) shelf: Arc<Shelf>,
+    pub(super) place: Arc<Place>,
 }
 
 /// The directories, and what their users share.
 #[derive(Debug)]
-pub(super) struct Shelf {
+pub(super) struct Place {
     pub(super) layout: Layout,
     pub(super) partial: Directory,
     shards: Vec<Directory>,
 }
 
-impl Shelf {
+impl Place {
     pub(super) fn shard(&self, key: ObjectKey) -> &Directory {
         &self.shards[usize::from(shard_of(key))]
     }
@@ -40,31 +40,31 @@ impl EmbeddedObjects {
     pub(super) fn new(layout: Layout) -> Self {
         let partial = Directory::new(layout.partial());
         let shards = (0..=LAST_SHARD).map(|shard| Directory::new(layout.shard(shard))).collect();
-        Self { shelf: Arc::new(Shelf { layout, partial, shards }) }
+        Self { place: Arc::new(Place { layout, partial, shards }) }
     }
 }
 
 #[async_trait]
 impl Objects for EmbeddedObjects {
     async fn create(&self, key: ObjectKey) -> Result<Box<dyn ObjectWriter>> {
-        let shelf = Arc::clone(&self.shelf);
-        let unfinished = blocking(move || UnfinishedFile::create(&shelf, key)).await?;
+        let place = Arc::clone(&self.place);
+        let unfinished = blocking(move || UnfinishedFile::create(&place, key)).await?;
         Ok(Box::new(EmbeddedWriter::new(key, unfinished, 0)))
     }
 
     async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>> {
-        let (shelf, checkpoint) = (Arc::clone(&self.shelf), checkpoint.clone());
-        let (unfinished, offset) = blocking(move || UnfinishedFile::resume(&shelf, key, &checkpoint)).await?;
+        let (place, checkpoint) = (Arc::clone(&self.place), checkpoint.clone());
+        let (unfinished, offset) = blocking(move || UnfinishedFile::resume(&place, key, &checkpoint)).await?;
         Ok(Box::new(EmbeddedWriter::new(key, unfinished, offset)))
     }
 
     async fn abandon(&self, key: ObjectKey, _checkpoint: &Checkpoint) -> Result<()> {
-        let shelf = Arc::clone(&self.shelf);
-        blocking(move || remove_partial(&shelf, key)).await
+        let place = Arc::clone(&self.place);
+        blocking(move || remove_partial(&place, key)).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {
-        let path = self.shelf.layout.object(key);
+        let path = self.place.layout.object(key);
         blocking(move || match fs::metadata(path) {
             Ok(metadata) => Ok(Some(metadata.len())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -74,32 +74,32 @@ impl Objects for EmbeddedObjects {
     }
 
     async fn read(&self, key: ObjectKey, range: Range<u64>) -> Result<Option<ByteStream>> {
-        read(self.shelf.layout.object(key), key, range).await
+        read(self.place.layout.object(key), key, range).await
     }
 
     async fn delete(&self, key: ObjectKey) -> Result<()> {
-        let shelf = Arc::clone(&self.shelf);
+        let place = Arc::clone(&self.place);
         blocking(move || {
             let cannot = |error| Error::io(format!("delete object {key}"), error);
-            match fs::remove_file(shelf.layout.object(key)) {
+            match fs::remove_file(place.layout.object(key)) {
                 Ok(()) => {}
                 // Still made durable below: whoever deleted it may have been killed before doing so.
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(cannot(error)),
             }
             // An object that came back after a crash would have no record any more, and nobody would find it.
-            shelf.shard(key).sync().map_err(cannot)
+            place.shard(key).sync().map_err(cannot)
         })
         .await
     }
 
     async fn list(&self, after: Option<ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>> {
-        let shelf = Arc::clone(&self.shelf);
-        blocking(move || list(&shelf.layout, after, limit)).await
+        let place = Arc::clone(&self.place);
+        blocking(move || list(&place.layout, after, limit)).await
     }
 
     fn local_path(&self, key: ObjectKey) -> Option<PathBuf> {
-        Some(self.shelf.layout.object(key))
+        Some(self.place.layout.object(key))
     }
 }
 

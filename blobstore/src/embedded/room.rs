@@ -14,8 +14,7 @@ const SMALL_DISK: u64 = 8;
 /// Whether the disk this file is on has room for so many bytes of an object; an error of the kind that a full disk gives.
 pub(super) fn check(file: &File, bytes: usize) -> io::Result<()> {
     let disk = rustix::fs::fstatvfs(file)?;
-    let (total, available) =
-        (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize));
+    let (total, available) = (disk.f_blocks.saturating_mul(disk.f_frsize), disk.f_bavail.saturating_mul(disk.f_frsize));
     // Some file systems have no size, and find out by themselves when they are full.
     let reserve = RESERVE.min(total / SMALL_DISK);
     if total > 0 && available < reserve.saturating_add(bytes as u64) {

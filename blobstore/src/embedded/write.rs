@@ -101,5 +101,7 @@ impl ObjectWriter for EmbeddedWriter {
 }
 
 fn write_at(file: &File, piece: &[u8], offset: u64, key: ObjectKey) -> Result<()> {
-    room::check(file, piece.len()).and_then(|()| file.write_all_at(piece, offset)).map_err(|error| Error::io(format!("write object {key}"), error))
+    room::check(file, piece.len())
+        .and_then(|()| file.write_all_at(piece, offset))
+        .map_err(|error| Error::io(format!("write object {key}"), error))
 }

@@ -45,7 +45,6 @@ async fn remove_local(store: &OpenStore, reference: &Reference) -> Result<bool, 
 
 /// Only when a registry is named: `wharf rm debian` must never reach out to the hub.
 async fn remove_remote(session: &Session, store: &OpenStore, reference: &Reference) -> Result<(), Failure> {
-    let failed = || Failure::new(format!("could not remove {reference}"));
     if reference.host.is_none() {
         return Err(Failure::new(format!("{reference} is not in the store {}", store.directory.display()))
             .hint("`wharf images` lists what is"));
@@ -53,7 +52,7 @@ async fn remove_remote(session: &Session, store: &OpenStore, reference: &Referen
     let image = session.remote(reference)?;
     match image.repository.delete_manifest(&image.target).await {
         Ok(true) => Ok(()),
-        Ok(false) => Err(failed().hint("it is neither in the store nor at the registry")),
-        Err(error) => Err(failed().because(error)),
+        Ok(false) => Err(Failure::new(format!("{reference} is neither in the store nor at the registry"))),
+        Err(error) => Err(Failure::new(format!("could not remove {reference}")).because(error)),
     }
 }

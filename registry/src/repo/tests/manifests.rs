@@ -169,6 +169,43 @@ async fn a_push_whose_intent_was_voided_begins_again_and_leaves_no_reference_of_
     assert_eq!(keys(&repositories, "refs/").await.len(), 2, "one per blob, all of the living attempt");
 }
 
+#[tokio::test]
+async fn two_pushes_that_declare_in_the_same_moment_both_succeed() {
+    let met = AtomicUsize::new(0);
+    let (store, _) = Watched::store(move |batch| {
+        let intent = batch.iter().find(|write| write.key.as_str().contains("/_manifests/"));
+        match intent {
+            // The other one is a moment earlier, and never goes on.
+            Some(intent) if met.fetch_add(1, Ordering::Relaxed) == 0 => vec![intent.clone()],
+            Some(_) | None => Vec::new(),
+        }
+    });
+    let (repositories, name) = (Repositories::new(store), name("app"));
+    let image = image(&repositories, &name, "layer").await;
+    repositories.put_manifest(&name, &image, &[tag("v1")], "ann").await.unwrap();
+    repositories.manifest_by_tag(&name, &tag("v1")).await.unwrap();
+}
+
+/// A push saw the manifest, and moves its tag just before the record is removed.
+#[tokio::test]
+async fn a_tag_that_moved_while_its_manifest_was_deleted_is_deleted_with_it() {
+    let (store, _) = Watched::store(|batch| {
+        let removal = |write: &&Write| write.change == Change::Delete && write.key.as_str().contains("/_manifests/");
+        let Some(removal) = batch.iter().find(removal) else { return Vec::new() };
+        let digest = removal.key.name().parse().unwrap();
+        let current = Some(Descriptor::new(MediaType::OCI_MANIFEST, digest, 1));
+        let moved = super::super::TagRecord { current, version: 7, history: Vec::new() };
+        let change = Change::Put(wharf_blobstore::encode(&moved));
+        vec![Write { key: RecordKey::new("repos/app/_tags/late"), expect: Expect::Absent, change }]
+    });
+    let (repositories, name) = (Repositories::new(store), name("app"));
+    let image = image(&repositories, &name, "layer").await;
+    repositories.put_manifest(&name, &image, &[tag("v1")], "ann").await.unwrap();
+    repositories.delete_manifest(&name, &image.digest(), "ben").await.unwrap();
+    assert_eq!(repositories.tag(&name, &tag("late")).await.unwrap().unwrap().version, 8, "it was there");
+    assert_eq!(repositories.tags(&name, None, 10).await.unwrap(), []);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_pushes_of_one_manifest_all_succeed() {
     let (repositories, name) = (repositories(), name("app"));
