@@ -47,7 +47,6 @@ pub enum Stream {
 }
 
 /// One thing that happened. Steps that the target does not need have no events at all.
-#[expect(clippy::large_enum_variant, reason = "few of them exist at a time")]
 #[derive(Clone, Debug)]
 pub enum BuildEvent {
     /// Everything that may have to be done is known.
