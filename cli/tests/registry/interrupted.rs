@@ -29,23 +29,45 @@ fn desk_with_large_image() -> (Desk, Image) {
 fn a_download_under_way_ends_before_the_server_does() {
     let (desk, image) = desk_with_large_image();
     let server = Server::start(&desk);
-    let mut slow = connect(server.address);
-    let path = format!("/v2/team/app/blobs/{}", image.layers[0]);
-    slow.write_all(head("GET", &path, &[], 0).as_bytes()).expect("sent");
-    let mut first = [0; 1];
-    slow.read_exact(&mut first).expect("the answer begins");
+    let mut slow = slow_download(&server, &image);
     server.terminate();
-    // It no longer listens: the download outlives the end of everything else.
-    let end = Instant::now() + PATIENCE;
-    while TcpStream::connect(server.address).is_ok() {
-        assert!(Instant::now() < end, "the server still listens");
-        std::thread::yield_now();
-    }
+    // The download outlives the end of everything else.
+    until_deaf(&server);
     let mut rest = Vec::new();
     slow.read_to_end(&mut rest).expect("the rest of the answer");
     let body = rest.windows(4).position(|window| window == b"\r\n\r\n").expect("a head") + 4;
     assert_eq!(Digest::sha256(&rest[body..]).to_string(), image.layers[0]);
     assert_eq!(server.ended(), Some(0));
+}
+
+/// Sends a request for the large layer, and reads no more than the answer's beginning.
+fn slow_download(server: &Server, image: &Image) -> TcpStream {
+    let mut slow = connect(server.address);
+    let path = format!("/v2/team/app/blobs/{}", image.layers[0]);
+    slow.write_all(head("GET", &path, &[], 0).as_bytes()).expect("sent");
+    let mut first = [0; 1];
+    slow.read_exact(&mut first).expect("the answer begins");
+    slow
+}
+
+/// Waits until the server does not listen any more.
+fn until_deaf(server: &Server) {
+    let end = Instant::now() + PATIENCE;
+    while TcpStream::connect(server.address).is_ok() {
+        assert!(Instant::now() < end, "the server still listens");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn who_asks_twice_does_not_wait() {
+    let (desk, image) = desk_with_large_image();
+    let server = Server::start(&desk);
+    let _slow = slow_download(&server, &image);
+    server.terminate();
+    until_deaf(&server);
+    server.terminate();
+    assert_eq!(server.ended(), Some(130));
 }
 
 #[test]
