@@ -18,6 +18,9 @@ use crate::dockerfile::{ArgInstruction, Diagnostic, EnvInstruction, Escape, Inli
 use crate::event::{StepId, StepInfo};
 use crate::request::BuildRequest;
 
+/// What other builders note in a configuration that is not true of an image built on it.
+const STALE: [&str; 4] = ["container", "container_config", "moby.buildkit.cache.v0", "moby.buildkit.buildinfo.v1"];
+
 /// The search path of images that set none.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -73,6 +76,9 @@ impl Inheritance {
     pub(super) fn of_image(config: &ImageConfig) -> Self {
         let mut config = config.clone();
         config.created = None;
+        for stale in STALE {
+            config.extra.remove(stale);
+        }
         let history = std::mem::take(&mut config.history).into_iter().map(PastStep::Base).collect();
         config.rootfs.diff_ids.clear();
         Self { env: Env::default(), args: Vec::new(), config, history }

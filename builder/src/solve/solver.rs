@@ -184,7 +184,7 @@ impl<'a> Solver<'a> {
         if need == Need::Identity && !self.depot.has(before).await? {
             return Ok(None);
         }
-        let (prepared, key) = if self.revive_sources(stage, step).await? {
+        let (prepared, key) = if self.revive_sources(step).await? {
             // Made again, they may not be what they were.
             let again = self.prepare(stage, step, before).await?;
             if let Some(layer) = self.known(again.1, step, need).await? {
@@ -207,7 +207,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Makes the files of other stages readable that the step is about to read. Says whether anything had to be done.
-    async fn revive_sources(&self, stage: &PlannedStage, step: &Step) -> Result<bool, BuildError> {
+    async fn revive_sources(&self, step: &Step) -> Result<bool, BuildError> {
         let mut revived = false;
         for id in step_sources(step) {
             let stack = self.stage(id, Need::Identity).await?;
@@ -216,7 +216,6 @@ impl<'a> Solver<'a> {
                 revived = true;
             }
         }
-        tracing::trace!(stage = stage.name, step = step.id.0, revived, "sources can be read");
         Ok(revived)
     }
 

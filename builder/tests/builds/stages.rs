@@ -48,6 +48,7 @@ async fn the_base_s_history_and_configuration_are_kept() {
         config.config.env = vec!["A=1".into()];
         config.config.cmd = Some(vec!["x".into()]);
         config.config.extra.insert("Hostname".into(), "kept".into());
+        config.extra.insert("moby.buildkit.cache.v0".into(), "not of this image".into());
         config.history.push(wharf_spec::History {
             created: Some("2000-02-03T04:05:06Z".into()),
             empty_layer: Some(true),
@@ -60,6 +61,7 @@ async fn the_base_s_history_and_configuration_are_kept() {
     assert_eq!(config.config.env, ["A=1", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "B=2"]);
     assert_eq!(config.config.cmd, None, "the base's arguments were for the base's program");
     assert_eq!(config.config.extra["Hostname"], "kept");
+    assert!(config.extra.is_empty());
     // Nothing with a time of its own happened since.
     assert_eq!(config.created.as_deref(), Some("2000-02-03T04:05:06Z"));
     assert_eq!(config.history.len(), 3);
