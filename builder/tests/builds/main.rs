@@ -12,3 +12,4 @@ mod remote;
 mod show;
 mod stages;
 mod steps;
+mod unprivileged;

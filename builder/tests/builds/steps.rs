@@ -299,7 +299,8 @@ async fn results_can_be_had_as_plain_files_and_as_a_tar() {
 #[tokio::test]
 async fn images_can_be_copied_from_and_built_on_by_any_name() {
     let mut world = with_shell(&[]);
-    world.bases.add("docker.io/library/data:1", &[&make_layer(&[("f", "data")])], |_| {});
+    let layer = make_layer(&[("f", "data")]);
+    world.bases.add("docker.io/library/data:1", &[layer.path()], |_| {});
     let mut request =
         world.request("FROM base AS x\nFROM scratch\nCOPY --from=data /f /from-data\nCOPY --from=base /f /base");
     let name: ImageName = ImageName::Reference("docker.io/library/data:1".parse().unwrap());
@@ -311,12 +312,11 @@ async fn images_can_be_copied_from_and_built_on_by_any_name() {
     assert_eq!(outcomes(&result).len(), 2);
 }
 
-/// A directory that lives as long as the test program.
-fn make_layer(files: &[(&str, &str)]) -> std::path::PathBuf {
-    let root = tempfile::tempdir().unwrap().keep();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+fn make_layer(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for (path, text) in files {
-        crate::support::image::write(&root, path, text);
+        crate::support::image::write(root.path(), path, text);
     }
     root
 }
