@@ -68,7 +68,9 @@ impl Hashes {
         records.sort_by_key(|(_, one)| !one.used);
         let mut bytes = MAGIC.to_vec();
         for (identity, one) in records.into_iter().take(MOST) {
-            identity.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+            for number in identity {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
             bytes.extend_from_slice(one.digest.as_bytes());
         }
         Some(bytes)
