@@ -4,12 +4,12 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use wharf_builder::BuildResult;
-use wharf_client::archive::ArchiveWriter;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
 use wharf_spec::Reference;
 
 use crate::failure::Failure;
+use crate::places::create_archive;
 use crate::publish::Built;
 use crate::stores::OpenStore;
 
@@ -28,12 +28,25 @@ pub enum Output {
     Nothing,
 }
 
+impl Output {
+    /// Whether it takes standard output, so that nothing else may go there.
+    pub fn takes_stdout(&self) -> bool {
+        match self {
+            Self::Tar(path) => path.as_os_str() == "-",
+            Self::Archive(..) | Self::Layout(_) | Self::Local(_) | Self::Nothing => false,
+        }
+    }
+}
+
 impl FromStr for Output {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
-        if !text.contains('=') {
-            return Ok(Self::Local(text.into()));
+        // As Docker has it: a lone path is a directory, and `-` a tar on standard output.
+        match text {
+            "-" => return Ok(Self::Tar(text.into())),
+            _ if !text.contains('=') => return Ok(Self::Local(text.into())),
+            _ => {}
         }
         let fields: Vec<(&str, &str)> =
             text.split(',').map(|field| field.split_once('=').unwrap_or((field, ""))).collect();
@@ -75,7 +88,7 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name) => {
-            let archive = ArchiveWriter::create(path).await.map_err(unwritable(path))?;
+            let archive = create_archive(path).await?;
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
             copy((&source, &source.target()), (&sink, tag.as_ref()), &options, &ignore_events())
@@ -125,6 +138,7 @@ mod tests {
     fn outputs_read_as_docker_writes_them() {
         for (text, output) in [
             ("out", Output::Local("out".into())),
+            ("-", Output::Tar("-".into())),
             ("type=local,dest=out", Output::Local("out".into())),
             ("type=tar,dest=a.tar", Output::Tar("a.tar".into())),
             ("type=oci,dest=a.tar", Output::Archive("a.tar".into(), None)),

@@ -41,6 +41,9 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     }
     record(&command, &result)?;
     report(session, tags, &result);
+    if outputs.iter().any(Output::takes_stdout) {
+        return Ok(());
+    }
     output::line(&result.image.digest().to_string())
 }
 

@@ -94,6 +94,28 @@ fn a_second_push_sends_nothing() {
     assert_eq!(ends(&second), counted([("manifest", "EXISTS", 1), ("manifest", "DONE", 1)]));
 }
 
+/// `docs/output.md` is what programs that read these lines are written from.
+#[test]
+fn events_are_as_the_page_says() {
+    let page = include_str!("../../../docs/output.md");
+    let (here, _) = hello();
+    let there = Desk::new();
+    let server = Server::start(&there);
+    let mut seen = BTreeMap::new();
+    for event in events(&here, &["push", "team/app:1", &server.name("team/app:1")]) {
+        let name = event["event"].as_str().expect("a name").to_owned();
+        let row = page.lines().find(|line| line.starts_with(&format!("| `{name}` |")));
+        let row = row.unwrap_or_else(|| panic!("{name} is not documented"));
+        for field in
+            event.as_object().expect("an object").keys().filter(|field| !["event", "task"].contains(&field.as_str()))
+        {
+            assert!(row.contains(&format!("`{field}`")), "{name}.{field} is not documented");
+        }
+        *seen.entry(name).or_insert(0) += 1;
+    }
+    assert!(seen.len() >= 2, "{seen:?}");
+}
+
 #[test]
 fn only_what_is_new_is_sent() {
     let (here, _) = desk_with(&[layer("a", b"one")]);
