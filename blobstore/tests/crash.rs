@@ -24,7 +24,6 @@ const THIS_TEST: &str = "killed_at_any_moment_a_store_loses_nothing";
 const ROUNDS: [usize; 10] = [1, 2, 3, 7, 12, 20, 33, 50, 80, 130];
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "how the child is told that it is the child")]
 fn killed_at_any_moment_a_store_loses_nothing() {
     if let Some(directory) = env::var_os(CHILD) {
         write_until_killed(Path::new(&directory));

@@ -44,7 +44,9 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         }
         Ok(stack)
     });
-    let stack = stack.await?;
+    let stack = stack.await;
+    solver.keep_hashes();
+    let stack = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let Assembled { config, config_bytes, manifest } = assemble(&plan.stages[plan.target.0], &stack, request, now);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use wharf_spec::{Descriptor, Digest};
+use wharf_spec::Digest;
 
 use crate::dockerfile::{Diagnostic, Span};
 
@@ -26,6 +26,15 @@ pub struct StepInfo {
     pub text: String,
     /// Where it stands in the Dockerfile.
     pub span: Span,
+}
+
+/// A layer that a step made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MadeLayer {
+    /// The blob.
+    pub digest: Digest,
+    /// Its length in bytes.
+    pub size: u64,
 }
 
 /// Which of a process's two streams.
@@ -72,8 +81,8 @@ pub enum BuildEvent {
     Done {
         /// Which step.
         step: StepId,
-        /// The layer it made, unless it changed no file system.
-        layer: Option<Descriptor>,
+        /// The layer it made.
+        layer: MadeLayer,
         /// From start to end.
         took: Duration,
     },

@@ -34,11 +34,11 @@ pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;
 pub use environment::BuildEnvironment;
 pub use error::BuildError;
-pub use event::{BuildEvent, Events, StepId, StepInfo, Stream, ignore_events};
+pub use event::{BuildEvent, Events, MadeLayer, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
 pub use output::NotWritten;
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
-pub use solve::LayerFault;
 pub use result::{BuildResult, StepOutcome, StepReport};
+pub use solve::LayerFault;

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use wharf_spec::{Descriptor, ImageConfig, RawManifest};
+use wharf_spec::{ImageConfig, RawManifest};
 
 use crate::dockerfile::Diagnostic;
-use crate::event::StepInfo;
+use crate::event::{MadeLayer, StepInfo};
 use crate::solve::{Depot, Stack};
 
 /// An image whose configuration and new layers are live blobs of the store; it is not yet published or tagged.
@@ -46,14 +46,14 @@ pub struct StepReport {
 }
 
 /// How a step went.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepOutcome {
     /// Its result was known.
     Cached,
     /// It ran.
     Ran {
-        /// The layer it made, unless it changed no file system.
-        layer: Option<Descriptor>,
+        /// The layer it made.
+        layer: MadeLayer,
         /// How long it took.
         took: Duration,
     },

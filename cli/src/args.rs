@@ -1,5 +1,7 @@
 //! The command line. Words and meanings are Docker's where Docker has them.
 
+#![expect(clippy::doc_markdown, reason = "these comments are help pages, which show Markdown as it is")]
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};

@@ -52,6 +52,10 @@ pub async fn run(
             let text: Vec<_> = diagnostics.iter().map(|diagnostic| shown(diagnostic).trim_end().to_owned()).collect();
             Err(Failure::rendered(text.join("\n\n")))
         }
+        Err(BuildError::Ignore { path, text, diagnostic }) => {
+            Err(Failure::rendered(render(&diagnostic, &path, &text, session.color).trim_end().to_owned()))
+        }
+        Err(BuildError::Cancelled) => Err(Failure::interrupted("the build was stopped")),
         Err(error) => Err(Failure::new("the build failed").because(error)),
     }
 }

@@ -112,6 +112,36 @@ mod tests {
         assert_eq!(config.serve.anonymous_pull, Some(true));
     }
 
+    /// The keys of a table, as the error about a key that is none lists them.
+    fn keys(table: &str) -> Vec<String> {
+        let failure = Config::parse(&format!("{table}\nno-such-key = 1\n"), Path::new("config.toml")).unwrap_err();
+        let text = failure.to_string();
+        let listed = text.split_once("expected one of ").map(|(_, listed)| listed.split_once('\n').unwrap().0);
+        let names = listed.unwrap_or_else(|| panic!("{text}")).split(", ");
+        names.map(|name| name.trim_matches('`').to_owned()).collect()
+    }
+
+    #[test]
+    fn the_page_lists_every_key_and_no_other() {
+        let page = include_str!("../../docs/configuration.md");
+        let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
+        let rows = |section: &str| section.lines().filter_map(key).collect::<Vec<_>>();
+        let sections: Vec<&str> = page.split("\n## ").collect();
+        let tables = ["", "[serve]", "[registries.\"x\"]"];
+        for (heading, table) in ["Top level", "`[serve]`", "`[registries."].into_iter().zip(tables) {
+            let section = sections.iter().find(|section| section.starts_with(heading));
+            assert_eq!(rows(section.unwrap_or_else(|| panic!("{heading}"))), keys(table), "{heading}");
+        }
+    }
+
+    #[test]
+    fn the_example_of_the_page_reads() {
+        let page = include_str!("../../docs/configuration.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = Config::parse(example, Path::new("configuration.md")).unwrap();
+        assert!(config.store.is_some() && config.serve.htpasswd.is_some() && !config.aliases.is_empty());
+    }
+
     #[test]
     fn an_unknown_key_is_named() {
         let failure = Config::parse("[serve]\nlisen = \"x\"\n", Path::new("config.toml")).unwrap_err();

@@ -1,22 +1,25 @@
-//! The environment: the only file that reads it. Every variable Wharf knows stands here, and in `wharf help environment`.
+//! The environment: the only file that reads it. Every variable Wharf knows stands here, and in `docs/environment.md`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-/// What the help page says about each variable; a test holds it against the code below.
+/// What each variable is for; tests hold this against the code below and against the page.
 pub const VARIABLES: &[(&str, &str)] = &[
     ("WHARF_STORE", "directory of the store, where --store is not given"),
     ("WHARF_CONFIG", "configuration file, where --config is not given"),
-    ("WHARF_LOG", "log filter of `wharf serve` and of --debug output, for example `info` or `wharf_registry=debug`"),
+    ("WHARF_LOG", "log filter, for example `info` or `wharf_registry=debug` (default `warn`)"),
     ("DOCKER_CONFIG", "directory of config.json with registry credentials (default ~/.docker)"),
     ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
-    ("NO_COLOR", "no colours, whatever the value"),
+    ("NO_COLOR", "no colours, unless it is empty"),
     ("SOURCE_DATE_EPOCH", "time stamp of built images, in seconds since 1970"),
     ("HTTP_PROXY", "proxy for plain HTTP; also given to RUN, like HTTPS_PROXY, FTP_PROXY, ALL_PROXY and NO_PROXY"),
     ("HTTPS_PROXY", "proxy for HTTPS"),
     ("FTP_PROXY", "given to RUN"),
     ("ALL_PROXY", "proxy for everything"),
     ("NO_PROXY", "hosts that are reached without a proxy"),
+    ("SSL_CERT_FILE", "certificate authorities, instead of the system's"),
+    ("SSL_CERT_DIR", "directory of certificate authorities, instead of the system's"),
+    ("PATH", "where credential helpers (docker-credential-*) are looked for"),
     ("HOME", "home directory of the user"),
     ("XDG_DATA_HOME", "where an ordinary user's store lies: $XDG_DATA_HOME/wharf"),
     ("XDG_CONFIG_HOME", "where an ordinary user's configuration lies: $XDG_CONFIG_HOME/wharf/config.toml"),
@@ -139,5 +142,13 @@ mod tests {
         for name in PROXIES {
             assert!(VARIABLES.iter().any(|(known, _)| *known == name));
         }
+    }
+
+    #[test]
+    fn the_page_lists_every_variable_and_no_other() {
+        let page = include_str!("../../docs/environment.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(name, _)| name);
+        let known = VARIABLES.iter().map(|(name, _)| *name);
+        assert_eq!(rows.collect::<Vec<_>>(), known.collect::<Vec<_>>());
     }
 }

@@ -7,6 +7,8 @@ use std::fmt;
 pub const EXIT_FAILURE: u8 = 1;
 /// Exit code of a command line that makes no sense, as clap and Docker have it.
 pub const EXIT_USAGE: u8 = 125;
+/// Exit code of a command that was told to stop, as shells have it for Ctrl-C.
+pub const EXIT_INTERRUPTED: u8 = 130;
 
 /// An error on its way to the terminal. Its text never holds a secret: it is made of other errors' texts, which
 /// promise the same.
@@ -34,6 +36,11 @@ impl Failure {
     /// A command line that makes no sense.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { code: EXIT_USAGE, ..Self::new(what) }
+    }
+
+    /// Work that was told to stop.
+    pub fn interrupted(what: impl Into<String>) -> Self {
+        Self { code: EXIT_INTERRUPTED, ..Self::new(what) }
     }
 
     /// Adds a cause, and its causes, with the advice that those who know what went wrong have.

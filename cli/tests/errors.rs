@@ -73,7 +73,11 @@ fn images_that_are_not_there() {
         &["push", "team/other:1", "127.0.0.1:1/x:1"],
         &["copy", "team/other:1", "x:1"],
         &["rm", "team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
-        &["inspect", "--image-config", "team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"],
+        &[
+            "inspect",
+            "--image-config",
+            "team/app@sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+        ],
     ];
     insta::assert_snapshot!(transcript(&desk_with_image(), &lines, &[]));
 }
@@ -108,8 +112,8 @@ fn registries_that_do_not_answer() {
     });
     let again: Vec<_> = pull.lines().filter(|line| line.contains("; trying again in ")).collect();
     assert!(again.len() > 1 && again.iter().all(|line| line.ends_with(" s")), "{pull}");
-    let ends: String = pull.lines().filter(|line| !again.contains(line)).map(|line| format!("{line}\n")).collect();
-    insta::assert_snapshot!(format!("{ends}\n{login}"));
+    let ends: Vec<_> = pull.lines().filter(|line| !again.contains(line)).collect();
+    insta::assert_snapshot!(format!("{}\n\n{login}", ends.join("\n")));
 }
 
 #[test]

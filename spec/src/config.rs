@@ -1,6 +1,9 @@
 //! The image configuration (OCI image-spec "Image Configuration", with the fields Docker adds).
 
-#![expect(clippy::zero_sized_map_values, reason = "Go writes its sets as maps to nothing, and so do the specifications")]
+#![expect(
+    clippy::zero_sized_map_values,
+    reason = "Go writes its sets as maps to nothing, and so do the specifications"
+)]
 
 use std::collections::BTreeMap;
 

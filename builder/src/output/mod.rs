@@ -36,11 +36,8 @@ impl BuildResult {
         }
         let directory = directory.to_owned();
         let written = blocking(move || {
-            let flat = layers.iter_mut().map(|(index, reader, format)| FlatLayer {
-                index: &**index,
-                blob: reader,
-                format: *format,
-            });
+            let flat =
+                layers.iter_mut().map(|(index, reader, format)| FlatLayer { index, blob: reader, format: *format });
             unpack_flat(flat, &directory, Ownership::Squashed, TarLimits::default())
         });
         written.await.map_err(|source| BuildError::WriteFiles { doing, source })

@@ -185,7 +185,7 @@ fn is_git(text: &str) -> bool {
     text.starts_with("git://")
         || text.starts_with("ssh://")
         || text.starts_with("git@")
-        || (http && before_fragment.ends_with(".git"))
+        || (http && before_fragment.rsplit_once('.').is_some_and(|(_, extension)| extension == "git"))
 }
 
 fn parse_chmod(text: &str, word: &Word) -> Result<Chmod, Diagnostic> {

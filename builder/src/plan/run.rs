@@ -95,7 +95,7 @@ impl Interpreter<'_> {
     fn mount(&mut self, spec: &MountSpec) -> Result<Option<RunMount>, Diagnostic> {
         let mount = spec.resolve(self.setting.escape, &|name| self.env.get(name).map(str::to_owned))?.value;
         let (target, kind) = match mount {
-            Mount::Bind(bind) => (Some(bind.target.clone()), self.bind(bind)?),
+            Mount::Bind(bind) => (Some(bind.target.clone()), self.bind(&bind)?),
             Mount::Cache(cache) => (Some(cache.target.clone()), self.cache(cache)?),
             Mount::Tmpfs(tmpfs) => (Some(tmpfs.target), RunMountKind::Tmpfs { size: tmpfs.size }),
             Mount::Secret(secret) => (secret.target.clone(), RunMountKind::Secret(self.secret(secret, spec)?)),
@@ -109,7 +109,7 @@ impl Interpreter<'_> {
         Ok(Some(RunMount { span: spec.span, target, kind }))
     }
 
-    fn bind(&mut self, bind: BindMount) -> Result<RunMountKind, Diagnostic> {
+    fn bind(&mut self, bind: &BindMount) -> Result<RunMountKind, Diagnostic> {
         let source = self.source(bind.from.as_ref())?;
         let access = if bind.read_only { BindAccess::ReadOnly } else { BindAccess::Discarded };
         Ok(RunMountKind::Bind { source, path: clean_join("/", &bind.source), access })
@@ -137,13 +137,7 @@ impl Interpreter<'_> {
             return Err(Diagnostic::error(format!("secret `{}` is required and was not given", secret.id), spec.span)
                 .help(format!("pass it with --secret id={},src=FILE", secret.id)));
         }
-        Ok(SecretUse {
-            id: secret.id,
-            env: secret.env,
-            mode: secret.mode,
-            uid: secret.uid,
-            gid: secret.gid,
-        })
+        Ok(SecretUse { id: secret.id, env: secret.env, mode: secret.mode, uid: secret.uid, gid: secret.gid })
     }
 }
 

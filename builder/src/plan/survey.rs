@@ -30,11 +30,14 @@ pub(super) struct Survey<'a> {
     pub(super) needed: BTreeSet<usize>,
 }
 
+/// Images and where each is named first, ordered so that messages do not depend on chance.
+type Named = BTreeMap<String, (ImageKey, Span)>;
+
 /// What one stage uses.
 #[derive(Default)]
 struct Uses {
     stages: BTreeSet<usize>,
-    images: BTreeMap<String, (ImageKey, Span)>,
+    images: Named,
 }
 
 impl<'a> Survey<'a> {
@@ -98,7 +101,7 @@ impl<'a> Survey<'a> {
     }
 
     /// Stages that can be reached now, and images that must be resolved to know more.
-    fn reach(&self, target: usize) -> Result<(BTreeSet<usize>, BTreeMap<String, (ImageKey, Span)>), Diagnostic> {
+    fn reach(&self, target: usize) -> Result<(BTreeSet<usize>, Named), Diagnostic> {
         let mut needed = BTreeSet::new();
         let mut missing = BTreeMap::new();
         let mut ahead = vec![target];

@@ -6,6 +6,8 @@
 //! snapshots/<diff id>-<stack>/ the same for a layer that does not describe all its directories, on one stack
 //! index/<diff id>              what a layer holds
 //! mounts/<hash of id>/         cache mounts
+//! fresh/<what>.<name>          what may not have reached the disk yet: see `fresh`
+//! hashes                       what files of contexts hash to
 //! ```
 //!
 //! Things are made in `tmp/<id>/` and renamed to where they belong, so two builds that make the same thing do no harm.
@@ -20,12 +22,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat};
 use wharf_spec::Digest;
 
+use super::fresh::Fresh;
+
 /// The directory while one build uses it.
 #[derive(Debug)]
 pub(crate) struct CacheDir {
     root: PathBuf,
     room: PathBuf,
     lock_path: PathBuf,
+    fresh: Fresh,
     /// Held as long as the build runs; the kernel lets go of it when the process dies.
     _lock: File,
     next: AtomicU64,
@@ -40,7 +45,7 @@ impl CacheDir {
             fs::create_dir_all(root)?;
             fs::set_permissions(root, private)?;
         }
-        for part in ["tmp", "snapshots", "index", "mounts"] {
+        for part in ["tmp", "snapshots", "index", "mounts", "fresh"] {
             fs::create_dir_all(root.join(part))?;
         }
         // Symbolic links in the path must not change under the feet of mounts.
@@ -50,7 +55,8 @@ impl CacheDir {
         let (room, lock_path) = (root.join("tmp").join(&name), root.join("tmp").join(format!("{name}.lock")));
         let lock = make_locked(&root.join("tmp"), &lock_path)?;
         fs::create_dir(&room)?;
-        Ok(Self { root, room, lock_path, _lock: lock, next: AtomicU64::new(0) })
+        let fresh = Fresh::check(&root, lock.metadata()?.modified()?)?;
+        Ok(Self { root, room, lock_path, fresh, _lock: lock, next: AtomicU64::new(0) })
     }
 
     /// A new directory that this build alone uses.
@@ -83,13 +89,19 @@ impl CacheDir {
         self.root.join("index").join(diff_id.hex())
     }
 
+    /// What files of contexts hash to.
+    pub(crate) fn hashes(&self) -> PathBuf {
+        self.root.join("hashes")
+    }
+
     /// Where a cache mount is.
     pub(crate) fn mount(&self, id: &str) -> PathBuf {
         self.root.join("mounts").join(Digest::sha256(id.as_bytes()).hex())
     }
 
     /// Moves a finished directory to where it belongs. If somebody else was faster, theirs stays.
-    pub(crate) fn settle(from: &Path, to: &Path) -> io::Result<()> {
+    pub(crate) fn settle(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.fresh.mark(to)?;
         match fs::rename(from, to) {
             Ok(()) => Ok(()),
             Err(error) if matches!(error.kind(), io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists) => {
@@ -104,6 +116,17 @@ impl CacheDir {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let draft = self.room.join(format!("{number}-draft"));
         fs::write(&draft, bytes)?;
+        self.fresh.mark(to)?;
+        fs::rename(draft, to)
+    }
+
+    /// The same for a file whose damage nobody would notice: it waits for the disk.
+    pub(crate) fn write_through(&self, to: &Path, bytes: &[u8]) -> io::Result<()> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let draft = self.room.join(format!("{number}-draft"));
+        let mut file = File::create(&draft)?;
+        io::Write::write_all(&mut file, bytes)?;
+        file.sync_data()?;
         fs::rename(draft, to)
     }
 }
@@ -173,7 +196,7 @@ mod tests {
         for text in ["first", "second"] {
             let made = cache.scratch("fs").unwrap();
             fs::write(made.join("file"), text).unwrap();
-            CacheDir::settle(&made, &place).unwrap();
+            cache.settle(&made, &place).unwrap();
         }
         assert_eq!(fs::read_to_string(place.join("file")).unwrap(), "first");
     }

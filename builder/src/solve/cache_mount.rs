@@ -54,7 +54,11 @@ impl Solver<'_> {
             }
             let new = draft.join("it");
             make_new(&new, cache).map_err(failed)?;
-            super::CacheDir::settle(&new, &data).map_err(failed)?;
+            if let Err(error) = fs::rename(&new, &data)
+                && !data.exists()
+            {
+                return Err(failed(error));
+            }
         }
         Ok((lock, data))
     }

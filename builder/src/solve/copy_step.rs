@@ -284,10 +284,15 @@ impl Solver<'_> {
         WriterOptions { clamp_mtime: self.epoch(), ..WriterOptions::new(encoding) }
     }
 
+    /// Seconds since 1970 that stand for "now" in the image.
+    fn now(&self) -> i64 {
+        self.epoch().unwrap_or_else(|| self.clock())
+    }
+
     /// Seconds since 1970.
-    pub(super) fn now(&self) -> i64 {
+    pub(super) fn clock(&self) -> i64 {
         let since = self.reporter.now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        self.epoch().unwrap_or_else(|| i64::try_from(since.as_secs()).unwrap_or(i64::MAX))
+        i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
     }
 }
 

@@ -209,7 +209,7 @@ impl Depot {
         // An overlay cannot say that a layer hides everything below it: what is hidden is left out.
         let mut first = 0;
         for (at, layer) in stack.layers().iter().enumerate() {
-            if self.index_if_known(layer).await.is_some_and(|index| index.hides_everything_below()) {
+            if self.index_if_known(layer).is_some_and(|index| index.hides_everything_below()) {
                 first = at;
             }
         }
@@ -219,7 +219,7 @@ impl Depot {
         Ok(unpacked.into_iter().skip(hiding).map(|(path, _)| path).collect())
     }
 
-    async fn index_if_known(&self, layer: &Layer) -> Option<Arc<LayerIndex>> {
+    fn index_if_known(&self, layer: &Layer) -> Option<Arc<LayerIndex>> {
         lock(&self.inner.indexes).get(&layer.diff_id).cloned()
     }
 
@@ -269,13 +269,19 @@ impl Depot {
                 .map_err(|source| LayerFault::Unpack { digest, source })?;
             self.inner.cache.snapshot_on(&layer.diff_id, &below.identity())
         };
-        settle(scratch, place.clone()).await?;
+        self.settle(scratch, place.clone()).await?;
         Ok((place, index.hides_everything_below()))
     }
 
     /// Makes a finished upper directory the unpacked form of the layer that was made from it.
     pub(crate) async fn adopt_upper(&self, diff_id: Digest, upper: PathBuf) -> Result<(), BuildError> {
-        settle(upper, self.inner.cache.snapshot(&diff_id)).await
+        self.settle(upper, self.inner.cache.snapshot(&diff_id)).await
+    }
+
+    async fn settle(&self, from: PathBuf, to: PathBuf) -> Result<(), BuildError> {
+        let doing = format!("move a layer to {}", to.display());
+        let cache = Arc::clone(&self.inner.cache);
+        blocking(move || cache.settle(&from, &to)).await.map_err(|source| BuildError::io(doing, source))
     }
 
     /// A new directory for this build alone.
@@ -291,11 +297,6 @@ async fn adopt(
     ownership: Ownership,
 ) -> Result<(), UnpackError> {
     blocking(move || adopt_parents(&directory, &implied, &tree, ownership)).await
-}
-
-async fn settle(from: PathBuf, to: PathBuf) -> Result<(), BuildError> {
-    let doing = format!("move a layer to {}", to.display());
-    blocking(move || CacheDir::settle(&from, &to)).await.map_err(|source| BuildError::io(doing, source))
 }
 
 /// How layers are unpacked by whoever this process is.

@@ -57,7 +57,9 @@ impl Facts {
     pub(crate) fn list<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
         let values: Vec<&str> = values.into_iter().collect();
         self.number(name, i64::try_from(values.len()).unwrap_or(i64::MAX));
-        values.into_iter().for_each(|value| self.text("", value));
+        for value in values {
+            self.text("", value);
+        }
     }
 
     fn bytes(&mut self, name: &str, value: &[u8]) {

@@ -14,6 +14,7 @@ mod copy_layer;
 mod copy_step;
 mod depot;
 mod directory;
+mod fresh;
 mod key;
 mod layer;
 mod materialise;

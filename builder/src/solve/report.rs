@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use wharf_blobstore::Clock;
 use wharf_spec::Descriptor;
 
-use crate::event::{BuildEvent, Events, StepId, StepInfo, Stream};
+use crate::event::{BuildEvent, Events, MadeLayer, StepId, StepInfo, Stream};
 use crate::result::{StepOutcome, StepReport};
 
 /// The book of one build.
@@ -53,8 +53,8 @@ impl Reporter {
 
     pub(crate) fn done(&self, step: StepId, start: SystemTime, layer: &Descriptor) {
         let took = self.since(start);
-        let layer = Some(layer.clone());
-        let outcome = StepOutcome::Ran { layer: layer.clone(), took };
+        let layer = MadeLayer { digest: layer.digest, size: layer.size };
+        let outcome = StepOutcome::Ran { layer, took };
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(step, outcome);
         self.send(BuildEvent::Done { step, layer, took });
     }
@@ -75,7 +75,7 @@ impl Reporter {
     pub(crate) fn finish(&self, steps: &[StepInfo]) -> Vec<StepReport> {
         let outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         let report = |step: &StepInfo| {
-            let outcome = outcomes.get(&step.id)?.clone();
+            let outcome = *outcomes.get(&step.id)?;
             Some(StepReport { step: step.clone(), outcome })
         };
         steps.iter().filter_map(report).collect()

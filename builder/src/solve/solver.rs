@@ -19,6 +19,7 @@ use super::layer::{Layer, Stack};
 use super::memory;
 use super::once::KeyedLocks;
 use super::report::Reporter;
+use super::transport::blocking;
 use crate::context::{Context, Hashes};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
@@ -51,7 +52,7 @@ pub(crate) struct Solver<'a> {
     pub(super) fresh_mounts: Mutex<HashMap<String, std::path::PathBuf>>,
     stages: Vec<Solved>,
     contexts: Vec<OnceCell<Arc<Context>>>,
-    hashes: Arc<Hashes>,
+    hashes: OnceCell<Arc<Hashes>>,
     /// Results of this very build, for steps that several stages have in common.
     made: Mutex<HashMap<Key, Layer>>,
     steps: KeyedLocks<Key>,
@@ -89,7 +90,7 @@ impl<'a> Solver<'a> {
             fresh_mounts: Mutex::default(),
             stages: plan.stages.iter().map(|_| Solved::default()).collect(),
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
-            hashes: Arc::default(),
+            hashes: OnceCell::new(),
             made: Mutex::default(),
             steps: KeyedLocks::default(),
             slots: Semaphore::new(environment.jobs.max(1)),
@@ -310,11 +311,26 @@ impl<'a> Solver<'a> {
         made
     }
 
+    async fn hashes(&self) -> Arc<Hashes> {
+        let (path, began) = (self.depot.cache().hashes(), self.clock());
+        let load = || async { Arc::new(blocking(move || Hashes::load(&path, began)).await) };
+        Arc::clone(self.hashes.get_or_init(load).await)
+    }
+
+    /// Stores what was learnt about files. That it could not be stored is nobody's concern: they are hashed again.
+    pub(crate) fn keep_hashes(&self) {
+        if let Some(bytes) = self.hashes.get().and_then(|hashes| hashes.encode()) {
+            let cache = self.depot.cache();
+            let _ = cache.write_through(&cache.hashes(), &bytes);
+        }
+    }
+
     /// A context, opened when the first step needs it.
     pub(super) async fn context(&self, id: ContextId, span: Span) -> Result<Arc<Context>, BuildError> {
         let planned = &self.plan.contexts[id.0];
+        let hashes = self.hashes().await;
         let open = || async {
-            Context::open(&planned.name, &planned.directory, planned.ignore.as_deref(), Arc::clone(&self.hashes))
+            Context::open(&planned.name, &planned.directory, planned.ignore.as_deref(), hashes)
                 .map(Arc::new)
                 .map_err(|error| super::blame::context(error, span))
         };

@@ -38,7 +38,7 @@ async fn the_second_build_runs_nothing_and_gives_the_same_image() {
     let third = elsewhere.build(TWO_STAGES).await;
     assert_eq!(kinds(&third), all("cached", 4));
     assert_eq!(first.image.digest(), third.image.digest());
-    assert!(fs::read_dir(elsewhere.cache.path().join("cache/snapshots")).unwrap().next().is_none(), "nothing unpacked");
+    assert!(fs::read_dir(elsewhere.cache_dir.join("snapshots")).unwrap().next().is_none(), "nothing unpacked");
 }
 
 #[tokio::test]
@@ -168,9 +168,9 @@ async fn base_layers_are_fetched_when_somebody_needs_them() {
 #[tokio::test]
 async fn an_interrupted_build_leaves_nothing_half_made() {
     let world = world();
-    let snapshots = world.cache.path().join("cache/snapshots");
+    let snapshots = world.cache_dir.join("snapshots");
     // What a killed builder leaves: a room nobody holds a lock on.
-    let room = world.cache.path().join("cache/tmp/0123");
+    let room = world.cache_dir.join("tmp/0123");
     fs::create_dir_all(room.join("0-unpack/usr")).unwrap();
     fs::write(room.with_extension("lock"), "").unwrap();
     world.build(TWO_STAGES).await;

@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
+use tempfile::TempDir;
 use wharf_builder::{BuildEvent, BuildRequest, ContextSource};
 
 use crate::fixture::{World, copy_tree, explain, settle_times};
@@ -43,8 +44,9 @@ async fn outcome(case: &Path) -> String {
     settle_times(world.context.path());
     let text = fs::read_to_string(case.join("Dockerfile")).unwrap();
     let mut request = world.request(&text);
+    let mut rooms = Vec::new();
     for line in fs::read_to_string(case.join("arguments")).unwrap_or_default().lines() {
-        argument(&mut request, line, case);
+        rooms.extend(argument(&mut request, line, case));
     }
     if text.contains("FROM shell") {
         // Its layer is fetched whatever becomes of the build.
@@ -65,7 +67,8 @@ async fn outcome(case: &Path) -> String {
     }
 }
 
-fn argument(request: &mut BuildRequest, line: &str, case: &Path) {
+/// Applies a line of `arguments`; a context it names is copied to a directory to be kept.
+fn argument(request: &mut BuildRequest, line: &str, case: &Path) -> Option<TempDir> {
     let (flag, value) = line.split_once(' ').unwrap_or((line, ""));
     let pair = || {
         let (name, value) = value.split_once('=').unwrap();
@@ -77,11 +80,15 @@ fn argument(request: &mut BuildRequest, line: &str, case: &Path) {
         "--target" => request.target = Some(value.to_owned()),
         "--build-context" => {
             let (name, directory) = pair();
-            settle_modes(&case.join(&directory));
-            request.named_contexts.insert(name, ContextSource::Directory(case.join(directory)));
+            let copy = tempfile::tempdir().unwrap();
+            copy_tree(&case.join(directory), copy.path());
+            settle_modes(copy.path());
+            request.named_contexts.insert(name, ContextSource::Directory(copy.path().to_owned()));
+            return Some(copy);
         }
         other => panic!("{other}"),
     }
+    None
 }
 
 /// What a checkout makes of modes depends on its umask.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs;
 use std::io::Write as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use async_trait::async_trait;
@@ -13,11 +13,13 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use wharf_blobstore::Store;
 use wharf_builder::dockerfile::render;
-use wharf_builder::layer::{DiffOptions, Encoding, LayerWriter, Ownership, OverlayXattr, Tree, WriterOptions, write_upper};
+use wharf_builder::layer::{
+    DiffOptions, Encoding, LayerWriter, OverlayXattr, Ownership, Tree, WriterOptions, write_upper,
+};
 use wharf_builder::sandbox::Tier;
 use wharf_builder::{
-    BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, ContextSource,
-    DockerfileText, ImageName, Offline, StepOutcome, build,
+    BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult,
+    ContextSource, DockerfileText, Fetch, ImageName, Offline, StepOutcome, build,
 };
 use wharf_client::transfer::{self, ByteStream, ImageSource, Origin, Target};
 use wharf_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, RawManifest, RootFs};
@@ -27,7 +29,10 @@ use crate::support::image;
 /// Everything a build works with.
 pub(crate) struct World {
     pub(crate) store: Store,
-    pub(crate) cache: TempDir,
+    pub(crate) cache_dir: PathBuf,
+    pub(crate) jobs: usize,
+    pub(crate) fetch: Arc<dyn Fetch>,
+    _room: TempDir,
     pub(crate) context: TempDir,
     pub(crate) bases: Bases,
     pub(crate) cancel: CancellationToken,
@@ -36,9 +41,13 @@ pub(crate) struct World {
 
 impl World {
     pub(crate) fn new() -> Self {
+        let room = tempfile::tempdir().unwrap();
         Self {
             store: Store::memory(),
-            cache: tempfile::tempdir().unwrap(),
+            cache_dir: room.path().join("cache"),
+            jobs: 2,
+            fetch: Arc::new(Offline),
+            _room: room,
             context: tempfile::tempdir().unwrap(),
             bases: Bases::default(),
             cancel: CancellationToken::new(),
@@ -63,7 +72,8 @@ impl World {
 
     /// The same store seen from another machine, as it were: nothing on disk, another copy of the context.
     pub(crate) fn elsewhere(&self) -> Self {
-        let other = Self { store: self.store.clone(), bases: self.bases.clone(), ..Self::new() };
+        let mut other = Self::new();
+        (other.store, other.bases) = (self.store.clone(), self.bases.clone());
         copy_tree(self.context.path(), other.context.path());
         settle_times(other.context.path());
         other
@@ -83,12 +93,12 @@ impl World {
         events.lock().unwrap().clear();
         let environment = BuildEnvironment {
             store: self.store.clone(),
-            cache_dir: self.cache.path().join("cache"),
+            cache_dir: self.cache_dir.clone(),
             bases: Arc::new(self.bases.clone()),
-            fetch: Arc::new(Offline),
+            fetch: Arc::clone(&self.fetch),
             events: Arc::new(move |event| events.lock().unwrap().push(event)),
             cancel: self.cancel.clone(),
-            jobs: 2,
+            jobs: self.jobs,
         };
         build(request, environment).await
     }
@@ -328,7 +338,9 @@ impl World {
     /// All records as text.
     pub(crate) async fn records(&self) -> String {
         let entries = self.store.records.list("", None, 10_000).await.unwrap();
-        let line = |entry: &wharf_blobstore::Entry| format!("{} {}\n", entry.key, String::from_utf8_lossy(&entry.record.value));
+        let line = |entry: &wharf_blobstore::Entry| {
+            format!("{} {}\n", entry.key, String::from_utf8_lossy(&entry.record.value))
+        };
         entries.iter().map(line).collect()
     }
 }

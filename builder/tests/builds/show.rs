@@ -20,7 +20,8 @@ pub(crate) async fn tree(store: &Store, result: &BuildResult) -> Tree {
 pub(crate) async fn layers(store: &Store, result: &BuildResult) -> Vec<LayerIndex> {
     let ManifestView::Manifest(manifest) = result.image.view() else { panic!("an image is no index") };
     assert_eq!(manifest.layers.len(), result.config.rootfs.diff_ids.len());
-    let stored = store.blobs().get(&manifest.config.digest, 1 << 20).await.unwrap().expect("the configuration is stored");
+    let stored =
+        store.blobs().get(&manifest.config.digest, 1 << 20).await.unwrap().expect("the configuration is stored");
     assert_eq!(stored, result.config.to_bytes());
     let with_layer = result.config.history.iter().filter(|entry| entry.empty_layer != Some(true)).count();
     assert_eq!(with_layer, manifest.layers.len(), "each layer has its entry in the history");
@@ -65,7 +66,8 @@ pub(crate) async fn whole(store: &Store, result: &BuildResult) -> String {
     let tree = tree(store, result).await;
     // What the shell's image holds differs between machines.
     let is_shell = result.config.history.first().is_some_and(|entry| entry.created_by.as_deref() == Some("a shell"));
-    let nodes = tree.nodes().iter().filter(|node| !node.entry().path.is_root() && node.layer() >= usize::from(is_shell));
+    let nodes =
+        tree.nodes().iter().filter(|node| !node.entry().path.is_root() && node.layer() >= usize::from(is_shell));
     for node in nodes {
         writeln!(text, "{}", line(node.entry(), node.content().map(|digest| digest.short()))).unwrap();
     }

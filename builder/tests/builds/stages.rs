@@ -77,3 +77,13 @@ async fn platforms_are_arguments_and_the_image_says_what_it_is_for() {
     assert_eq!(result.config.config.env[1..], ["T=linux/arm64", "A=arm64", "B=linux", "N="]);
     assert_eq!(result.config.architecture, "arm64");
 }
+
+#[tokio::test]
+async fn one_job_is_enough() {
+    let mut world = World::with(&[("a", "x")]);
+    world.jobs = 1;
+    world.bases.add_shell("shell");
+    let text = "FROM shell AS one\nRUN echo 1 > /f\nFROM shell AS two\nRUN --mount=from=one,target=/one cat /one/f > /g\n\
+                FROM shell\nCOPY --from=two /g /g\nCOPY --from=one /f /f\nRUN --mount=from=two,source=/g,target=/h cat /h /f";
+    assert_eq!(outcomes(&world.build(text).await).len(), 5);
+}

@@ -22,7 +22,8 @@ async fn changes(world: &World, dockerfile: &str) -> Vec<String> {
     let result = world.build(dockerfile).await;
     let layers = show::layers(&world.store, &result).await;
     let lines = layers.iter().skip(1).map(|layer| {
-        let entries = layer.entries().iter().map(|one| show::line(&one.entry, one.content.map(|digest| digest.short())));
+        let entries =
+            layer.entries().iter().map(|one| show::line(&one.entry, one.content.map(|digest| digest.short())));
         entries.collect::<Vec<_>>().join("\n")
     });
     lines.collect()
@@ -90,11 +91,9 @@ async fn users_directories_and_shells_are_those_of_the_dockerfile() {
     if !crate::support::has_many_ids() {
         crate::skip!("one user only");
     }
-    let lines = printed(
-        &world,
-        "FROM shell\nUSER app\nWORKDIR /home/app\nRUN id -u && id -g && pwd && stat -c %u:%g:%a .",
-    )
-    .await;
+    let lines =
+        printed(&world, "FROM shell\nUSER app\nWORKDIR /home/app\nRUN id -u && id -g && pwd && stat -c %u:%g:%a .")
+            .await;
     assert_eq!(lines, ["1000", "1001", "/home/app", "1000:1001:755"]);
     let lines = printed(&world, "FROM shell\nSHELL [\"/bin/sh\", \"-x\", \"-c\"]\nRUN [\"echo\", \"$HOME\"]").await;
     assert_eq!(lines, ["$HOME"]);
@@ -103,7 +102,8 @@ async fn users_directories_and_shells_are_those_of_the_dockerfile() {
 #[tokio::test]
 async fn heredocs_are_scripts() {
     let world = with_shell(&[]);
-    let dockerfile = "FROM shell\nRUN <<EOF\necho one\necho two\nEOF\nRUN <<X\n#!/bin/sh\necho $0\nX\nRUN cat <<A\nfree\nA\n";
+    let dockerfile =
+        "FROM shell\nRUN <<EOF\necho one\necho two\nEOF\nRUN <<X\n#!/bin/sh\necho $0\nX\nRUN cat <<A\nfree\nA\n";
     assert_eq!(printed(&world, dockerfile).await, ["one", "two", "/dev/pipes/X", "free"]);
 }
 
@@ -159,7 +159,7 @@ async fn a_cancelled_build_kills_what_runs() {
     };
     let ended = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(build, canceller).0 }).await;
     assert!(matches!(ended, Ok(Err(BuildError::Cancelled))), "{ended:?}");
-    assert_eq!(fs::read_dir(world.cache.path().join("cache/tmp")).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(world.cache_dir.join("tmp")).unwrap().count(), 0);
 }
 
 #[tokio::test]
@@ -169,7 +169,8 @@ async fn archives_are_extracted_by_what_is_in_them() {
     fs::write(world.context.path().join("plain.bin"), &archive).unwrap();
     fs::write(world.context.path().join("packed"), gzip(&archive)).unwrap();
     fs::write(world.context.path().join("no.tar.gz"), "not an archive").unwrap();
-    let result = world.build("FROM scratch\nADD plain.bin /a\nADD --chown=1:2 packed no.tar.gz /b/\nCOPY packed /c").await;
+    let result =
+        world.build("FROM scratch\nADD plain.bin /a\nADD --chown=1:2 packed no.tar.gz /b/\nCOPY packed /c").await;
     let files = show::files(&show::tree(&world.store, &result).await);
     assert_eq!(
         files,
@@ -185,7 +186,11 @@ async fn archives_are_extracted_by_what_is_in_them() {
             "/b/deep/er/file 0640 1:2 file 4 982d9e3eb996".to_owned(),
             "/b/no.tar.gz 0644 1:2 file 14 6bbf954ab004".to_owned(),
             "/b/top 0640 1:2 file 5 0081779c287d".to_owned(),
-            format!("/c 0644 0:0 file {} {}", gzip(&archive).len(), wharf_spec::Digest::sha256(&gzip(&archive)).short()),
+            format!(
+                "/c 0644 0:0 file {} {}",
+                gzip(&archive).len(),
+                wharf_spec::Digest::sha256(&gzip(&archive)).short()
+            ),
         ]
     );
 }
@@ -235,11 +240,13 @@ fn is_link(kind: &wharf_builder::layer::Kind) -> bool {
 async fn the_same_inputs_give_the_same_digest() {
     let mut worlds = vec![with_shell(&[("b/x", "1"), ("b/y", "2"), ("a", "3")])];
     worlds[0].write("b/z/deep", "4");
-    let other = worlds[0].elsewhere();
-    worlds.push(World { store: wharf_blobstore::Store::memory(), ..other });
+    let mut other = worlds[0].elsewhere();
+    other.store = wharf_blobstore::Store::memory();
+    worlds.push(other);
     let mut digests = Vec::new();
     for world in &worlds {
-        let mut request = world.request("FROM shell\nCOPY . /c\nWORKDIR /w\nRUN echo x > file\nCOPY <<EOF /here\ntext\nEOF\n");
+        let mut request =
+            world.request("FROM shell\nCOPY . /c\nWORKDIR /w\nRUN echo x > file\nCOPY <<EOF /here\ntext\nEOF\n");
         request.source_date_epoch = Some(1_500_000_000);
         let result = world.build_request(request).await;
         assert_eq!(result.config.created.as_deref(), Some("2017-07-14T02:40:00Z"));
@@ -292,8 +299,10 @@ async fn results_can_be_had_as_plain_files_and_as_a_tar() {
 #[tokio::test]
 async fn images_can_be_copied_from_and_built_on_by_any_name() {
     let mut world = with_shell(&[]);
-    world.bases.add("docker.io/library/data:1", &[&make_layer(&[("f", "data")])], |_| {});
-    let mut request = world.request("FROM base AS x\nFROM scratch\nCOPY --from=data /f /from-data\nCOPY --from=base /f /base");
+    let layer = make_layer(&[("f", "data")]);
+    world.bases.add("docker.io/library/data:1", &[layer.path()], |_| {});
+    let mut request =
+        world.request("FROM base AS x\nFROM scratch\nCOPY --from=data /f /from-data\nCOPY --from=base /f /base");
     let name: ImageName = ImageName::Reference("docker.io/library/data:1".parse().unwrap());
     request.named_contexts.insert("data".into(), ContextSource::Image(name.clone()));
     request.named_contexts.insert("base".into(), ContextSource::Image(name));
@@ -303,12 +312,11 @@ async fn images_can_be_copied_from_and_built_on_by_any_name() {
     assert_eq!(outcomes(&result).len(), 2);
 }
 
-/// A directory that lives as long as the test program.
-fn make_layer(files: &[(&str, &str)]) -> std::path::PathBuf {
-    let root = tempfile::tempdir().unwrap().keep();
-    fs::set_permissions(&root, fs::Permissions::from_mode(0o755)).unwrap();
+fn make_layer(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    fs::set_permissions(root.path(), fs::Permissions::from_mode(0o755)).unwrap();
     for (path, text) in files {
-        crate::support::image::write(&root, path, text);
+        crate::support::image::write(root.path(), path, text);
     }
     root
 }

@@ -24,8 +24,7 @@ use crate::stores::OpenStore;
 pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     let outputs = command.outputs.iter().map(|text| text.parse()).collect::<Result<Vec<Output>, _>>()?;
     let tags = &command.options.tags;
-    let push_to: Vec<_> = tags.iter().filter(|tag| tag.host.is_some()).collect();
-    if command.push && push_to.is_empty() {
+    if command.push && tags.iter().all(|tag| tag.host.is_none()) {
         return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
     }
     let store = OpenStore::open(session)?;
@@ -33,27 +32,40 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;
     let request = (prepared.request.clone(), command.options.pull);
-    let result = builds::run(session, &store, request, &progress, cancel).await?;
-    for tag in tags {
-        publish(&store, &result.image, tag).await?;
-    }
-    for output in &outputs {
-        write(&store, &result, output).await?;
-    }
-    if command.push {
-        push_all(session, &store, &push_to).await?;
+    let result = builds::run(session, &store, request, &progress, cancel.clone()).await?;
+    tokio::select! {
+        given = give(session, &store, &command, &outputs, &result) => given?,
+        () = cancel.cancelled() => {
+            return Err(Failure::interrupted("the image was built, but giving it out was stopped"));
+        }
     }
     record(&command, &result)?;
     report(session, tags, &result);
     output::line(&result.image.digest().to_string())
 }
 
-async fn push_all(session: &Session, store: &OpenStore, tags: &[&Reference]) -> Result<(), Failure> {
-    let progress: Progress = session.progress()?;
+/// Names the image in the store, writes it to files, and pushes it.
+async fn give(
+    session: &Session,
+    store: &OpenStore,
+    command: &Build,
+    outputs: &[Output],
+    result: &BuildResult,
+) -> Result<(), Failure> {
+    let tags = &command.options.tags;
     for tag in tags {
-        push(session, store, (tag, tag), &progress).await?;
+        publish(store, &result.image, tag).await?;
     }
-    progress.close();
+    for output in outputs {
+        write(store, result, output).await?;
+    }
+    if command.push {
+        let progress: Progress = session.progress()?;
+        for tag in tags.iter().filter(|tag| tag.host.is_some()) {
+            push(session, store, (tag, tag), &progress).await?;
+        }
+        progress.close();
+    }
     Ok(())
 }
 

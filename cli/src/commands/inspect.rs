@@ -52,8 +52,8 @@ pub async fn run(session: &Session, command: Inspect) -> Result<(), Failure> {
     let config =
         config(&*source, &manifest, command.platform.as_ref()).await.map_err(|error| failed().because(error))?;
     if command.image_config {
-        let config =
-            config.ok_or_else(|| failed().hint("it has no image configuration; without --image-config it can be shown"))?;
+        let config = config
+            .ok_or_else(|| failed().hint("it has no image configuration; without --image-config it can be shown"))?;
         return output::json(&config);
     }
     let raw = |bytes: &[u8]| serde_json::from_slice(bytes).map_err(|error| failed().because(error));

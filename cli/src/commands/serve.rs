@@ -5,11 +5,12 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_registry::http::{Authenticator, Limits, Registry, Timeouts, acceptor, serve};
 use wharf_registry::repo::Repositories;
 
 use crate::args::{Serve, ServeOptions};
-use crate::failure::Failure;
+use crate::failure::{EXIT_INTERRUPTED, Failure};
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -132,15 +133,22 @@ async fn purge(repositories: Repositories, age: Duration) {
     }
 }
 
-/// Ready when the process is told to stop.
+/// Ready when the process is told to stop. Whoever says it twice does not want to wait for work to end in order.
 pub fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
     let handler = |kind| signal(kind).map_err(|error| Failure::new("could not wait for signals").because(error));
     let (mut interrupt, mut terminate) = (handler(SignalKind::interrupt())?, handler(SignalKind::terminate())?);
     Ok(async move {
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
+        told(&mut interrupt, &mut terminate).await;
+        tokio::spawn(async move {
+            told(&mut interrupt, &mut terminate).await;
+            std::process::exit(EXIT_INTERRUPTED.into());
+        });
     })
+}
+
+async fn told(interrupt: &mut Signal, terminate: &mut Signal) {
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
 }

@@ -40,10 +40,8 @@ pub fn ask(address: SocketAddr, method: &str, path: &str, fields: &[&str], body:
 
 /// The head of a request whose body has this length.
 pub fn head(method: &str, path: &str, fields: &[&str], length: usize) -> String {
-    let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
-    format!(
-        "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n"
-    )
+    let fields = fields.iter().fold(String::new(), |fields, field| fields + field + "\r\n");
+    format!("{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {length}\r\n{fields}\r\n")
 }
 
 /// Reads an answer to the connection's end.

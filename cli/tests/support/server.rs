@@ -27,7 +27,10 @@ impl Server {
 
     /// Serves the desk's store with more options. Ready when it says where it listens.
     pub fn start_with(desk: &Desk, options: &[&str]) -> Self {
-        let mut command = desk.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let mut command = desk.command(&["serve"]);
+        if !options.contains(&"--listen") {
+            command.args(["--listen", "127.0.0.1:0"]);
+        }
         command.args(options).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut process = Ended(command.spawn().expect("the binary starts"));
         let stderr = process.0.stderr.take().expect("piped");
@@ -46,7 +49,9 @@ impl Server {
                     }
                     Some(_) | None => said.push(line),
                 },
-                Err(_) => panic!("the server does not serve: {said:?}"),
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    panic!("the server does not serve: {said:?}")
+                }
             }
         };
         Self { process, lines, address }

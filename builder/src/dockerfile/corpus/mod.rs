@@ -48,7 +48,6 @@ fn valid() -> Vec<(String, String, Dockerfile)> {
 }
 
 #[test]
-#[expect(clippy::disallowed_methods, reason = "a switch for whoever runs the tests")]
 fn corpus_parses_as_expected() {
     let update = std::env::var_os("UPDATE_EXPECT").is_some();
     let cases = cases();

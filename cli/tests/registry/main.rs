@@ -1,0 +1,10 @@
+//! End to end: real processes of `wharf`, serving and being served, on loopback.
+
+mod encrypted;
+mod everyday;
+mod formats;
+mod interrupted;
+mod logins;
+mod platforms;
+#[path = "../support/mod.rs"]
+mod support;
