@@ -12,6 +12,7 @@
 
 mod ahead;
 mod archive;
+mod checksum;
 mod diff;
 mod dirs;
 mod disk;

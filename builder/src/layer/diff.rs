@@ -12,8 +12,9 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, major, minor, openat, readlinkat, statat};
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
+use super::checksum::Checksum;
 use super::dirs::Dirs;
 use super::disk::Ownership;
 use super::entry::{Entry, Kind, Mtime, Xattrs};
@@ -390,7 +391,7 @@ fn mtime_of(stat: &Stat) -> Mtime {
 }
 
 fn hash(file: &mut File) -> io::Result<Digest> {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
+    let mut hasher = Checksum::sha256();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer)? {

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use flate2::Crc;
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
+use super::checksum::Checksum;
 use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
 
 /// What came out of a [`Pipeline`].
@@ -53,7 +54,7 @@ pub(super) struct Pipeline<W> {
 /// Who hashes and compresses.
 enum Engine {
     /// The caller, as long as one block is all there is or only one thread is allowed.
-    Inline { hasher: Hasher, squeezer: Option<Squeezer> },
+    Inline { hasher: Checksum, squeezer: Option<Squeezer> },
     /// Threads.
     Pool(Pool),
 }
@@ -62,7 +63,7 @@ enum Engine {
 struct Tail<W> {
     sink: W,
     encoding: Encoding,
-    hasher: Hasher,
+    hasher: Checksum,
     size: u64,
     crc: Crc,
 }
@@ -102,7 +103,7 @@ impl<W: Write> Tail<W> {
 
 impl<W: Write> Pipeline<W> {
     pub(super) fn new(sink: W, encoding: Encoding, threads: NonZeroUsize) -> Self {
-        let hasher = || Hasher::new(Algorithm::Sha256);
+        let hasher = Checksum::sha256;
         Self {
             encoding,
             threads: threads.get(),
@@ -153,7 +154,7 @@ impl<W: Write> Pipeline<W> {
         &mut self,
         source: &mut impl Read,
         limit: u64,
-        hasher: &mut Hasher,
+        hasher: &mut Checksum,
     ) -> Result<usize, Fault> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(self.encoding.block_size());
         let space = self.space(wanted).map_err(Fault::Sink)?;
@@ -194,7 +195,7 @@ impl<W: Write> Pipeline<W> {
         if self.tail.size == 0 {
             self.tail.begin()?;
         }
-        let worth_threads = !last && self.threads > 1 && self.encoding != Encoding::Uncompressed;
+        let worth_threads = !last && self.threads > 1;
         if worth_threads && let Engine::Inline { hasher, .. } = &self.engine {
             self.engine = Engine::Pool(Pool::start(self.encoding, self.threads, hasher.clone())?);
         }
@@ -208,7 +209,7 @@ impl<W: Write> Pipeline<W> {
                 };
                 let piece = squeezer.squeeze(block)?;
                 self.tail.take(&piece)?;
-                self.spare.push(piece.spent);
+                self.spare.push(piece.recycle());
             }
             Engine::Pool(pool) => pool.submit(block, &mut self.tail, &mut self.spare)?,
         }
@@ -224,7 +225,7 @@ struct Pool {
     limit: u64,
     jobs: Sender<Job>,
     done: Receiver<Done>,
-    hash_thread: JoinHandle<Hasher>,
+    hash_thread: JoinHandle<Checksum>,
     /// Finished out of order.
     early: BTreeMap<u64, Squeezed>,
     submitted: u64,
@@ -232,7 +233,7 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(encoding: Encoding, threads: usize, mut hasher: Hasher) -> io::Result<Self> {
+    fn start(encoding: Encoding, threads: usize, mut hasher: Checksum) -> io::Result<Self> {
         let (jobs, to_hash) = channel::<Job>();
         let (onward, to_squeeze) = channel::<Job>();
         let (results, done) = channel::<Done>();
@@ -278,7 +279,7 @@ impl Pool {
         self.early.insert(done.0, done.1?);
         while let Some(squeezed) = self.early.remove(&self.written) {
             tail.take(&squeezed)?;
-            spare.push(squeezed.spent);
+            spare.push(squeezed.recycle());
             self.written += 1;
         }
         Ok(())

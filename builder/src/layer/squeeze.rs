@@ -79,8 +79,15 @@ pub(super) struct Squeezed {
     pub(super) bytes: Vec<u8>,
     /// Checksum of what went in; only gzip wants it.
     pub(super) crc: Crc,
-    /// The buffer, to be used again.
-    pub(super) spent: Vec<u8>,
+    /// The buffer that held the block, if `bytes` is another.
+    spent: Option<Vec<u8>>,
+}
+
+impl Squeezed {
+    /// A buffer to be used again, once the bytes are written.
+    pub(super) fn recycle(self) -> Vec<u8> {
+        self.spent.unwrap_or(self.bytes)
+    }
 }
 
 /// Compresses blocks one at a time; every thread has its own.
@@ -108,7 +115,7 @@ impl Squeezer {
         let mut crc = Crc::new();
         let bytes = match self {
             Self::Uncompressed => {
-                return Ok(Squeezed { bytes: block.data, crc, spent: Vec::new() });
+                return Ok(Squeezed { bytes: block.data, crc, spent: None });
             }
             Self::Gzip(deflate) => {
                 crc.update(&block.data);
@@ -117,7 +124,7 @@ impl Squeezer {
             Self::Zstd(_) if block.data.is_empty() => Vec::new(),
             Self::Zstd(compressor) => compressor.compress(&block.data)?,
         };
-        Ok(Squeezed { bytes, crc, spent: block.data })
+        Ok(Squeezed { bytes, crc, spent: Some(block.data) })
     }
 }
 

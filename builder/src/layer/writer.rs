@@ -7,8 +7,9 @@ use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::thread::available_parallelism;
 
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
+use super::checksum::Checksum;
 use super::entry::{Entry, Kind, Mtime};
 use super::header::{self, BLOCK};
 use super::index::{IndexEntry, IndexError, LayerIndex};
@@ -118,7 +119,7 @@ impl<W: Write> LayerWriter<W> {
         self.scratch.clear();
         header::encode(&entry, &mut self.scratch);
         self.pipeline.write(&self.scratch).map_err(WriteError::Sink)?;
-        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut hasher = Checksum::sha256();
         let Kind::File { size } = entry.kind else {
             self.entries.push(IndexEntry { entry, content: None });
             return Ok(hasher.finish());

@@ -11,9 +11,10 @@
 
 use std::sync::Arc;
 
-use wharf_spec::Digest;
+use wharf_spec::Algorithm;
 
 use super::{IndexEntry, IndexError};
+use crate::layer::checksum::from_raw;
 use crate::layer::entry::{Entry, Kind, Mtime, Xattrs};
 use crate::layer::path::{LayerPath, PathError};
 
@@ -128,18 +129,6 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
     if cursor.0.is_empty() { Ok(entries) } else { Err(DecodeError::Damaged) }
 }
 
-/// The digest with these raw bytes.
-fn sha256(raw: &[u8]) -> Result<Digest, DecodeError> {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = String::with_capacity(7 + 64);
-    text.push_str("sha256:");
-    for byte in raw {
-        text.push(DIGITS[usize::from(byte >> 4)] as char);
-        text.push(DIGITS[usize::from(byte & 15)] as char);
-    }
-    text.parse().map_err(|_| DecodeError::Damaged)
-}
-
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -209,7 +198,7 @@ impl<'a> Cursor<'a> {
         };
         let content = match self.byte()? {
             0 => None,
-            1 => Some(sha256(self.bytes(32)?)?),
+            1 => Some(from_raw(Algorithm::Sha256, self.bytes(32)?).ok_or(DecodeError::Damaged)?),
             _ => return Err(DecodeError::Damaged),
         };
         let mut xattrs = Xattrs::new();

@@ -1,6 +1,5 @@
 //! Putting a layer on top of a tree: hide first, then merge.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Node, Tree};
@@ -11,59 +10,58 @@ use crate::layer::path::LayerPath;
 pub(super) fn apply(tree: &mut Tree, layer: &LayerIndex) {
     let number = tree.layers;
     tree.layers += 1;
+    if layer.is_empty() {
+        return;
+    }
     hide(&mut tree.nodes, &markers(layer));
     let upper = upper_nodes(tree, layer, number);
-    // What is no directory leaves no room for anything beneath it.
-    let files: Vec<Cut> =
-        upper.iter().filter(|node| !node.entry().is_dir()).map(|node| Cut::whole(&node.entry().path)).collect();
-    hide(&mut tree.nodes, &files);
     merge(&mut tree.nodes, upper);
 }
 
 /// A part of the lower tree that is hidden.
-struct Cut {
-    path: LayerPath,
+struct Cut<'a> {
+    path: &'a LayerPath,
     /// Whether the path itself stays.
     keeps_top: bool,
 }
 
-impl Cut {
-    fn whole(path: &LayerPath) -> Self {
-        Self { path: path.clone(), keeps_top: false }
-    }
-
+impl Cut<'_> {
     fn hides(&self, path: &LayerPath) -> bool {
-        path.starts_with(&self.path) && !(self.keeps_top && *path == self.path)
+        path.starts_with(self.path) && !(self.keeps_top && path == self.path)
     }
 }
 
-fn markers(layer: &LayerIndex) -> Vec<Cut> {
-    let marker = |one: &Arc<IndexEntry>| match one.entry.kind {
-        Kind::Whiteout => Some(Cut::whole(&one.entry.path)),
-        Kind::Opaque => Some(Cut { path: one.entry.path.clone(), keeps_top: true }),
-        Kind::File { .. }
-        | Kind::Dir
-        | Kind::Symlink { .. }
-        | Kind::Hardlink { .. }
-        | Kind::Char { .. }
-        | Kind::Block { .. }
-        | Kind::Fifo => None,
-    };
-    layer.entries().iter().filter_map(marker).collect()
+fn markers(layer: &LayerIndex) -> Vec<Cut<'_>> {
+    let mut cuts = Vec::new();
+    for one in layer.entries() {
+        let path = &one.entry.path;
+        match one.entry.kind {
+            Kind::Whiteout => cuts.push(Cut { path, keeps_top: false }),
+            Kind::Opaque => cuts.push(Cut { path, keeps_top: true }),
+            Kind::File { .. }
+            | Kind::Dir
+            | Kind::Symlink { .. }
+            | Kind::Hardlink { .. }
+            | Kind::Char { .. }
+            | Kind::Block { .. }
+            | Kind::Fifo => {}
+        }
+    }
+    cuts
 }
 
 /// Drops the nodes hidden by `cuts`; both are in walk order.
-fn hide(nodes: &mut Vec<Node>, cuts: &[Cut]) {
+fn hide(nodes: &mut Vec<Node>, cuts: &[Cut<'_>]) {
     if cuts.is_empty() {
         return;
     }
     let mut cuts = cuts.iter().peekable();
-    let mut active: Option<&Cut> = None;
+    let mut active: Option<&Cut<'_>> = None;
     nodes.retain(|node| {
         let path = &node.entry().path;
-        while let Some(cut) = cuts.next_if(|cut| cut.path <= *path) {
+        while let Some(cut) = cuts.next_if(|cut| cut.path <= path) {
             // A cut inside a hidden part adds nothing, and must not end it early.
-            if active.is_none_or(|outer| !outer.hides(&cut.path)) {
+            if active.is_none_or(|outer| !outer.hides(cut.path)) {
                 active = Some(cut);
             }
         }
@@ -71,24 +69,35 @@ fn hide(nodes: &mut Vec<Node>, cuts: &[Cut]) {
     });
 }
 
-/// The layer's entries as nodes: links resolved, missing parents made.
+/// The layer's entries as nodes in walk order: links resolved, missing parents made.
 fn upper_nodes(tree: &mut Tree, layer: &LayerIndex, number: u32) -> Vec<Node> {
-    let mut upper: BTreeMap<&LayerPath, Node> = BTreeMap::new();
-    let mut implied: BTreeMap<LayerPath, Node> = BTreeMap::new();
+    let mut nodes: Vec<Node> = Vec::with_capacity(layer.len());
+    // The directories above the current entry, all of them known to be there.
+    let mut way: Vec<LayerPath> = Vec::new();
     for one in layer.entries().iter().filter(|one| !one.entry.is_marker()) {
-        for parent in missing_parents(&one.entry.path, |path| upper.contains_key(path) || implied.contains_key(path)) {
-            if !tree.is_dir(&parent) {
-                let entry = Entry::implied_dir(parent.clone());
-                let what = Arc::new(IndexEntry { entry, content: None });
-                implied.insert(parent, Node { what, layer: number, inode: take_inode(&mut tree.next_inode) });
+        let path = &one.entry.path;
+        while way.last().is_some_and(|above| !path.starts_with(above)) {
+            way.pop();
+        }
+        let known = way.last().map_or(&[][..], LayerPath::as_bytes);
+        if path.parent_bytes() != known {
+            let missing: Vec<LayerPath> =
+                path.ancestors().filter(|above| above.as_bytes().len() > known.len()).collect();
+            for above in missing {
+                if !tree.is_dir(&above) {
+                    let entry = Entry::implied_dir(above.clone());
+                    let what = Arc::new(IndexEntry { entry, content: None });
+                    nodes.push(Node { what, layer: number, inode: take_inode(&mut tree.next_inode) });
+                }
+                way.push(above);
             }
         }
         let node = match &one.entry.kind {
-            // An index puts the target before its links.
-            Kind::Hardlink { target } => match upper.get(target) {
-                Some(original) => Node { what: renamed(&original.what, &one.entry.path), ..original.clone() },
-                None => continue,
-            },
+            Kind::Hardlink { target } => {
+                // An index puts the target before its links.
+                let Ok(at) = nodes.binary_search_by(|node| node.entry().path.cmp(target)) else { continue };
+                Node { what: renamed(&nodes[at].what, path), ..nodes[at] }
+            }
             Kind::File { .. }
             | Kind::Dir
             | Kind::Symlink { .. }
@@ -98,10 +107,11 @@ fn upper_nodes(tree: &mut Tree, layer: &LayerIndex, number: u32) -> Vec<Node> {
             | Kind::Whiteout
             | Kind::Opaque => Node { what: Arc::clone(one), layer: number, inode: take_inode(&mut tree.next_inode) },
         };
-        upper.insert(&one.entry.path, node);
+        if one.entry.is_dir() && !path.is_root() {
+            way.push(path.clone());
+        }
+        nodes.push(node);
     }
-    let mut nodes: Vec<Node> = upper.into_values().chain(implied.into_values()).collect();
-    nodes.sort_by(|a, b| a.entry().path.cmp(&b.entry().path));
     nodes
 }
 
@@ -115,32 +125,20 @@ fn renamed(what: &IndexEntry, path: &LayerPath) -> Arc<IndexEntry> {
     Arc::new(IndexEntry { entry, content: what.content })
 }
 
-/// The directories above `path` that the layer itself does not have, the uppermost first.
-fn missing_parents(path: &LayerPath, has: impl Fn(&LayerPath) -> bool) -> Vec<LayerPath> {
-    let mut missing = Vec::new();
-    let mut parent = path.parent();
-    while let Some(here) = parent {
-        if has(&here) {
-            break;
-        }
-        parent = here.parent();
-        missing.push(here);
-    }
-    missing.reverse();
-    missing
-}
-
-/// Merges two lists in walk order; at the same path the upper one wins.
+/// Merges two lists in walk order. At the same path the upper one wins, and what is no directory leaves no room for
+/// anything beneath it.
 fn merge(nodes: &mut Vec<Node>, upper: Vec<Node>) {
     let lower = std::mem::take(nodes);
     nodes.reserve(lower.len() + upper.len());
-    let mut lower = lower.into_iter().peekable();
+    let mut lower = lower.into_iter();
     for node in upper {
         let path = &node.entry().path;
-        while let Some(below) = lower.next_if(|below| below.entry().path < *path) {
-            nodes.push(below);
-        }
-        lower.next_if(|below| below.entry().path == *path);
+        let before = lower.as_slice().partition_point(|below| below.entry().path < *path);
+        nodes.extend(lower.by_ref().take(before));
+        let is_dir = node.entry().is_dir();
+        let hidden = |below: &Node| below.entry().path == *path || (!is_dir && below.entry().path.starts_with(path));
+        let replaced = lower.as_slice().iter().take_while(|below| hidden(below)).count();
+        lower.by_ref().take(replaced).for_each(drop);
         nodes.push(node);
     }
     nodes.extend(lower);
