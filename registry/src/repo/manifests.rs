@@ -14,8 +14,7 @@ use wharf_blobstore::{
 use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::content::{Needs, needs};
-use super::tags::How;
-use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
+use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
 
 /// Manifests that are read at once while listing; each may be some megabytes long.
 const PAGE: usize = 50;
@@ -112,9 +111,21 @@ impl Repositories {
         tags: &[Tag],
         by: &str,
     ) -> Result<Pushed> {
+        self.put_manifest_if(name, manifest, tags, (&Precondition::None, by)).await
+    }
+
+    /// The same, if every one of `tags` is what the caller thinks it is, or points at the manifest already.
+    pub async fn put_manifest_if(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        tags: &[Tag],
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<Pushed> {
+        self.may_move(name, tags, &manifest.digest(), precondition).await?;
         let subject = manifest.subject().map(|subject| subject.digest);
         for attempt in 0..ATTEMPTS {
-            if self.attempt(name, manifest, tags, by).await? {
+            if self.attempt(name, manifest, tags, (precondition, by)).await? {
                 return Ok(Pushed { digest: manifest.digest(), subject });
             }
             step_back(attempt).await;
@@ -123,7 +134,13 @@ impl Repositories {
     }
 
     /// One attempt to publish. `false` when another push, a delete or a collector got in between.
-    async fn attempt(&self, name: &RepositoryName, manifest: &RawManifest, tags: &[Tag], by: &str) -> Result<bool> {
+    async fn attempt(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        tags: &[Tag],
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<bool> {
         match self.declare(name, manifest, by).await? {
             Declared::Live => {}
             Declared::Overtaken => return Ok(false),
@@ -143,7 +160,7 @@ impl Repositories {
         // Also when it was live already: whoever published it may have died before these.
         self.record_referrer(name, manifest).await?;
         for tag in tags {
-            self.move_tag(name, tag, &manifest.descriptor(), How::Push, by).await?;
+            self.move_tag(name, tag, &manifest.descriptor(), (precondition, by)).await?;
         }
         // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
         // record after that. So one of us sees the other, and no tag is left pointing at nothing.
@@ -308,7 +325,15 @@ impl Repositories {
         Ok(found)
     }
 
+    /// Whether a manifest is published.
+    pub(super) async fn is_published(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        Ok(self.live(name, digest).await?.is_some())
+    }
+
     /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
+    ///
+    /// Earlier versions of tags that pointed at it stay in their history, marked as gone: whoever deletes by digest wants
+    /// the content away, and a rollback must not find it.
     pub async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
         let key = keys::manifest(name, digest);
         let Some((header, bytes, version)) = self.live(name, digest).await? else {

@@ -10,12 +10,16 @@ mod error;
 mod keys;
 mod local;
 mod manifests;
+mod policy;
+mod precondition;
 mod referrers;
 mod tags;
 #[cfg(test)]
 mod tests;
 mod uploads;
+mod versions;
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use wharf_blobstore::{BlobStore, Store};
@@ -23,9 +27,12 @@ use wharf_blobstore::{BlobStore, Store};
 pub use error::{Error, Result};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
+pub use policy::Policy;
+pub use precondition::{Expected, Precondition};
 pub use referrers::ReferrerPage;
-pub use tags::{How, TagRecord, TagVersion};
 pub use uploads::{ChunkRange, PieceStream, SessionId, SessionStatus};
+pub use versions::{Earlier, NoWayBack, TagRecord};
+pub use wharf_spec::{How, TagVersion};
 
 /// How often a compare-and-swap is tried before the caller is told that others keep getting in between.
 const ATTEMPTS: usize = 64;
@@ -35,12 +42,19 @@ const ATTEMPTS: usize = 64;
 pub struct Repositories {
     store: Store,
     blobs: BlobStore,
+    policy: Arc<Policy>,
 }
 
 impl Repositories {
     /// The repositories of `store`.
     pub fn new(store: Store) -> Self {
-        Self { blobs: store.blobs(), store }
+        Self { blobs: store.blobs(), store, policy: Arc::default() }
+    }
+
+    /// The same with these settings.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), ..self }
     }
 
     /// The store below.
