@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wharf_spec::{Platform, Reference};
+use wharf_spec::{Earlier, Platform, Reference};
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]
@@ -94,6 +94,12 @@ pub enum Command {
     /// Remove a tag, or a manifest by digest
     #[command(visible_alias = "rmi")]
     Rm(Rm),
+    /// Show what a tag pointed at, since when and by whom
+    History(History),
+    /// Make a tag point at an earlier version again, or bring a deleted tag back
+    Rollback(Rollback),
+    /// Delete what the retention rules of the configuration do not keep
+    Prune(Prune),
     /// Make an image of a root file system tar
     Import(Import),
     /// Log in to a registry
@@ -326,6 +332,68 @@ pub struct Rm {
     /// The images, NAME:TAG or NAME@DIGEST
     #[arg(required = true)]
     pub images: Vec<Reference>,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf history team/app:stable                           in the store
+  wharf history registry.example/team/app:stable          at a registry that is Wharf's
+  wharf history team/app --format json | jq '.history[].descriptor.digest'")]
+pub struct History {
+    /// The tag, NAME[:TAG]; of the store without a host, else of that registry
+    #[arg(value_name = "NAME[:TAG]")]
+    pub image: Reference,
+    /// How it is printed
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf rollback team/app:stable                          to what it was before; again: further back
+  wharf rollback registry.example/team/app:stable --to 12
+  wharf rollback team/app:stable --to sha256:0c25...
+
+Versions are numbered: `wharf history` shows them. A rollback is a version itself, so it can be undone.")]
+pub struct Rollback {
+    /// The tag, NAME[:TAG]; of the store without a host, else of that registry
+    #[arg(value_name = "NAME[:TAG]")]
+    pub image: Reference,
+    /// To this version, or the newest with this digest [default: one back]
+    #[arg(long, value_name = "VERSION|DIGEST", value_parser = earlier)]
+    pub to: Option<Earlier>,
+}
+
+fn earlier(text: &str) -> Result<Earlier, String> {
+    if let Ok(version) = text.parse() {
+        return Ok(Earlier::Version(version));
+    }
+    let wrong = |error| format!("neither the number of a version nor a digest: {error}");
+    text.parse().map(Earlier::Digest).map_err(|error: wharf_spec::DigestError| wrong(error))
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf prune --dry-run                                   say what would go, and why
+  wharf prune
+
+The rules are [[rule]] tables of the configuration file (docs/versions.md). `wharf serve` applies them by itself.")]
+pub struct Prune {
+    /// Only say what would go
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
 }
 
 #[derive(Debug, Args)]

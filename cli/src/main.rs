@@ -18,6 +18,7 @@ mod names;
 mod output;
 mod outputs;
 mod places;
+mod policy;
 mod progress;
 mod publish;
 mod remote;
@@ -84,6 +85,9 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Images(command) => commands::images::run(&session, command).await,
         Command::Inspect(command) => commands::inspect::run(&session, command).await,
         Command::Rm(command) => commands::rm::run(&session, command).await,
+        Command::History(command) => commands::history::run(&session, command).await,
+        Command::Rollback(command) => commands::history::rollback(&session, command).await,
+        Command::Prune(command) => commands::prune::run(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,

@@ -25,4 +25,4 @@ pub use media_type::{Compression, MediaKind, MediaType};
 pub use name::{NameError, RepositoryName, Tag};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError, RegistryHost};
-pub use version::{How, TagHistory, TagVersion};
+pub use version::{Earlier, How, TagHistory, TagVersion};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Descriptor, RepositoryName, Tag};
+use crate::{Descriptor, Digest, RepositoryName, Tag};
 
 /// One version of a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -64,6 +64,17 @@ impl How {
             Self::Retention => "retention",
         }
     }
+}
+
+/// Where a rollback goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Earlier {
+    /// To what the tag pointed at before. Again and again leads further and further back.
+    OneBack,
+    /// To the version with this number.
+    Version(u64),
+    /// To the newest version that pointed at this manifest.
+    Digest(Digest),
 }
 
 /// A tag with its history, as `/api/v1/` tells it.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_registry::http::{Authenticator, Limits, Registry, Timeouts, acceptor, serve};
-use wharf_registry::repo::Repositories;
+use wharf_registry::repo::{Removal, Repositories, Retention};
 
 use crate::args::{Serve, ServeOptions};
 use crate::failure::{EXIT_INTERRUPTED, Failure};
@@ -23,6 +23,9 @@ const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 /// How often is looked for such uploads.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
+/// How often the retention rules are applied.
+const RETAIN_EVERY: Duration = Duration::from_secs(3600);
+
 /// A server that listens.
 pub struct Server {
     /// The address, with the port the system chose where it was 0.
@@ -34,6 +37,7 @@ pub struct Server {
     registry: Registry,
     repositories: Repositories,
     upload_expiry: Duration,
+    retention_interval: Duration,
     timeouts: Timeouts,
 }
 
@@ -90,17 +94,20 @@ impl Server {
             registry: Registry::new(repositories.clone(), authenticator, limits),
             repositories,
             upload_expiry: config.upload_expiry.map_or(UPLOAD_EXPIRY, Duration::from_secs),
+            retention_interval: config.retention_interval.map_or(RETAIN_EVERY, Duration::from_secs),
             timeouts: Timeouts { drain, ..Timeouts::default() },
         })
     }
 
     /// Serves until `stop` is ready and transfers under way have ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+        let retain = retain(self.repositories.clone(), self.retention_interval);
         let purge = purge(self.repositories, self.upload_expiry);
         let serve = serve(self.listener, self.acceptor, self.registry, self.timeouts, stop);
         tokio::select! {
             served = serve => served.map_err(|error| Failure::new("the server stopped").because(error)),
             () = purge => Ok(()),
+            () = retain => Ok(()),
         }
     }
 }
@@ -129,6 +136,22 @@ async fn purge(repositories: Repositories, age: Duration) {
             Ok(0) => {}
             Ok(purged) => tracing::info!(purged, "forgot uploads that nobody continued"),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not purge uploads"),
+        }
+    }
+}
+
+/// Applies the retention rules now and then; never, when there are none.
+async fn retain(repositories: Repositories, interval: Duration) {
+    if !repositories.policy().has_retention() {
+        return std::future::pending().await;
+    }
+    let mut every = tokio::time::interval(interval.max(Duration::from_secs(1)));
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let mut report = |removal: Removal| tracing::info!(repository = %removal.repository, what = ?removal.what, why = removal.why, "retention");
+        if let Err(error) = repositories.retain(Retention::Apply, &mut report).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "retention stopped; it goes on next time");
         }
     }
 }

@@ -190,6 +190,7 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::ChunkLength { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
         E::UploadBusy => (Status::CONFLICT, Code::BlobUploadInvalid),
         E::TagMoved { .. } => (Status::PRECONDITION_FAILED, Code::Denied),
+        E::Immutable { .. } => (Status::CONFLICT, Code::Denied),
         E::NoWayBack { problem, .. } => match problem {
             NoWayBack::NoVersion(_) | NoWayBack::NoDigest(_) | NoWayBack::Gone(_) => {
                 (Status::NOT_FOUND, Code::ManifestUnknown)

@@ -94,6 +94,16 @@ pub enum Error {
         /// What it points at.
         digest: Option<Digest>,
     },
+    /// A rule says that the tag never moves.
+    #[error("tag {tag} of {repository} is immutable: it is {digest} and stays so; push under another tag")]
+    Immutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it points at.
+        digest: Digest,
+    },
     /// There is nothing to bring back.
     #[error("tag {tag} cannot be brought back: {problem}")]
     NoWayBack {

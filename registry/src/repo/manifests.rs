@@ -1,6 +1,6 @@
 //! Manifests: publishing, reading, deleting.
 //!
-//! The record of a manifest is `pending(holder)`, `live(holder)` or gone, and holds the manifest's exact bytes behind a
+//! The record of a manifest is `pending(holder)`, `live(holder)`, `condemned(holder)` or gone, and holds the manifest's exact bytes behind a
 //! line of JSON. A holder is a fresh id per attempt to publish; it is part of the keys of the references the attempt
 //! takes, so that tidying up after a dead attempt never takes the references of a later one.
 
@@ -18,6 +18,9 @@ use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back
 
 /// Manifests that are read at once while listing; each may be some megabytes long.
 const PAGE: usize = 50;
+
+/// A manifest that is pushed again is stamped only when its stamp is older than this, in seconds.
+const RESTAMP: u64 = 3600;
 
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,23 +42,33 @@ impl fmt::Debug for Holder {
 /// Where a manifest stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     /// Somebody is publishing it.
     Pending,
     /// It is published.
     Live,
+    /// It is published, but nothing seems to name it: it can be read, not relied on. See `untagged.rs`.
+    Condemned,
 }
 
 /// The first line of the value of `repos/<name>/_manifests/<digest>`; the manifest's bytes follow when it is live.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Header {
-    state: State,
-    holder: Holder,
-    media_type: MediaType,
+pub(super) struct Header {
+    pub(super) state: State,
+    pub(super) holder: Holder,
+    pub(super) media_type: MediaType,
     /// Seconds since 1970.
-    pushed_at: u64,
-    pushed_by: String,
+    pub(super) pushed_at: u64,
+    pub(super) pushed_by: String,
+    /// When somebody last pushed it again or asked whether it is there; seconds since 1970, 0 for never.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub(super) confirmed_at: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_never(at: &u64) -> bool {
+    *at == 0
 }
 
 /// A published manifest as it is served.
@@ -84,7 +97,12 @@ pub struct Pushed {
 pub type ManifestList = Vec<(Digest, MediaType)>;
 
 impl Header {
-    fn encode(&self, bytes: &[u8]) -> Bytes {
+    /// When somebody last wanted it to be here.
+    pub(super) fn last_wanted(&self) -> u64 {
+        self.pushed_at.max(self.confirmed_at)
+    }
+
+    pub(super) fn encode(&self, bytes: &[u8]) -> Bytes {
         let header = wharf_blobstore::encode(self);
         let mut value = BytesMut::with_capacity(header.len() + 1 + bytes.len());
         value.put(header);
@@ -93,7 +111,7 @@ impl Header {
         value.freeze()
     }
 
-    fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
+    pub(super) fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
         let corrupt = |problem: &str| StoreError::CorruptRecord { key: key.to_string(), problem: problem.to_owned() };
         let line = value.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("no header"))?;
         Ok((wharf_blobstore::decode(key, &value[..line])?, value.slice(line + 1..)))
@@ -176,13 +194,22 @@ impl Repositories {
             media_type: manifest.media_type().clone(),
             pushed_at: self.now(),
             pushed_by: by.to_owned(),
+            confirmed_at: 0,
         };
         let expect = match self.store.records.get(&key).await? {
-            Some(record) => match Header::decode(&key, &record.value)? {
-                (Header { state: State::Live, .. }, _) => return Ok(Declared::Live),
-                // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
-                (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
-            },
+            Some(record) => {
+                let (found, bytes) = Header::decode(&key, &record.value)?;
+                match found.state {
+                    State::Live if self.is_fresh(&found) => return Ok(Declared::Live),
+                    // Its references are all there: whoever condemned it has not got further than that.
+                    State::Live | State::Condemned => {
+                        let revived = self.revive(key, found, &bytes, record.version).await?;
+                        return Ok(if revived { Declared::Live } else { Declared::Overtaken });
+                    }
+                    // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
+                    State::Pending => Expect::Version(record.version),
+                }
+            }
             None => Expect::Absent,
         };
         let write = Write { key, expect, change: Change::Put(header.encode(&[])) };
@@ -253,12 +280,53 @@ impl Repositories {
         Ok(())
     }
 
-    /// The published manifest with this digest.
+    /// Whether a manifest's stamp is young enough to be left alone: what is pushed all day must not be written all day.
+    fn is_fresh(&self, header: &Header) -> bool {
+        self.now().saturating_sub(header.last_wanted()) < RESTAMP
+    }
+
+    /// `live | condemned -> live`, wanted now. `false` when somebody else wrote the record first.
+    pub(super) async fn revive(
+        &self,
+        key: RecordKey,
+        header: Header,
+        bytes: &[u8],
+        version: Version,
+    ) -> Result<bool> {
+        let live = Header { state: State::Live, confirmed_at: self.now(), ..header }.encode(bytes);
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Put(live)).await?;
+        Ok(outcome != Outcome::Conflict)
+    }
+
+    /// Notes that somebody is about to rely on a manifest; `false` when it is not there.
+    pub async fn confirm_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let watched = self.policy.untagged_age(name).is_some();
+        for attempt in 0..ATTEMPTS {
+            let Some((header, bytes, version)) = self.found(name, digest).await? else { return Ok(false) };
+            let enough = header.state == State::Live && (!watched || self.is_fresh(&header));
+            if enough || self.revive(keys::manifest(name, digest), header, &bytes, version).await? {
+                return Ok(true);
+            }
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, digest).to_string() }.into())
+    }
+
+    /// The manifest with this digest, if it can be relied on.
     async fn live(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<(Header, Bytes, Version)>> {
+        Ok(self.found(name, digest).await?.filter(|(header, _, _)| header.state == State::Live))
+    }
+
+    /// The manifest with this digest, if it can be read.
+    pub(super) async fn found(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Header, Bytes, Version)>> {
         let key = keys::manifest(name, digest);
         let Some(record) = self.store.records.get(&key).await? else { return Ok(None) };
         let (header, bytes) = Header::decode(&key, &record.value)?;
-        Ok((header.state == State::Live).then_some((header, bytes, record.version)))
+        Ok((header.state != State::Pending).then_some((header, bytes, record.version)))
     }
 
     /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published.
@@ -277,7 +345,7 @@ impl Repositories {
 
     /// Reads a manifest by digest.
     pub async fn manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<StoredManifest> {
-        match self.live(name, digest).await? {
+        match self.found(name, digest).await? {
             Some((Header { media_type, pushed_at, .. }, bytes, _)) => {
                 Ok(StoredManifest { digest: *digest, media_type, bytes, pushed_at })
             }
@@ -313,7 +381,7 @@ impl Repositories {
             let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
             for entry in &entries {
                 let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
-                if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                if let (State::Live | State::Condemned, Ok(digest)) = (header.state, entry.key.name().parse()) {
                     found.push((digest, header.media_type));
                 }
             }
@@ -335,18 +403,40 @@ impl Repositories {
     /// Earlier versions of tags that pointed at it stay in their history, marked as gone: whoever deletes by digest wants
     /// the content away, and a rollback must not find it.
     pub async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
-        let key = keys::manifest(name, digest);
-        let Some((header, bytes, version)) = self.live(name, digest).await? else {
+        if self.found(name, digest).await?.is_none() {
             return Err(self.unknown_manifest(name, digest.to_string()).await?);
-        };
+        }
+        self.refuse_immutable(name, digest).await?;
         // Tags first: a tag must never point at what is not there.
         self.untag_all(name, digest, by).await?;
-        if self.store.records.swap(key, Expect::Version(version), Change::Delete).await? == Outcome::Conflict {
-            // Somebody else deleted it.
-            return Ok(());
-        }
+        let Some((header, bytes)) = self.remove_record(name, digest).await? else { return Ok(()) };
         // Once more, for a push that saw the manifest just before: see `attempt`.
         self.untag_all(name, digest, by).await?;
+        self.tidy_after(name, digest, &header, &bytes).await
+    }
+
+    /// Removes a manifest's record; what it was, or `None` when somebody else was first.
+    async fn remove_record(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<(Header, Bytes)>> {
+        for attempt in 0..ATTEMPTS {
+            let Some((header, bytes, version)) = self.found(name, digest).await? else { return Ok(None) };
+            let key = keys::manifest(name, digest);
+            match self.store.records.swap(key, Expect::Version(version), Change::Delete).await? {
+                Outcome::Done(_) => return Ok(Some((header, bytes))),
+                // It was only stamped, or condemned.
+                Outcome::Conflict => step_back(attempt).await,
+            }
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, digest).to_string() }.into())
+    }
+
+    /// Takes back what a manifest held, after its record has gone.
+    pub(super) async fn tidy_after(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+        header: &Header,
+        bytes: &Bytes,
+    ) -> Result<()> {
         let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
         self.forget_referrer(name, &manifest).await?;
         self.forget(references(&needs(&manifest), header.holder)).await

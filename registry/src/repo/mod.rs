@@ -10,12 +10,15 @@ mod error;
 mod keys;
 mod local;
 mod manifests;
+mod pattern;
 mod policy;
 mod precondition;
 mod referrers;
+mod retention;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod untagged;
 mod uploads;
 mod versions;
 
@@ -27,12 +30,14 @@ use wharf_blobstore::{BlobStore, Store};
 pub use error::{Error, Result};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
-pub use policy::Policy;
+pub use pattern::Pattern;
+pub use policy::{Action, Policy, Rule};
 pub use precondition::{Expected, Precondition};
 pub use referrers::ReferrerPage;
+pub use retention::{Removal, Removed, Report, Retention};
 pub use uploads::{ChunkRange, PieceStream, SessionId, SessionStatus};
-pub use versions::{Earlier, NoWayBack, TagRecord};
-pub use wharf_spec::{How, TagVersion};
+pub use versions::{NoWayBack, TagRecord};
+pub use wharf_spec::{Earlier, How, TagVersion};
 
 /// How often a compare-and-swap is tried before the caller is told that others keep getting in between.
 const ATTEMPTS: usize = 64;
@@ -60,6 +65,11 @@ impl Repositories {
     /// The store below.
     pub fn store(&self) -> &Store {
         &self.store
+    }
+
+    /// How tags are treated.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
     }
 
     /// Seconds since 1970, by the store's clock.

@@ -2,9 +2,9 @@
 //! Pushing, rolling back, deleting and restoring are one compare-and-swap on that record.
 
 use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, Version, encode};
-use wharf_spec::{Descriptor, Digest, How, RepositoryName, Tag};
+use wharf_spec::{Descriptor, Digest, Earlier, How, RepositoryName, Tag};
 
-use super::versions::{Earlier, Found, NoWayBack, Stamp, TagRecord};
+use super::versions::{Found, NoWayBack, Stamp, TagRecord};
 use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
 
 /// Tags that are read at once while listing.
@@ -98,6 +98,7 @@ impl Repositories {
                 return Ok(Edit::Unchanged);
             }
             precondition.check(tag, record)?;
+            self.may_change(name, tag, record)?;
             record.append(Some(descriptor.clone()), None, self.stamp(by, How::Push));
             Ok(Edit::Changed)
         })
@@ -113,16 +114,45 @@ impl Repositories {
         digest: &Digest,
         precondition: &Precondition,
     ) -> Result<()> {
-        if matches!(precondition, Precondition::None) {
+        if matches!(precondition, Precondition::None) && !self.policy.has_immutable(name) {
             return Ok(());
         }
         for tag in tags {
             let record = self.tag(name, tag).await?.unwrap_or_default();
             if !record.points_at(digest) {
                 precondition.check(tag, &record)?;
+                self.may_change(name, tag, &record)?;
             }
         }
         Ok(())
+    }
+
+    /// A rule may forbid to move or delete a tag that is there.
+    fn may_change(&self, name: &RepositoryName, tag: &Tag, record: &TagRecord) -> Result<()> {
+        match &record.current {
+            Some(current) if self.policy.is_immutable(name, tag) => {
+                Err(Error::Immutable { repository: name.clone(), tag: tag.clone(), digest: current.digest })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Refuses when an immutable tag points at this manifest.
+    pub(super) async fn refuse_immutable(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
+        if !self.policy.has_immutable(name) {
+            return Ok(());
+        }
+        let mut last = None::<Tag>;
+        loop {
+            let page = self.tag_records(name, last.as_ref().map(Tag::as_str), PAGE).await?;
+            for (tag, record) in page.iter().filter(|(_, record)| record.points_at(digest)) {
+                self.may_change(name, tag, record)?;
+            }
+            match page.last() {
+                Some((tag, _)) if page.len() == PAGE => last = Some(tag.clone()),
+                Some(_) | None => return Ok(()),
+            }
+        }
     }
 
     /// Brings an earlier version of a tag back, as a new version. To where it stands already is no new version.
@@ -166,12 +196,13 @@ impl Repositories {
                 if record.points_at(&descriptor.digest) {
                     return Ok(Edit::Unchanged);
                 }
+                self.may_change(name, tag, record)?;
                 record.append(Some(descriptor), Some(origin), stamp);
                 Ok(Edit::Changed)
             })
             .await?;
         if let Some(current) = &record.current
-            && !self.is_published(name, &current.digest).await?
+            && !self.confirm_manifest(name, &current.digest).await?
         {
             self.untag(name, tag, &current.digest, stamp.by).await?;
             return Err(Error::NoWayBack { tag: tag.clone(), problem: NoWayBack::Gone(record.version) });
@@ -196,6 +227,7 @@ impl Repositories {
         }
         self.edit_tag(name, tag, |record| {
             precondition.check(tag, record)?;
+            self.may_change(name, tag, record)?;
             Ok(self.delete_record(record, by, How::Delete))
         })
         .await

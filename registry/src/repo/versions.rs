@@ -5,7 +5,7 @@
 //! nothing but an explicit delete by digest takes away. Such a delete marks the versions first (see `manifests.rs`).
 
 use serde::{Deserialize, Serialize};
-use wharf_spec::{Descriptor, Digest, How, TagVersion};
+use wharf_spec::{Descriptor, Digest, Earlier, How, TagVersion};
 
 /// The value of `repos/<name>/_tags/<tag>`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,17 +24,6 @@ pub(super) struct Stamp<'a> {
     pub(super) at: u64,
     pub(super) by: &'a str,
     pub(super) how: How,
-}
-
-/// Where a rollback goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Earlier {
-    /// To what the tag pointed at before. Again and again leads further and further back.
-    OneBack,
-    /// To the version with this number.
-    Version(u64),
-    /// To the newest version that pointed at this manifest.
-    Digest(Digest),
 }
 
 /// Why there is nothing to go back to.

@@ -37,6 +37,12 @@ impl Registry {
         call: Call,
     ) -> Result<Response<Body>, Failure> {
         let repositories = &self.inner.repositories;
+        if let ManifestReference::Digest(digest) = &reference
+            && call.request.method == Method::HEAD
+        {
+            // Whoever asks is about to rely on it.
+            repositories.confirm_manifest(&name, digest).await?;
+        }
         let StoredManifest { digest, media_type, bytes, .. } = match &reference {
             ManifestReference::Tag(tag) => repositories.manifest_by_tag(&name, tag).await?,
             ManifestReference::Digest(digest) => repositories.manifest(&name, digest).await?,

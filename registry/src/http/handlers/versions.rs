@@ -3,13 +3,13 @@
 use axum::body::Body;
 use http::{Response, header};
 use serde::Deserialize;
-use wharf_spec::{Digest, RepositoryName, Tag, TagHistory};
+use wharf_spec::{Digest, Earlier, RepositoryName, Tag, TagHistory};
 
 use super::super::body::whole;
 use super::super::conditions::precondition;
 use super::super::{Call, Failure, Registry};
 use super::{json, set};
-use crate::repo::{Earlier, TagRecord};
+use crate::repo::TagRecord;
 
 /// A request's body is this long at most.
 const MAX_BODY: usize = 4 << 10;
