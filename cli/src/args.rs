@@ -100,6 +100,8 @@ pub enum Command {
     Rollback(Rollback),
     /// Delete what the retention rules of the configuration do not keep
     Prune(Prune),
+    /// Move everything of another registry here
+    Migrate(Migrate),
     /// Make an image of a root file system tar
     Import(Import),
     /// Log in to a registry
@@ -332,6 +334,33 @@ pub struct Rm {
     /// The images, NAME:TAG or NAME@DIGEST
     #[arg(required = true)]
     pub images: Vec<Reference>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sources:
+  HOST[:PORT]        a registry, with all it lists
+  distribution:DIR   the storage directory of registry:2 or registry:3; no server need run
+  oci:DIR            an OCI layout, or a directory of layouts as zot keeps them
+
+Examples:
+  wharf migrate old.example:5000                          into the store
+  wharf migrate old.example:5000 new.example --jobs 8
+  wharf migrate distribution:/var/lib/registry --repository 'team/*'
+
+What is there already is not moved again: after an interruption, the same command goes on.")]
+pub struct Migrate {
+    /// From where
+    pub source: String,
+    /// To this registry [default: the store]
+    #[arg(value_name = "HOST[:PORT]")]
+    pub destination: Option<String>,
+    /// Only repositories with this name; `*` and `**` as in rules (repeatable)
+    #[arg(long = "repository", value_name = "PATTERN")]
+    pub repositories: Vec<String>,
+    /// How many images are moved at once
+    #[arg(short, long, value_name = "NUMBER", default_value = "4")]
+    pub jobs: std::num::NonZeroU8,
 }
 
 /// How a result is printed.

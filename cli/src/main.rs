@@ -14,6 +14,7 @@ mod env;
 mod failure;
 mod fetch;
 mod images;
+mod migration;
 mod names;
 mod output;
 mod outputs;
@@ -88,6 +89,7 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::History(command) => commands::history::run(&session, command).await,
         Command::Rollback(command) => commands::history::rollback(&session, command).await,
         Command::Prune(command) => commands::prune::run(&session, command).await,
+        Command::Migrate(command) => commands::migrate::run(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,

@@ -6,5 +6,6 @@ mod formats;
 mod interrupted;
 mod logins;
 mod platforms;
+mod versions;
 #[path = "../support/mod.rs"]
 mod support;
