@@ -24,6 +24,7 @@
 //! cache/<key>                                 builder: a build step's result
 //! ```
 
+pub mod backup;
 mod blob;
 mod clock;
 #[cfg(feature = "conformance")]

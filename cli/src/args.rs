@@ -102,6 +102,10 @@ pub enum Command {
     Prune(Prune),
     /// Move everything of another registry here
     Migrate(Migrate),
+    /// Write the store's records to a file: names, tags with history, manifests
+    Backup(Backup),
+    /// Read records that `wharf backup` wrote into an empty store
+    Restore(Restore),
     /// Make an image of a root file system tar
     Import(Import),
     /// Log in to a registry
@@ -361,6 +365,27 @@ pub struct Migrate {
     /// How many images are moved at once
     #[arg(short, long, value_name = "NUMBER", default_value = "4")]
     pub jobs: std::num::NonZeroU8,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf backup records.wharf && rsync -a /var/lib/wharf/objects/ elsewhere:objects/
+
+The records are those of one moment, also while the store is served. The bytes of layers and configurations are files
+under objects/ in the store, each written once: copy them after the records.")]
+pub struct Backup {
+    /// The file to write
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf restore --store /srv/new records.wharf && rsync -a elsewhere:objects/ /srv/new/objects/")]
+pub struct Restore {
+    /// The file to read
+    pub file: PathBuf,
 }
 
 /// How a result is printed.

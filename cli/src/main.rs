@@ -90,6 +90,8 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Rollback(command) => commands::history::rollback(&session, command).await,
         Command::Prune(command) => commands::prune::run(&session, command).await,
         Command::Migrate(command) => commands::migrate::run(&session, command).await,
+        Command::Backup(command) => commands::backup::run(&session, command).await,
+        Command::Restore(command) => commands::backup::restore_records(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,

@@ -1,5 +1,6 @@
 //! Commands, one file each.
 
+pub mod backup;
 pub mod build;
 pub mod completion;
 pub mod copy;

@@ -5,6 +5,7 @@ mod everyday;
 mod formats;
 mod interrupted;
 mod logins;
+mod migrating;
 mod platforms;
 mod versions;
 #[path = "../support/mod.rs"]
