@@ -49,6 +49,10 @@ pub struct Serve {
     pub upload_expiry: Option<u64>,
     /// Seconds between two runs of the retention rules.
     pub retention_interval: Option<u64>,
+    /// Seconds between two collections of garbage; 0 is never.
+    pub gc_interval: Option<u64>,
+    /// Seconds that garbage collection leaves alone what was lately uploaded or asked for.
+    pub gc_grace: Option<u64>,
     /// Seconds that transfers under way are given at shutdown.
     pub drain_timeout: Option<u64>,
 }

@@ -25,6 +25,7 @@ mod publish;
 mod remote;
 mod requests;
 mod session;
+mod span;
 mod stores;
 mod transfers;
 
@@ -93,6 +94,7 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Backup(command) => commands::backup::run(&session, command).await,
         Command::Restore(command) => commands::backup::restore_records(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
+        Command::Gc(command) => commands::gc::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,
         Command::Doctor => commands::doctor::run(),

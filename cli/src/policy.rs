@@ -76,13 +76,10 @@ fn tag_rule(rule: &Rule, number: usize) -> Result<TagRule, Failure> {
     })
 }
 
-/// Seconds of a time span: a number and `s`, `m`, `h`, `d` or `w`.
+/// Seconds of a time span.
 fn span(key: &str, text: &str) -> Result<u64, Failure> {
-    let units = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400), ('w', 604_800)];
-    let split = |(unit, seconds): (char, u64)| Some((text.trim().strip_suffix(unit)?.trim_end(), seconds));
-    let read = units.into_iter().find_map(split);
-    let seconds = read.and_then(|(number, seconds)| number.parse::<u64>().ok()?.checked_mul(seconds));
-    seconds.ok_or_else(|| wrong(key, &format!("is `{text}`: a time span is a number and a unit, `90m`, `12h`, `30d`, `8w`")))
+    let span = crate::span::parse(text).map_err(|problem| wrong(key, &format!("is `{text}`: {problem}")))?;
+    Ok(span.as_secs())
 }
 
 fn wrong(key: &str, problem: &str) -> Failure {
@@ -113,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_rule_says_one_thing() {
-        let policy = read("[tags]\nhistory = 5\n[[rule]]\nkeep-last = 3\nkeep-newer = \"2w\"").unwrap();
+        let policy = read("[tags]\nhistory = 5\n[[rule]]\nkeep-last = 3\nkeep-newer = \"14d\"").unwrap();
         assert_eq!((policy.history, policy.rules[0].action), (5, Action::Keep { last: Some(3), newer: Some(1_209_600) }));
         assert!(policy.rules[0].covers(&"x".parse().unwrap()) && policy.rules[0].concerns(&"a/b".parse().unwrap()));
         for bad in [
@@ -121,7 +118,6 @@ mod tests {
             "[[rule]]\nimmutable = false",
             "[[rule]]\nimmutable = true\nkeep-last = 1",
             "[[rule]]\ndelete-untagged = \"7d\"\ntags = [\"v*\"]",
-            "[[rule]]\nkeep-newer = \"30\"",
             "[[rule]]\nkeep-newer = \"d\"",
             "[[rule]]\nkeep-newer = \"99999999999999999999d\"",
             "[tags]\nhistory = 0",

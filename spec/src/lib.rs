@@ -14,6 +14,7 @@ mod media_type;
 mod name;
 mod platform;
 mod reference;
+mod sha256;
 mod version;
 
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};

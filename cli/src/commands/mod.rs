@@ -5,6 +5,7 @@ pub mod build;
 pub mod completion;
 pub mod copy;
 pub mod doctor;
+pub mod gc;
 pub mod history;
 pub mod images;
 pub mod import;

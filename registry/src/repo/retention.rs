@@ -202,8 +202,8 @@ impl Repositories {
             }
             let mut condemned = Vec::new();
             for digest in candidates {
-                if self.condemn(name, &digest, limit).await? {
-                    condemned.push(digest);
+                if let Some(version) = self.condemn_old(name, &digest, limit).await? {
+                    condemned.push((digest, version));
                 }
             }
             if condemned.is_empty() {
@@ -212,8 +212,8 @@ impl Repositories {
             // Only now, with the records written, the tags are read again.
             roots = self.roots(name).await?;
             let mut went = false;
-            for digest in condemned {
-                if self.decide(name, &digest, &roots).await? {
+            for (digest, version) in condemned {
+                if self.decide(name, (&digest, &version), &roots).await? {
                     gone(digest);
                     went = true;
                 }
