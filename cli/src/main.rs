@@ -10,6 +10,7 @@ mod bases;
 mod builds;
 mod commands;
 mod config;
+mod contexts;
 mod env;
 mod failure;
 mod fetch;
@@ -22,6 +23,7 @@ mod places;
 mod policy;
 mod progress;
 mod publish;
+mod questions;
 mod remote;
 mod requests;
 mod session;
@@ -67,7 +69,12 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if let Command::Doctor = cli.command {
         return commands::doctor::run();
     }
-    if matches!(cli.command, Command::Build(_) | Command::Up(_) | Command::Import(_)) {
+    let builds = match &cli.command {
+        Command::Build(build) => build.asked().question.is_none(),
+        Command::Up(_) | Command::Import(_) => true,
+        _ => false,
+    };
+    if builds {
         wharf_builder::sandbox::enter_user_namespace_if_needed()
             .map_err(|error| Failure::new("builds cannot run here").because(error).hint("`wharf doctor` says why"))?;
     }

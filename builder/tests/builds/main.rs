@@ -3,10 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod agents;
 mod cache;
 mod corpus;
 mod failures;
 mod fixture;
+mod git;
 mod killed;
 mod remote;
 mod show;

@@ -16,6 +16,7 @@ use crate::output;
 use crate::outputs::{Output, write};
 use crate::progress::Progress;
 use crate::publish::publish;
+use crate::questions;
 use crate::requests::prepare;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -28,7 +29,12 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
         return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
     }
     let store = OpenStore::open(session)?;
-    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?)?;
+    let call = command.asked();
+    if let Some(question) = call.question {
+        let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
+        return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
+    }
+    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;
     let request = (prepared.request.clone(), command.options.pull);
