@@ -171,7 +171,7 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::ManifestDigest { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
-        E::ChunkLength { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
+        E::ChunkLength { .. } | E::ShortChunk { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
         E::UploadBusy => (Status::CONFLICT, Code::BlobUploadInvalid),
         E::TagContended(_) => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
         E::Store(error) => match error {
