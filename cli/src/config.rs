@@ -45,6 +45,10 @@ pub struct Serve {
     pub delete: Option<bool>,
     /// Largest manifest accepted, in bytes.
     pub max_manifest_size: Option<u64>,
+    /// Least length of a chunk of an upload but its last one, in bytes.
+    pub chunk_min_length: Option<u64>,
+    /// Said to everybody who pushes or pulls.
+    pub notice: Option<String>,
     /// Seconds after which an upload that nobody continues is forgotten.
     pub upload_expiry: Option<u64>,
     /// Seconds between two runs of the retention rules.

@@ -1,10 +1,15 @@
 //! Whatever bytes arrive: the parsers answer, and what they accept is plain.
 
+#[path = "../../fuzz/entries/route.rs"]
+#[allow(dead_code, unreachable_pub, reason = "it belongs to the fuzz crate")]
+mod entry;
+
 use axum::body::Body;
+use entry::plain;
 use http::{Method, Request};
 use proptest::prelude::*;
 use wharf_blobstore::Store;
-use wharf_registry::http::{Limits, ManifestReference, Query, Registry, Route, TABLE, route};
+use wharf_registry::http::{Limits, Query, Registry, TABLE, route};
 use wharf_registry::repo::Repositories;
 
 fn methods() -> impl Strategy<Value = Method> {
@@ -32,43 +37,6 @@ fn paths() -> impl Strategy<Value = String> {
     ];
     let root = proptest::sample::select(vec!["/v2/", "/api/v1/repositories/"]);
     (root, proptest::collection::vec(word, 0..7)).prop_map(|(root, words)| format!("{root}{}", words.join("/")))
-}
-
-fn plain(route: &Route) -> bool {
-    let name = match route {
-        Route::Tags(name) | Route::Uploads(name) | Route::Blob(name, _) | Route::Referrers(name, _) => Some(name),
-        Route::History(name, tag) | Route::Rollback(name, tag) | Route::Restore(name, tag) => {
-            if tag.as_str().contains(['/', '%', '\r', '\n', '\0']) {
-                return false;
-            }
-            Some(name)
-        }
-        Route::Manifest(name, reference) => {
-            if let ManifestReference::Tag(tag) = reference
-                && tag.as_str().contains(['/', '%', '\r', '\n', '\0'])
-            {
-                return false;
-            }
-            Some(name)
-        }
-        Route::Upload(name, id) => {
-            if id.contains('/') {
-                return false;
-            }
-            Some(name)
-        }
-        Route::Ping | Route::Catalog | Route::Live | Route::Ready => None,
-    };
-    name.is_none_or(|name| {
-        let components_are_plain = name.as_str().split('/').all(|component| {
-            !component.is_empty()
-                && !component.starts_with(['_', '.', '-'])
-                && component
-                    .bytes()
-                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte))
-        });
-        components_are_plain && !name.as_str().contains("..")
-    })
 }
 
 proptest! {

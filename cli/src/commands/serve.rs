@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_registry::gc::{Collector, Lease, Policy, Report};
-use wharf_registry::http::{Authenticator, Limits, Registry, Timeouts, acceptor, serve};
+use wharf_registry::http::{Authenticator, Limits, Notice, Registry, Timeouts, acceptor, serve};
 use wharf_registry::repo::{Removal, Repositories, Retention};
 
 use crate::args::{Serve, ServeOptions};
@@ -114,8 +114,10 @@ impl Server {
         let limits = Limits {
             manifest: config.max_manifest_size.and_then(|size| size.try_into().ok()).unwrap_or(defaults.manifest),
             delete: config.delete.unwrap_or(defaults.delete),
+            notice: config.notice.as_deref().map(notice).transpose()?,
             ..defaults
         };
+        let served = repositories.clone().with_least_chunk(config.chunk_min_length.unwrap_or(0));
         let drain = config.drain_timeout.map_or(Timeouts::default().drain, Duration::from_secs);
         let listener = bind(listen).await?;
         let address = listener.local_addr().map_err(|error| Failure::new("no address to listen on").because(error))?;
@@ -124,7 +126,7 @@ impl Server {
             tls: acceptor.is_some(),
             listener,
             acceptor,
-            registry: Registry::new(repositories.clone(), authenticator, limits),
+            registry: Registry::new(served, authenticator, limits),
             repositories,
             upload_expiry: config.upload_expiry.map_or(UPLOAD_EXPIRY, Duration::from_secs),
             retention_interval: config.retention_interval.map_or(RETAIN_EVERY, Duration::from_secs),
@@ -146,6 +148,13 @@ impl Server {
             () = collect => Ok(()),
         }
     }
+}
+
+/// What is said to everybody.
+fn notice(text: &str) -> Result<Notice, Failure> {
+    text.parse().map_err(|error| {
+        Failure::usage("the notice cannot be sent").because(error).hint("it is `notice` below `[serve]` in the configuration")
+    })
 }
 
 async fn bind(listen: &str) -> Result<TcpListener, Failure> {

@@ -189,7 +189,7 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::InUse { .. } => (Status::METHOD_NOT_ALLOWED, Code::Denied),
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
-        E::ChunkLength { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
+        E::ChunkLength { .. } | E::ShortChunk { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
         E::UploadBusy => (Status::CONFLICT, Code::BlobUploadInvalid),
         E::TagMoved { .. } => (Status::PRECONDITION_FAILED, Code::Denied),
         E::Immutable { .. } => (Status::CONFLICT, Code::Denied),

@@ -11,6 +11,7 @@ mod route;
 mod server;
 mod stall;
 mod tls;
+mod warning;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,6 +25,7 @@ pub use error::Failure;
 pub use route::{ManifestReference, Query, Route, RouteError, TABLE, route};
 pub use server::{ServeError, Timeouts, serve};
 pub use tls::{TlsError, acceptor};
+pub use warning::{Notice, NoticeError};
 
 use crate::repo::Repositories;
 
@@ -38,11 +40,13 @@ pub struct Limits {
     pub body_idle: Duration,
     /// Whether deleting is allowed.
     pub delete: bool,
+    /// What everybody who pushes or pulls is told.
+    pub notice: Option<Notice>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true }
+        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true, notice: None }
     }
 }
 

@@ -30,11 +30,7 @@ enum NeedKind {
 pub(super) type Needs = BTreeMap<Digest, Need>;
 
 pub(super) fn needs(manifest: &RawManifest) -> Needs {
-    let blob = |layer: &Descriptor| {
-        let kind = layer.media_type.as_str();
-        let foreign = !layer.urls.is_empty() && (kind.contains(".nondistributable.") || kind.contains(".foreign."));
-        if foreign { NeedKind::ForeignBlob } else { NeedKind::Blob }
-    };
+    let blob = |layer: &Descriptor| if is_foreign(layer) { NeedKind::ForeignBlob } else { NeedKind::Blob };
     let child = |child: &Descriptor| match child.media_type.kind() {
         MediaKind::Manifest | MediaKind::Index => NeedKind::Manifest,
         MediaKind::Config | MediaKind::Layer(_) | MediaKind::Unknown => NeedKind::Either,
@@ -43,6 +39,17 @@ pub(super) fn needs(manifest: &RawManifest) -> Needs {
     let children =
         manifest.children().iter().map(|named| (named.digest, Need { kind: child(named), size: named.size }));
     blobs.chain(children).collect()
+}
+
+/// Whether a layer may live elsewhere.
+fn is_foreign(layer: &Descriptor) -> bool {
+    let kind = layer.media_type.as_str();
+    !layer.urls.is_empty() && (kind.contains(".nondistributable.") || kind.contains(".foreign."))
+}
+
+/// The layers of an image that may live elsewhere.
+pub fn foreign_layers(manifest: &RawManifest) -> Vec<Digest> {
+    manifest.blobs().into_iter().filter(|layer| is_foreign(layer)).map(|layer| layer.digest).collect()
 }
 
 impl Repositories {

@@ -88,6 +88,14 @@ pub enum Error {
         /// Bytes that came.
         received: u64,
     },
+    /// A chunk after one that was too short to have one after it.
+    #[error("chunks before the last must have {least} bytes at least (OCI-Chunk-Min-Length), the one before this had {length}")]
+    ShortChunk {
+        /// The least length.
+        least: u64,
+        /// Length of the chunk before.
+        length: u64,
+    },
     /// Two requests write one upload at the same time.
     #[error("another request is writing this upload")]
     UploadBusy,

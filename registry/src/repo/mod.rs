@@ -29,6 +29,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use wharf_blobstore::{BlobStore, Store};
 
+pub use content::foreign_layers;
 pub use error::{Error, Result};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
@@ -50,18 +51,31 @@ pub struct Repositories {
     store: Store,
     pub(crate) blobs: BlobStore,
     policy: Arc<Policy>,
+    least_chunk: u64,
 }
 
 impl Repositories {
     /// The repositories of `store`.
     pub fn new(store: Store) -> Self {
-        Self { blobs: store.blobs(), store, policy: Arc::default() }
+        Self { blobs: store.blobs(), store, policy: Arc::default(), least_chunk: 0 }
     }
 
     /// The same with these settings.
     #[must_use]
     pub fn with_policy(self, policy: Policy) -> Self {
         Self { policy: Arc::new(policy), ..self }
+    }
+
+    /// The same, with uploads in chunks of `length` bytes at least, the last one excepted: every chunk is made durable,
+    /// and tiny ones cost as much as large ones.
+    #[must_use]
+    pub fn with_least_chunk(self, length: u64) -> Self {
+        Self { least_chunk: length, ..self }
+    }
+
+    /// The least length of a chunk; 0 when any will do.
+    pub fn least_chunk(&self) -> u64 {
+        self.least_chunk
     }
 
     /// The store below.

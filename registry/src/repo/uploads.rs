@@ -72,6 +72,9 @@ struct Session {
     touched_at: u64,
     /// Nothing has arrived yet when there is none.
     state: Option<UploadState>,
+    /// Length of the last chunk, when it was too short to have one after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    short_chunk: Option<u64>,
 }
 
 impl Session {
@@ -85,7 +88,7 @@ impl Repositories {
     pub async fn begin_upload(&self, name: &RepositoryName, algorithm: Algorithm) -> Result<SessionId> {
         let id = SessionId(ObjectKey::new(self.store.ids.fresh()));
         let (repository, algorithm) = (name.clone(), algorithm.to_string());
-        let session = Session { repository, algorithm, touched_at: self.now(), state: None };
+        let session = Session { repository, algorithm, touched_at: self.now(), state: None, short_chunk: None };
         self.store.records.put_json(keys::upload(id), Expect::Absent, &session).await?;
         Ok(id)
     }
@@ -125,7 +128,10 @@ impl Repositories {
         }
         let state = upload.checkpoint().await?;
         let begun = session.state.is_none();
-        let session = Session { touched_at: self.now(), state: Some(state.clone()), ..session };
+        // What is left of a chunk that broke off is no chunk: the client goes on from there.
+        let length = range.filter(|_| received.is_ok()).map(|range| range.end - range.start + 1);
+        let short_chunk = length.filter(|length| *length < self.least_chunk);
+        let session = Session { touched_at: self.now(), state: Some(state.clone()), short_chunk, ..session };
         match self.store.records.put_json(keys::upload(id), Expect::Version(version), &session).await? {
             Outcome::Done(_) => received.map(|()| SessionStatus { size: state.size }),
             Outcome::Conflict => {
@@ -233,6 +239,9 @@ impl Repositories {
         let offset = session.state.as_ref().map_or(0, |state| state.size);
         if let Some(ChunkRange { start, .. }) = range.filter(|range| range.start != offset) {
             return Err(Error::OutOfOrder { offset, start });
+        }
+        if let (Some(length), Some(_)) = (session.short_chunk, range) {
+            return Err(Error::ShortChunk { least: self.least_chunk, length });
         }
         let upload = match &session.state {
             Some(state) => self.blobs.resume(state).await,

@@ -36,6 +36,7 @@ pub(crate) struct Setup {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) store: Option<Store>,
+    pub(crate) least_chunk: u64,
 }
 
 impl Server {
@@ -51,6 +52,7 @@ impl Server {
             Authenticator::open(&path, setup.anonymous_pull, &wharf_blobstore::RandomIds).unwrap()
         });
         let repositories = Repositories::new(setup.store.unwrap_or_else(Store::memory));
+        let repositories = repositories.with_least_chunk(setup.least_chunk);
         let registry = Registry::new(repositories.clone(), authenticator, setup.limits);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

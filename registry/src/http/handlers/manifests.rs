@@ -7,9 +7,10 @@ use wharf_spec::{Algorithm, MediaType, RawManifest, RepositoryName, Tag};
 use super::super::body::{empty, whole};
 use super::super::conditions::precondition;
 use super::super::route::RouteError;
-use super::super::{Call, Failure, ManifestReference, Registry};
+use super::super::warning::warn;
+use super::super::{Call, Failure, ManifestReference, Notice, Registry};
 use super::{CONTENT_DIGEST, set, set_digest, unchanged};
-use crate::repo::{Error, Precondition, StoredManifest};
+use crate::repo::{Error, Precondition, StoredManifest, foreign_layers};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -22,11 +23,16 @@ impl Registry {
         call: Call,
         body: Body,
     ) -> Result<Response<Body>, Failure> {
-        match call.request.method {
+        let mut response = match call.request.method {
             Method::PUT => self.put_manifest(name, reference, call, body).await,
             Method::DELETE => self.delete_manifest(name, reference, call).await,
             _ => self.get_manifest(name, reference, call).await,
+        }?;
+        // Every push and every pull comes by here, and it is enough to be told once.
+        if let Some(notice) = &self.inner.limits.notice {
+            warn(response.headers_mut(), notice);
         }
+        Ok(response)
     }
 
     /// The `Accept` header is not looked at: there is one form of each manifest, its exact bytes.
@@ -111,12 +117,35 @@ impl Registry {
         if let Some(subject) = pushed.subject {
             set(headers, OCI_SUBJECT, &subject.to_string());
         }
+        if let Some(notice) = self.layers_elsewhere(&name, &manifest).await? {
+            warn(headers, &notice);
+        }
         for tag in extra {
             if let Ok(value) = HeaderValue::from_str(tag.as_str()) {
                 headers.append(OCI_TAG, value);
             }
         }
         Ok(response)
+    }
+
+    /// What to say about layers that are not here: whoever pulls depends on the places the manifest names.
+    async fn layers_elsewhere(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+    ) -> Result<Option<Notice>, Failure> {
+        let mut elsewhere = 0;
+        for digest in foreign_layers(manifest) {
+            match self.inner.repositories.blob(name, &digest).await {
+                Ok(_) => {}
+                Err(Error::UnknownBlob { .. }) => elsewhere += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let text = || {
+            format!("{elsewhere} of the layers must not be distributed and are not kept here; they are pulled from the URLs in the manifest")
+        };
+        Ok((elsewhere > 0).then(text).and_then(|text| text.parse().ok()))
     }
 
     async fn delete_manifest(

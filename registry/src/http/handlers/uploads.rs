@@ -11,6 +11,7 @@ use super::super::{Call, Failure, Registry};
 use super::{CONTENT_DIGEST, digest_parameter, set};
 use crate::repo::{ChunkRange, Error, SessionId};
 
+const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 impl Registry {
@@ -37,7 +38,11 @@ impl Registry {
             None => Algorithm::default(),
         };
         let id = repositories.begin_upload(name, algorithm).await?;
-        Ok(progress(StatusCode::ACCEPTED, name, id, 0))
+        let mut response = progress(StatusCode::ACCEPTED, name, id, 0);
+        if repositories.least_chunk() > 0 {
+            response.headers_mut().insert(CHUNK_MIN_LENGTH, repositories.least_chunk().into());
+        }
+        Ok(response)
     }
 
     /// Mounts from the repository named, or, when none is named, from one that holds the blob and the caller may read.
