@@ -37,7 +37,7 @@ mod record;
 
 use std::sync::Arc;
 
-pub use blob::{Blob, BlobState, BlobStore, BlobUpload, UploadState};
+pub use blob::{Blob, BlobState, BlobStore, BlobUpload, OwnUpload, UploadState};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};
 pub use key::{ObjectKey, RecordKey};

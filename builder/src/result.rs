@@ -7,6 +7,7 @@ use wharf_spec::{ImageConfig, RawManifest};
 
 use crate::dockerfile::Diagnostic;
 use crate::event::{MadeLayer, StepInfo};
+use crate::shared::StepLayer;
 use crate::solve::{Depot, Stack};
 
 /// An image whose configuration and new layers are live blobs of the store; it is not yet published or tagged.
@@ -18,6 +19,11 @@ pub struct BuildResult {
     pub config: ImageConfig,
     /// What became of each step, in the plan's order; steps that were not needed are missing.
     pub steps: Vec<StepReport>,
+    /// What the steps made or had made before, for whoever shares it: the target's own first. A layer may not be in the store
+    /// when nobody needed its bytes.
+    pub made: Vec<StepLayer>,
+    /// How many of them are the target's own.
+    pub made_for_target: usize,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
     pub(crate) files: ResultFiles,

@@ -1,46 +1,84 @@
 //! Builds: from the command line to a request, and from events to progress.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::{Diagnostic, render};
-use wharf_builder::{BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepInfo, build};
+use wharf_builder::{
+    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepCache, StepInfo, build,
+};
 use wharf_spec::Digest;
 
+use crate::args::BuildOptions;
 use crate::bases::Bases;
+use crate::caches;
+use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
 use crate::session::Session;
 use crate::stores::OpenStore;
 
-/// Steps that run at once.
-const JOBS: usize = 4;
+/// What to build, and how.
+pub struct Order {
+    pub request: BuildRequest,
+    /// Ask the registries for newer base images.
+    pub pull: bool,
+    /// Steps that run at once.
+    pub jobs: Option<NonZeroUsize>,
+    /// Where results may be known.
+    pub caches: Vec<Arc<dyn StepCache>>,
+}
+
+impl Order {
+    /// What the command line says.
+    pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
+        let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
+        Ok(Self { request: request.clone(), pull: options.pull, jobs: options.jobs, caches })
+    }
+
+    /// A build with nothing special about it.
+    pub fn plain(request: BuildRequest) -> Self {
+        Self { request, pull: false, jobs: None, caches: Vec::new() }
+    }
+}
+
+/// As many steps as processors, but two at least: most of a step's time is somebody else's.
+fn default_jobs() -> usize {
+    available_parallelism().map_or(2, |processors| processors.get().max(2))
+}
 
 /// Runs a build, showing its progress. The image is in the store afterwards, but nobody sees it yet.
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    (request, pull): (BuildRequest, bool),
+    Order { request, pull, jobs, caches }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
     let source = request.dockerfile.clone();
     let shown = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
+    let explained = Arc::default();
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
         bases: Arc::new(Bases::new(session, store, pull)),
+        caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
-        events: show(progress),
+        events: show(progress, Arc::clone(&explained)),
         cancel,
-        jobs: JOBS,
+        jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
     let built = build(request, environment).await;
     progress.close();
+    for line in explained.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        eprintln!("{line}");
+    }
     match built {
         Ok(result) => {
             if !session.global.quiet {
@@ -61,13 +99,17 @@ pub async fn run(
 }
 
 /// Shows a build's events: each step is a task, and each base layer that is fetched.
-fn show(progress: &Progress) -> Events {
-    let (progress, state) = (progress.clone(), Mutex::new(State::default()));
+fn show(progress: &Progress, explained: Explained) -> Events {
+    let (progress, state) = (progress.clone(), Mutex::new(State { explained, ..State::default() }));
     Arc::new(move |event| state.lock().unwrap_or_else(PoisonError::into_inner).show(&progress, event))
 }
 
+/// What `--explain-cache` says at the end.
+type Explained = Arc<Mutex<Vec<String>>>;
+
 #[derive(Default)]
 struct State {
+    explained: Explained,
     steps: Vec<StepInfo>,
     running: HashMap<usize, Task>,
     fetching: HashMap<Digest, (Task, Instant)>,
@@ -96,6 +138,10 @@ impl State {
                     task.done(How::Done, started.elapsed());
                     self.fetching.remove(&digest);
                 }
+            }
+            BuildEvent::Explained { step, verdict } => {
+                let text = explain(&self.label(step.0), &verdict);
+                self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
             BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
             BuildEvent::Done { step, took, .. } => {

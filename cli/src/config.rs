@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::size::Size;
 
 /// The whole file. See `docs/configuration.md`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -14,12 +15,22 @@ use crate::failure::Failure;
 pub struct Config {
     /// Directory of the store.
     pub store: Option<String>,
+    /// `[build]`
+    pub build: Build,
     /// `[serve]`
     pub serve: Serve,
     /// `[registries."host"]`
     pub registries: BTreeMap<String, Registry>,
     /// `[aliases]`: a short name and what it stands for, `debian = "registry.example/mirror/debian"`.
     pub aliases: BTreeMap<String, String>,
+}
+
+/// `[build]`: what `wharf build` does.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Build {
+    /// How much room the build cache may take once a build is done.
+    pub cache_limit: Option<Size>,
 }
 
 /// `[serve]`: what `wharf serve` does; its flags win.
@@ -116,8 +127,9 @@ mod tests {
     fn keys(table: &str) -> Vec<String> {
         let failure = Config::parse(&format!("{table}\nno-such-key = 1\n"), Path::new("config.toml")).unwrap_err();
         let text = failure.to_string();
-        let listed = text.split_once("expected one of ").map(|(_, listed)| listed.split_once('\n').unwrap().0);
-        let names = listed.unwrap_or_else(|| panic!("{text}")).split(", ");
+        // `expected one of …, …`, or for a single key `expected …`.
+        let listed = text.split_once("expected ").map(|(_, listed)| listed.split_once('\n').unwrap().0);
+        let names = listed.unwrap_or_else(|| panic!("{text}")).trim_start_matches("one of ").split(", ");
         names.map(|name| name.trim_matches('`').to_owned()).collect()
     }
 
@@ -127,8 +139,8 @@ mod tests {
         let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
         let rows = |section: &str| section.lines().filter_map(key).collect::<Vec<_>>();
         let sections: Vec<&str> = page.split("\n## ").collect();
-        let tables = ["", "[serve]", "[registries.\"x\"]"];
-        for (heading, table) in ["Top level", "`[serve]`", "`[registries."].into_iter().zip(tables) {
+        let tables = ["", "[build]", "[serve]", "[registries.\"x\"]"];
+        for (heading, table) in ["Top level", "`[build]`", "`[serve]`", "`[registries."].into_iter().zip(tables) {
             let section = sections.iter().find(|section| section.starts_with(heading));
             assert_eq!(rows(section.unwrap_or_else(|| panic!("{heading}"))), keys(table), "{heading}");
         }

@@ -8,9 +8,11 @@
 mod args;
 mod bases;
 mod builds;
+mod caches;
 mod commands;
 mod config;
 mod env;
+mod explain;
 mod failure;
 mod fetch;
 mod images;
@@ -23,6 +25,7 @@ mod publish;
 mod remote;
 mod requests;
 mod session;
+mod size;
 mod stores;
 mod transfers;
 
@@ -64,7 +67,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if let Command::Doctor = cli.command {
         return commands::doctor::run();
     }
-    if matches!(cli.command, Command::Build(_) | Command::Up(_) | Command::Import(_)) {
+    if matches!(cli.command, Command::Build(_) | Command::Up(_) | Command::Import(_) | Command::Cache(_)) {
         wharf_builder::sandbox::enter_user_namespace_if_needed()
             .map_err(|error| Failure::new("builds cannot run here").because(error).hint("`wharf doctor` says why"))?;
     }
@@ -75,6 +78,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(command) => commands::build::run(&session, command).await,
+        Command::Cache(options) => commands::cache::run(&session, &options.command),
         Command::Serve(command) => commands::serve::run(&session, command).await,
         Command::Up(command) => commands::up::run(&session, command).await,
         Command::Push(command) => commands::push::run(&session, command).await,

@@ -12,6 +12,7 @@ use wharf_spec::Compression;
 
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
+use crate::caches::{CachePlace, flags};
 use crate::failure::Failure;
 use crate::session::Session;
 
@@ -87,16 +88,26 @@ pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratc
         "none" => NetworkMode::None,
         other => return Err(Failure::usage(format!("--network {other}: it is default, host or none"))),
     };
-    request.compression = LayerCompression { format: format(options.compression), level: None };
+    request.compression = compression(options)?;
+    request.explain_cache = options.explain_cache;
+    request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
     request.source_date_epoch = epoch(session)?;
     Ok(Prepared { request, _own: own })
 }
 
-fn format(name: CompressionName) -> Compression {
-    match name {
-        CompressionName::Gzip => Compression::Gzip,
-        CompressionName::Zstd => Compression::Zstd,
-        CompressionName::Uncompressed => Compression::Uncompressed,
+fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
+    let level = options.compression_level;
+    let (format, levels) = match options.compression {
+        CompressionName::Gzip => (Compression::Gzip, 0..=9),
+        CompressionName::Zstd => (Compression::Zstd, 1..=22),
+        CompressionName::Uncompressed => (Compression::Uncompressed, 0..=0),
+    };
+    match level {
+        Some(level) if !levels.contains(&level) => {
+            let (least, most) = levels.into_inner();
+            Err(Failure::usage(format!("--compression-level {level}: it is {least} to {most} for {format:?}")))
+        }
+        Some(_) | None => Ok(LayerCompression { format, level }),
     }
 }
 

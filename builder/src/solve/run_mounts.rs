@@ -11,7 +11,7 @@ use super::materialise::materialise;
 use super::solver::{Need, Solver};
 use super::stage_files::StageFiles;
 use super::transport::blocking;
-use crate::copy::digest_selections;
+use crate::copy::{ContentDigests, digest_selections};
 use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
 use crate::files::{Files, Selection, resolve, walk};
@@ -48,6 +48,7 @@ impl Solver<'_> {
                         FileSource::Context(_) => {
                             let selection = self.bound(*source, path, mount, step).await?;
                             facts.digest("files", &selection.digest);
+                            facts.files(&[selection.selection], &selection.contents);
                         }
                     }
                 }
@@ -153,11 +154,11 @@ impl Solver<'_> {
             let mut below = walk(&*looked_in as &dyn Files, &top)?;
             below.remove(0);
             let selection = Selection { name: b"it".to_vec(), top, below };
-            let (digest, _) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
-            Ok(Some((selection, digest)))
+            let (digest, contents) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
+            Ok(Some((selection, digest, contents)))
         });
         match looked.await.map_err(|error| blame::files(&error, mount.span))? {
-            Some((selection, digest)) => Ok(Bound { context, selection, digest }),
+            Some((selection, digest, contents)) => Ok(Bound { context, selection, digest, contents }),
             None => {
                 let absence = context.absence(&LayerPath::parse_clipped(path).unwrap_or_default());
                 Err(blame::missing_in_context(path, mount.span, context.name(), &absence).into())
@@ -201,4 +202,5 @@ struct Bound {
     context: Arc<crate::context::Context>,
     selection: Selection,
     digest: wharf_spec::Digest,
+    contents: ContentDigests,
 }

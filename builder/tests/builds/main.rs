@@ -3,12 +3,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod cache;
 mod corpus;
 mod failures;
 mod fixture;
 mod killed;
 mod remote;
+mod shared;
 mod show;
 mod stages;
 mod steps;

@@ -1,6 +1,7 @@
 //! Commands, one file each.
 
 pub mod build;
+pub mod cache;
 pub mod completion;
 pub mod copy;
 pub mod doctor;
