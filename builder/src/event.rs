@@ -35,6 +35,8 @@ pub struct MadeLayer {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// Whether it is a layer of the image that is built; others belong to stages that only lend files.
+    pub in_image: bool,
 }
 
 /// Which of a process's two streams.

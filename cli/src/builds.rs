@@ -7,10 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::{Diagnostic, render};
 use wharf_builder::{
-    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepCache, StepInfo, build,
+    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, build,
 };
 use wharf_spec::Digest;
 
@@ -31,6 +32,8 @@ pub struct Order {
     pub pull: bool,
     /// Steps that run at once.
     pub jobs: Option<NonZeroUsize>,
+    /// Is told of every layer that is made.
+    pub made: Option<UnboundedSender<Option<MadeLayer>>>,
     /// Where results may be known.
     pub caches: Vec<Arc<dyn StepCache>>,
 }
@@ -39,12 +42,12 @@ impl Order {
     /// What the command line says.
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
-        Ok(Self { request: request.clone(), pull: options.pull, jobs: options.jobs, caches })
+        Ok(Self { request: request.clone(), pull: options.pull, jobs: options.jobs, made: None, caches })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
-        Self { request, pull: false, jobs: None, caches: Vec::new() }
+        Self { request, pull: false, jobs: None, made: None, caches: Vec::new() }
     }
 }
 
@@ -57,7 +60,7 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, pull, jobs, caches }: Order,
+    Order { request, pull, jobs, made, caches }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
@@ -70,7 +73,7 @@ pub async fn run(
         bases: Arc::new(Bases::new(session, store, pull)),
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
-        events: show(progress, Arc::clone(&explained)),
+        events: show(progress, State { explained: Arc::clone(&explained), made, ..State::default() }),
         cancel,
         jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
@@ -99,8 +102,8 @@ pub async fn run(
 }
 
 /// Shows a build's events: each step is a task, and each base layer that is fetched.
-fn show(progress: &Progress, explained: Explained) -> Events {
-    let (progress, state) = (progress.clone(), Mutex::new(State { explained, ..State::default() }));
+fn show(progress: &Progress, state: State) -> Events {
+    let (progress, state) = (progress.clone(), Mutex::new(state));
     Arc::new(move |event| state.lock().unwrap_or_else(PoisonError::into_inner).show(&progress, event))
 }
 
@@ -110,6 +113,7 @@ type Explained = Arc<Mutex<Vec<String>>>;
 #[derive(Default)]
 struct State {
     explained: Explained,
+    made: Option<UnboundedSender<Option<MadeLayer>>>,
     steps: Vec<StepInfo>,
     running: HashMap<usize, Task>,
     fetching: HashMap<Digest, (Task, Instant)>,
@@ -144,7 +148,11 @@ impl State {
                 self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
             BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
-            BuildEvent::Done { step, took, .. } => {
+            BuildEvent::Done { step, took, layer } => {
+                if let Some(made) = &self.made {
+                    // Nobody listens when nothing is to be sent any more.
+                    let _ = made.send(Some(layer));
+                }
                 if let Some(task) = self.running.remove(&step.0) {
                     task.done(How::Done, took);
                 }

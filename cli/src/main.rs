@@ -11,6 +11,7 @@ mod builds;
 mod caches;
 mod commands;
 mod config;
+mod eager;
 mod env;
 mod explain;
 mod failure;

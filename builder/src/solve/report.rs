@@ -57,9 +57,8 @@ impl Reporter {
         self.now()
     }
 
-    pub(crate) fn done(&self, step: StepId, start: SystemTime, layer: &Descriptor) {
+    pub(crate) fn done(&self, step: StepId, start: SystemTime, layer: MadeLayer) {
         let took = self.since(start);
-        let layer = MadeLayer { digest: layer.digest, size: layer.size };
         let outcome = StepOutcome::Ran { layer, took };
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(step, outcome);
         self.send(BuildEvent::Done { step, layer, took });

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
+use wharf_spec::Descriptor;
 
 use super::copy_step::PreparedCopy;
 use super::depot::Depot;
@@ -25,7 +26,7 @@ use crate::context::{Context, Hashes};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
-use crate::event::CacheVerdict;
+use crate::event::{CacheVerdict, MadeLayer};
 use crate::plan::{
     ContextId, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind, StageId, Step,
     Work,
@@ -363,13 +364,32 @@ impl<'a> Solver<'a> {
             () = self.cancel.cancelled() => Err(BuildError::Cancelled),
         };
         match &made {
-            Ok(layer) => self.reporter.done(step.id, start, &layer.descriptor),
+            Ok(layer) => {
+                let Descriptor { digest, size, .. } = layer.descriptor;
+                self.reporter.done(step.id, start, MadeLayer { digest, size, in_image: self.is_in_image(step) });
+            }
             Err(_) => {
                 self.reporter.failed(step.id, start);
                 self.cancel.cancel();
             }
         }
         made
+    }
+
+    /// Whether the layer of a step becomes one of the image's.
+    fn is_in_image(&self, step: &Step) -> bool {
+        let mut next = Some(self.plan.target);
+        while let Some(StageId(at)) = next {
+            let stage = &self.plan.stages[at];
+            if stage.steps.iter().any(|own| own.id == step.id) {
+                return true;
+            }
+            next = match stage.root {
+                Root::Stage(parent) => Some(parent),
+                Root::Scratch | Root::Image(_) => None,
+            };
+        }
+        false
     }
 
     async fn hashes(&self) -> Arc<Hashes> {

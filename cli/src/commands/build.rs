@@ -13,6 +13,7 @@ use crate::caches::{CacheFlag, flags, send};
 use crate::commands::cache::keep_limit;
 use crate::commands::push::push;
 use crate::commands::serve::stop_signal;
+use crate::eager::Eager;
 use crate::failure::Failure;
 use crate::output;
 use crate::outputs::{Output, write};
@@ -34,8 +35,16 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     let prepared = prepare(session, &command.options, &command.context, &store.scratch()?)?;
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;
-    let order = Order::of(session, &prepared.request, &command.options)?;
+    let eager = if command.push { Some(Eager::start(session, &store, tags)?) } else { None };
+    let made = eager.as_ref().map(Eager::layers);
+    let order = Order { made, ..Order::of(session, &prepared.request, &command.options)? };
     let result = builds::run(session, &store, order, &progress, cancel.clone()).await?;
+    if let Some(eager) = eager {
+        tokio::select! {
+            () = eager.finish() => {}
+            () = cancel.cancelled() => {}
+        }
+    }
     tokio::select! {
         given = give(session, &store, &command, (&outputs, &caches), &result) => given?,
         () = cancel.cancelled() => {
