@@ -44,8 +44,8 @@ mod record;
 use std::sync::Arc;
 
 pub use blob::{
-    Arriving, Blob, BlobState, BlobStore, BlobUpload, BlobView, CANDIDATES, Candidate, Current, RESTAMP, UploadState,
-    view_entry,
+    Arriving, Blob, BlobState, BlobStore, BlobUpload, BlobView, CANDIDATES, Candidate, Current, OwnUpload, RESTAMP,
+    UploadState, view_entry,
 };
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};

@@ -54,10 +54,22 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let stack = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let Assembled { config, config_bytes, manifest } = assemble(&plan.stages[plan.target.0], &stack, request, now);
+    let (made, made_for_target) = solver.made_by_steps(&stack);
+    let inline = if request.inline_cache { &made[..made_for_target] } else { &[] };
+    let Assembled { config, config_bytes, manifest } =
+        assemble((&plan.stages[plan.target.0], &stack), request, inline, now);
     depot.blobs().put(config_bytes.into()).await?;
     let steps = reporter.finish(&plan.steps);
-    Ok(BuildResult { image: manifest, config, steps, warnings, findings, files: ResultFiles { depot, stack } })
+    Ok(BuildResult {
+        image: manifest,
+        config,
+        steps,
+        made,
+        made_for_target,
+        warnings,
+        findings,
+        files: ResultFiles { depot, stack },
+    })
 }
 
 /// The request with the time that stands for "now", which may also come as a build argument.

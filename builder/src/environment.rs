@@ -9,6 +9,7 @@ use wharf_blobstore::Store;
 use crate::base::BaseImages;
 use crate::event::Events;
 use crate::fetch::Fetch;
+use crate::shared::StepCache;
 
 /// What a build works with. Cloning is cheap; clones share everything.
 #[derive(Clone)]
@@ -19,6 +20,8 @@ pub struct BuildEnvironment {
     pub cache_dir: PathBuf,
     /// Finds base images.
     pub bases: Arc<dyn BaseImages>,
+    /// Places that may know results which the store does not, in the order in which they are asked.
+    pub caches: Vec<Arc<dyn StepCache>>,
     /// Gets what `ADD` names by URL.
     pub fetch: Arc<dyn Fetch>,
     /// Is told what happens.

@@ -35,6 +35,8 @@ pub struct MadeLayer {
     pub digest: Digest,
     /// Its length in bytes.
     pub size: u64,
+    /// Whether it is a layer of the image that is built; others belong to stages that only lend files.
+    pub in_image: bool,
 }
 
 /// Which of a process's two streams.
@@ -44,6 +46,46 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+}
+
+/// Whether a step's result was known, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CacheVerdict {
+    /// It was.
+    Hit,
+    /// It was not; every reason that is known.
+    Miss(Vec<MissReason>),
+}
+
+/// Why a step's result was not known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MissReason {
+    /// This instruction of this project was not done here before.
+    First,
+    /// Remembered results were not to be used.
+    Refused,
+    /// It was known, but its layer is gone from the store.
+    Gone,
+    /// It was done with the same inputs, but the result is not remembered any more.
+    Forgotten,
+    /// What it builds on is another than last time.
+    Below,
+    /// One of its other inputs changed.
+    Input {
+        /// Which, for people.
+        name: String,
+    },
+    /// Files it reads changed: their content, mode, owner or attributes. Each list names the first few.
+    Files {
+        /// How many in all.
+        count: usize,
+        /// Those that are not what they were.
+        changed: Vec<String>,
+        /// Those that were not there.
+        added: Vec<String>,
+        /// Those that are not there any more.
+        removed: Vec<String>,
+    },
 }
 
 /// One thing that happened. Steps that the target does not need have no events at all.
@@ -74,6 +116,13 @@ pub enum BuildEvent {
         done: u64,
         /// Bytes in all.
         total: u64,
+    },
+    /// Why a step's result was known or not; only when the request asks for it.
+    Explained {
+        /// Which step.
+        step: StepId,
+        /// What was found.
+        verdict: CacheVerdict,
     },
     /// A step's result was known.
     Cached(StepId),

@@ -30,6 +30,7 @@ mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+pub mod shared;
 mod solve;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
@@ -37,11 +38,12 @@ pub use build::build;
 pub use check::{Checked, check, outline, targets};
 pub use environment::BuildEnvironment;
 pub use error::BuildError;
-pub use event::{BuildEvent, Events, MadeLayer, StepId, StepInfo, Stream, ignore_events};
+pub use event::{BuildEvent, CacheVerdict, Events, MadeLayer, MissReason, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
 pub use output::NotWritten;
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
 pub use result::{BuildResult, StepOutcome, StepReport};
-pub use solve::LayerFault;
+pub use shared::{SharedLayer, StepCache, StepLayer};
+pub use solve::{CachePart, CacheUsage, LayerFault, PartUsage, Pruning, cache_usage, prune_cache};

@@ -34,6 +34,10 @@ pub struct BuildRequest {
     pub build_platform: Platform,
     /// How much of the step cache may be used.
     pub cache: CacheUse,
+    /// Whether the image says which steps its layers came from, so that it can serve as a cache itself.
+    pub inline_cache: bool,
+    /// Whether to say of every step why its result was known or not.
+    pub explain_cache: bool,
     /// Which base layers have to be in the store when the build is done.
     pub base_layers: BaseLayers,
     /// `--label`: set over whatever the Dockerfile sets.
@@ -149,6 +153,8 @@ impl BuildRequest {
             platform: Platform::host(),
             build_platform: Platform::host(),
             cache: CacheUse::All,
+            inline_cache: false,
+            explain_cache: false,
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),

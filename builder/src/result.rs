@@ -8,6 +8,7 @@ use wharf_spec::{ImageConfig, RawManifest};
 use crate::dockerfile::Diagnostic;
 use crate::dockerfile::lint::Finding;
 use crate::event::{MadeLayer, StepInfo};
+use crate::shared::StepLayer;
 use crate::solve::{Depot, Stack};
 
 /// An image whose configuration and new layers are live blobs of the store; it is not yet published or tagged.
@@ -19,6 +20,11 @@ pub struct BuildResult {
     pub config: ImageConfig,
     /// What became of each step, in the plan's order; steps that were not needed are missing.
     pub steps: Vec<StepReport>,
+    /// What the steps made or had made before, for whoever shares it: the target's own first. A layer may not be in the store
+    /// when nobody needed its bytes.
+    pub made: Vec<StepLayer>,
+    /// How many of them are the target's own.
+    pub made_for_target: usize,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// What the linter says about the stages that were needed.

@@ -2,10 +2,13 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are help pages, which show Markdown as it is")]
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf_spec::{Earlier, Platform, Reference};
+
+use crate::size::Size;
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]
@@ -62,8 +65,9 @@ pub enum ProgressStyle {
     /// Plain text, one line an event
     Plain,
     /// One JSON object a line, on standard error
-    #[value(alias = "rawjson")]
     Json,
+    /// The same in BuildKit's words, for tools that read those
+    Rawjson,
     /// Nothing
     #[value(alias = "none")]
     Quiet,
@@ -73,6 +77,8 @@ pub enum ProgressStyle {
 pub enum Command {
     /// Build an image from a Dockerfile
     Build(Build),
+    /// What builds keep to be faster next time: how much it takes, and making it smaller
+    Cache(CacheOptions),
     /// Serve the store as a registry
     Serve(Serve),
     /// Build, serve and tell how to pull: the whole loop in one command
@@ -147,6 +153,16 @@ pub struct BuildOptions {
     /// Run the steps of this stage again (repeatable)
     #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
     pub no_cache_filter: Vec<String>,
+    /// Say of every step whether its result was known, and if not, which input changed
+    #[arg(long)]
+    pub explain_cache: bool,
+    /// Look for results of steps there, too: REGISTRY/NAME, type=registry,ref=NAME or type=local,src=DIR (repeatable)
+    #[arg(long = "cache-from", value_name = "CACHE")]
+    pub cache_from: Vec<String>,
+    /// Send results of steps there: type=registry,ref=NAME, type=local,dest=DIR or type=inline; mode=min sends those of the
+    /// last stage only (repeatable)
+    #[arg(long = "cache-to", value_name = "CACHE")]
+    pub cache_to: Vec<String>,
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
@@ -177,6 +193,12 @@ pub struct BuildOptions {
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "gzip")]
     pub compression: CompressionName,
+    /// How hard to compress: 0 to 9 for gzip [default: 6], 1 to 22 for zstd [default: 3]
+    #[arg(long, value_name = "LEVEL")]
+    pub compression_level: Option<u32>,
+    /// Steps that run at once [default: one for each processor, at least two]
+    #[arg(long, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
 }
 
 /// What `build` is to do, and how it answers.
@@ -280,6 +302,28 @@ pub struct Build {
     /// The context: a directory, a Git repository (URL.git#REF:DIR), the URL of a tar, or `-` for a tar or Dockerfile on standard input
     #[arg(value_name = "CONTEXT")]
     pub context: String,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf cache du
+  wharf cache prune --keep 10GB")]
+pub struct CacheOptions {
+    #[command(subcommand)]
+    pub command: CacheCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CacheCommand {
+    /// Print how much room unpacked layers, cache mounts and notes take
+    Du,
+    /// Remove what was not used for the longest time; images and their layers in the store stay
+    Prune {
+        /// Leave this much, for example 500MB or 10GB
+        #[arg(long, value_name = "SIZE", default_value = "0")]
+        keep: Size,
+    },
 }
 
 /// What `serve` and `up` share.

@@ -1,47 +1,88 @@
 //! Builds: from the command line to a request, and from events to progress.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::lint::Finding;
 use wharf_builder::dockerfile::{Diagnostic, Level, render};
-use wharf_builder::{BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, StepInfo, build};
+use wharf_builder::{
+    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, build,
+};
 use wharf_spec::Digest;
 
+use crate::args::BuildOptions;
 use crate::bases::Bases;
+use crate::caches;
+use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
 use crate::session::Session;
 use crate::stores::OpenStore;
 
-/// Steps that run at once.
-const JOBS: usize = 4;
+/// What to build, and how.
+pub struct Order {
+    pub request: BuildRequest,
+    /// Ask the registries for newer base images.
+    pub pull: bool,
+    /// Steps that run at once.
+    pub jobs: Option<NonZeroUsize>,
+    /// Is told of every layer that is made.
+    pub made: Option<UnboundedSender<Option<MadeLayer>>>,
+    /// Where results may be known.
+    pub caches: Vec<Arc<dyn StepCache>>,
+}
+
+impl Order {
+    /// What the command line says.
+    pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
+        let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
+        Ok(Self { request: request.clone(), pull: options.pull, jobs: options.jobs, made: None, caches })
+    }
+
+    /// A build with nothing special about it.
+    pub fn plain(request: BuildRequest) -> Self {
+        Self { request, pull: false, jobs: None, made: None, caches: Vec::new() }
+    }
+}
+
+/// As many steps as processors, but two at least: most of a step's time is somebody else's.
+fn default_jobs() -> usize {
+    available_parallelism().map_or(2, |processors| processors.get().max(2))
+}
 
 /// Runs a build, showing its progress. The image is in the store afterwards, but nobody sees it yet.
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    (request, pull): (BuildRequest, bool),
+    Order { request, pull, jobs, made, caches }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
     let source = request.dockerfile.clone();
     let shown = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
+    let explained = Arc::default();
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
         bases: Arc::new(Bases::new(session, store, pull)),
+        caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
-        events: show(progress),
+        events: show(progress, State { explained: Arc::clone(&explained), made, ..State::default() }),
         cancel,
-        jobs: JOBS,
+        jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
     let built = build(request, environment).await;
     progress.close();
+    for line in explained.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+        eprintln!("{line}");
+    }
     match built {
         Ok(result) => {
             if !session.global.quiet {
@@ -84,13 +125,18 @@ fn summary(findings: &[Finding], source: &str) -> String {
 }
 
 /// Shows a build's events: each step is a task, and each base layer that is fetched.
-fn show(progress: &Progress) -> Events {
-    let (progress, state) = (progress.clone(), Mutex::new(State::default()));
+fn show(progress: &Progress, state: State) -> Events {
+    let (progress, state) = (progress.clone(), Mutex::new(state));
     Arc::new(move |event| state.lock().unwrap_or_else(PoisonError::into_inner).show(&progress, event))
 }
 
+/// What `--explain-cache` says at the end.
+type Explained = Arc<Mutex<Vec<String>>>;
+
 #[derive(Default)]
 struct State {
+    explained: Explained,
+    made: Option<UnboundedSender<Option<MadeLayer>>>,
     steps: Vec<StepInfo>,
     running: HashMap<usize, Task>,
     fetching: HashMap<Digest, (Task, Instant)>,
@@ -120,8 +166,16 @@ impl State {
                     self.fetching.remove(&digest);
                 }
             }
+            BuildEvent::Explained { step, verdict } => {
+                let text = explain(&self.label(step.0), &verdict);
+                self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
+            }
             BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
-            BuildEvent::Done { step, took, .. } => {
+            BuildEvent::Done { step, took, layer } => {
+                if let Some(made) = &self.made {
+                    // Nobody listens when nothing is to be sent any more.
+                    let _ = made.send(Some(layer));
+                }
                 if let Some(task) = self.running.remove(&step.0) {
                     task.done(How::Done, took);
                 }

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::env::Environment;
 use crate::failure::Failure;
 use crate::policy::{Rule, Tags};
+use crate::size::Size;
 
 /// The whole file. See `docs/configuration.md`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
@@ -15,6 +16,8 @@ use crate::policy::{Rule, Tags};
 pub struct Config {
     /// Directory of the store.
     pub store: Option<String>,
+    /// `[build]`
+    pub build: Build,
     /// `[serve]`
     pub serve: Serve,
     /// `[tags]`
@@ -25,6 +28,14 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// `[aliases]`: a short name and what it stands for, `debian = "registry.example/mirror/debian"`.
     pub aliases: BTreeMap<String, String>,
+}
+
+/// `[build]`: what `wharf build` does.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Build {
+    /// How much room the build cache may take once a build is done.
+    pub cache_limit: Option<Size>,
 }
 
 /// `[serve]`: what `wharf serve` does; its flags win.
@@ -144,8 +155,8 @@ mod tests {
         let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
         let rows = |section: &str| section.lines().filter_map(key).collect::<Vec<_>>();
         let sections: Vec<&str> = page.split("\n## ").collect();
-        let tables = ["", "[serve]", "[tags]", "[[rule]]", "[registries.\"x\"]"];
-        let headings = ["Top level", "`[serve]`", "`[tags]`", "`[[rule]]`", "`[registries."];
+        let tables = ["", "[build]", "[serve]", "[tags]", "[[rule]]", "[registries.\"x\"]"];
+        let headings = ["Top level", "`[build]`", "`[serve]`", "`[tags]`", "`[[rule]]`", "`[registries."];
         for (heading, table) in headings.into_iter().zip(tables) {
             let section = sections.iter().find(|section| section.starts_with(heading));
             assert_eq!(rows(section.unwrap_or_else(|| panic!("{heading}"))), keys(table), "{heading}");

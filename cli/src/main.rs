@@ -8,10 +8,13 @@
 mod args;
 mod bases;
 mod builds;
+mod caches;
 mod commands;
 mod config;
 mod contexts;
+mod eager;
 mod env;
+mod explain;
 mod failure;
 mod fetch;
 mod images;
@@ -27,6 +30,7 @@ mod questions;
 mod remote;
 mod requests;
 mod session;
+mod size;
 mod span;
 mod stores;
 mod transfers;
@@ -71,7 +75,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     }
     let builds = match &cli.command {
         Command::Build(build) => build.asked().question.is_none(),
-        Command::Up(_) | Command::Import(_) => true,
+        Command::Up(_) | Command::Import(_) | Command::Cache(_) => true,
         _ => false,
     };
     if builds {
@@ -85,6 +89,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(command) => commands::build::run(&session, command).await,
+        Command::Cache(options) => commands::cache::run(&session, &options.command),
         Command::Serve(command) => commands::serve::run(&session, command).await,
         Command::Up(command) => commands::up::run(&session, command).await,
         Command::Push(command) => commands::push::run(&session, command).await,

@@ -10,7 +10,7 @@ use wharf_spec::Reference;
 
 use crate::failure::Failure;
 use crate::places::create_archive;
-use crate::publish::Built;
+use crate::publish::Made;
 use crate::stores::OpenStore;
 
 /// One output.
@@ -84,7 +84,7 @@ pub async fn write(store: &OpenStore, result: &BuildResult, output: &Output) -> 
         let what = format!("could not write {}", path.display());
         move |error: TransferError| Failure::new(what).because(error)
     };
-    let source = Built::new(store, result);
+    let source = Made::new(store, result.image.clone());
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name) => {

@@ -2,7 +2,6 @@
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
-use wharf_builder::BuildResult;
 use wharf_client::transfer::{ByteStream, Error, ImageSource, Origin, Result as TransferResult, Target};
 use wharf_registry::repo::Repositories;
 use wharf_spec::{Descriptor, Digest, RawManifest, Reference};
@@ -23,16 +22,16 @@ pub async fn publish(store: &OpenStore, image: &RawManifest, name: &Reference) -
     Ok(())
 }
 
-/// An image that was built, as a source for outputs, whether or not it has a name.
-pub struct Built {
+/// A manifest whose blobs are in the store, as a source for copies, whether or not it has a name.
+pub struct Made {
     repositories: Repositories,
     image: RawManifest,
 }
 
-impl Built {
-    /// The image of a build's result.
-    pub fn new(store: &OpenStore, result: &BuildResult) -> Self {
-        Self { repositories: store.repositories.clone(), image: result.image.clone() }
+impl Made {
+    /// The image or artifact with this manifest.
+    pub fn new(store: &OpenStore, image: RawManifest) -> Self {
+        Self { repositories: store.repositories.clone(), image }
     }
 
     /// What to ask this source for.
@@ -42,7 +41,7 @@ impl Built {
 }
 
 #[async_trait]
-impl ImageSource for Built {
+impl ImageSource for Made {
     async fn manifest(&self, target: &Target) -> TransferResult<RawManifest> {
         if *target == self.target() {
             Ok(self.image.clone())

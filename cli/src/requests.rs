@@ -13,6 +13,7 @@ use wharf_spec::Compression;
 
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
+use crate::caches::{CachePlace, flags};
 use crate::contexts::{self, MAX_DOCKERFILE, MainContext, Room};
 use crate::failure::Failure;
 use crate::session::Session;
@@ -56,8 +57,7 @@ pub async fn prepare(
         Some(text) if options.file.is_none() => text,
         Some(_) | None => dockerfile(options, directory.as_deref())?,
     };
-    let (mut named_contexts, rooms) =
-        contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
+    let (mut named_contexts, rooms) = contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
     let mut own = None;
     if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
@@ -102,16 +102,26 @@ pub async fn prepare(
         "none" => NetworkMode::None,
         other => return Err(Failure::usage(format!("--network {other}: it is default, host or none"))),
     };
-    request.compression = LayerCompression { format: format(options.compression), level: None };
+    request.compression = compression(options)?;
+    request.explain_cache = options.explain_cache;
+    request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
     request.source_date_epoch = epoch(session)?;
     Ok(Prepared { request, _own: own, _main: main, _rooms: rooms })
 }
 
-fn format(name: CompressionName) -> Compression {
-    match name {
-        CompressionName::Gzip => Compression::Gzip,
-        CompressionName::Zstd => Compression::Zstd,
-        CompressionName::Uncompressed => Compression::Uncompressed,
+fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
+    let level = options.compression_level;
+    let (format, levels) = match options.compression {
+        CompressionName::Gzip => (Compression::Gzip, 0..=9),
+        CompressionName::Zstd => (Compression::Zstd, 1..=22),
+        CompressionName::Uncompressed => (Compression::Uncompressed, 0..=0),
+    };
+    match level {
+        Some(level) if !levels.contains(&level) => {
+            let (least, most) = levels.into_inner();
+            Err(Failure::usage(format!("--compression-level {level}: it is {least} to {most} for {format:?}")))
+        }
+        Some(_) | None => Ok(LayerCompression { format, level }),
     }
 }
 
@@ -148,8 +158,9 @@ fn agents(session: &Session, texts: &[String]) -> Result<BTreeMap<String, PathBu
                     .hint("start one: eval $(ssh-agent) && ssh-add"));
             }
         };
-        let found = std::fs::metadata(&socket)
-            .map_err(|error| Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error))?;
+        let found = std::fs::metadata(&socket).map_err(|error| {
+            Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error)
+        })?;
         if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
             return Err(Failure::usage(format!("--ssh {text}: {} is no socket of an agent", socket.display()))
                 .hint("keys are passed on by an agent: eval $(ssh-agent) && ssh-add KEY, then --ssh default"));

@@ -5,14 +5,15 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use wharf_spec::{Algorithm, Digest, Hasher};
+use rustix::fs::fstat;
+use wharf_spec::{Algorithm, Digest};
 
-/// What identifies a file's content: device, inode, size, modification and change, each in seconds and nanoseconds.
-type Identity = [i64; 7];
+use super::metadata::stamp;
+use crate::files::Stamp;
+use crate::layer::{Checksum, digest_from_raw};
 
 /// Begins the stored form; another version is another name.
 const MAGIC: &[u8; 8] = b"WHARFHS1";
@@ -25,7 +26,7 @@ const TICK: i64 = 2;
 /// Hashes known so far.
 #[derive(Default)]
 pub(crate) struct Hashes {
-    known: Mutex<HashMap<Identity, Known>>,
+    known: Mutex<HashMap<Stamp, Known>>,
     /// Seconds since 1970, when the build began.
     began: i64,
 }
@@ -45,9 +46,9 @@ impl Hashes {
         let mut known = HashMap::new();
         let bytes = fs::read(path).unwrap_or_default();
         for record in bytes.strip_prefix(MAGIC).unwrap_or_default().chunks_exact(RECORD) {
-            let (identity, digest) = record.split_at(7 * 8);
+            let (stamp, digest) = record.split_at(7 * 8);
             let mut numbers = [0; 7];
-            for (number, bytes) in numbers.iter_mut().zip(identity.chunks_exact(8)) {
+            for (number, bytes) in numbers.iter_mut().zip(stamp.chunks_exact(8)) {
                 *number = i64::from_le_bytes(bytes.try_into().unwrap_or_default());
             }
             if let Some(digest) = sha256(digest) {
@@ -60,15 +61,15 @@ impl Hashes {
     /// The stored form, when there is anything new in it: what this build used first, and as much of the rest as is kept.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let known = self.lock();
-        let lasting = |(identity, one): &(&Identity, &Known)| one.stored || self.lasts(identity);
+        let lasting = |(stamp, one): &(&Stamp, &Known)| one.stored || self.lasts(stamp);
         let mut records: Vec<_> = known.iter().filter(lasting).collect();
         if records.iter().all(|(_, one)| one.stored) {
             return None;
         }
         records.sort_by_key(|(_, one)| !one.used);
         let mut bytes = MAGIC.to_vec();
-        for (identity, one) in records.into_iter().take(MOST) {
-            for number in identity {
+        for (stamp, one) in records.into_iter().take(MOST) {
+            for number in stamp {
                 bytes.extend_from_slice(&number.to_le_bytes());
             }
             bytes.extend_from_slice(one.digest.as_bytes());
@@ -77,20 +78,29 @@ impl Hashes {
     }
 
     /// Whether a file was old enough, when it was hashed, for any later change to show.
-    fn lasts(&self, identity: &Identity) -> bool {
-        let [.., mtime, _, ctime, _] = *identity;
+    fn lasts(&self, stamp: &Stamp) -> bool {
+        let [.., mtime, _, ctime, _] = *stamp;
         mtime.max(ctime) < self.began - TICK
+    }
+
+    /// The SHA-256 of the content of the file with this stamp, if it is known.
+    pub(super) fn known(&self, stamp: &Stamp) -> Option<Digest> {
+        self.lock().get_mut(stamp).map(|known| {
+            known.used = true;
+            known.digest
+        })
     }
 
     /// The SHA-256 of a regular file's content.
     pub(super) fn of(&self, mut file: File) -> io::Result<Digest> {
-        let identity = identity(&file)?;
-        if let Some(known) = self.lock().get_mut(&identity) {
-            known.used = true;
-            return Ok(known.digest);
+        let stamp = stamp(&fstat(&file)?);
+        if let Some(digest) = self.known(&stamp) {
+            return Ok(digest);
         }
-        let mut hasher = Hasher::new(Algorithm::Sha256);
-        let mut buffer = vec![0; 256 << 10];
+        let mut hasher = Checksum::sha256();
+        // As large as a small file and one byte, which finds its end in one read.
+        let room = usize::try_from(stamp[2]).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
+        let mut buffer = vec![0; room];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => break,
@@ -101,34 +111,42 @@ impl Hashes {
         }
         let digest = hasher.finish();
         // A file that changed while it was read has no content to remember.
-        if self::identity(&file)? == identity {
-            self.lock().insert(identity, Known { digest, used: true, stored: false });
+        if self::stamp(&fstat(&file)?) == stamp {
+            self.lock().insert(stamp, Known { digest, used: true, stored: false });
         }
         Ok(digest)
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Identity, Known>> {
+    /// What a file that was just opened has in it, if that can be told without reading it.
+    pub(super) fn vouch(&self, file: &File) -> Option<Vouched> {
+        let stamp = stamp(&fstat(file).ok()?);
+        let digest = self.known(&stamp).filter(|_| self.lasts(&stamp))?;
+        Some(Vouched { stamp, digest })
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Stamp, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn identity(file: &File) -> io::Result<Identity> {
-    let found = file.metadata()?;
-    Ok([
-        found.dev().cast_signed(),
-        found.ino().cast_signed(),
-        found.size().cast_signed(),
-        found.mtime(),
-        found.mtime_nsec(),
-        found.ctime(),
-        found.ctime_nsec(),
-    ])
+/// What a file has in it, as long as nobody writes to it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Vouched {
+    stamp: Stamp,
+    /// The SHA-256 of its content.
+    pub(crate) digest: Digest,
+}
+
+impl Vouched {
+    /// Whether that was still true when the file had been read.
+    pub(crate) fn holds(&self, file: &File) -> bool {
+        fstat(file).is_ok_and(|stat| stamp(&stat) == self.stamp)
+    }
 }
 
 /// The digest with these raw bytes.
 fn sha256(raw: &[u8]) -> Option<Digest> {
-    let hex = raw.iter().fold(String::from("sha256:"), |hex, byte| hex + &format!("{byte:02x}"));
-    hex.parse().ok()
+    digest_from_raw(Algorithm::Sha256, raw)
 }
 
 #[cfg(test)]
@@ -146,7 +164,7 @@ mod tests {
         let room = tempfile::tempdir().unwrap();
         let path = room.path().join("f");
         fs::write(&path, "x").unwrap();
-        let now = fs::metadata(&path).unwrap().ctime();
+        let now = std::os::unix::fs::MetadataExt::ctime(&fs::metadata(&path).unwrap());
         let open = || File::open(&path).unwrap();
 
         let hashes = Hashes::load(Path::new("/nowhere"), now);
@@ -158,8 +176,14 @@ mod tests {
         let next = reload(&later, now + 20).unwrap();
         assert_eq!(next.lock().len(), 1);
         assert_eq!(next.of(open()).unwrap(), Digest::sha256(b"x"));
+        assert_eq!(next.vouch(&open()).unwrap().digest, Digest::sha256(b"x"));
+        assert!(hashes.vouch(&open()).is_none(), "it may change within this tick");
         assert!(next.encode().is_none(), "nothing new, nothing to write");
 
+        let (file, promise) = (open(), next.vouch(&open()).unwrap());
+        assert!(promise.holds(&file));
+        fs::write(&path, "yy").unwrap();
+        assert!(!promise.holds(&file) && next.vouch(&open()).is_none());
         fs::write(&path, "y").unwrap();
         assert_eq!(next.of(open()).unwrap(), Digest::sha256(b"y"));
     }

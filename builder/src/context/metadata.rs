@@ -7,7 +7,7 @@ use rustix::fs::{AtFlags, FileType, Stat, fstat, lgetxattr, llistxattr, major, m
 use rustix::io::Errno;
 
 use super::directory_entry;
-use crate::files::Found;
+use crate::files::{Found, Stamp};
 use crate::layer::{Entry, Kind, LayerPath, Mtime, Xattrs, travels};
 
 /// What `directory` has under the last component of `path`; nothing for sockets and what is not there.
@@ -34,7 +34,8 @@ pub(super) fn read(directory: &OwnedFd, path: &LayerPath) -> Result<Option<Found
     if !matches!(entry.kind, Kind::Symlink { .. }) {
         entry.xattrs = xattrs(directory, name);
     }
-    Ok(Some(Found { entry, inode }))
+    let stamp = matches!(entry.kind, Kind::File { .. }).then(|| stamp(&stat));
+    Ok(Some(Found { entry, inode, stamp }))
 }
 
 /// The root directory itself.
@@ -42,7 +43,21 @@ pub(super) fn of_root(root: &OwnedFd) -> Result<Found, Errno> {
     let stat = fstat(root)?;
     let mut entry = directory_entry(LayerPath::root(), mode(&stat));
     entry.mtime = mtime(&stat);
-    Ok(Found { entry, inode: None })
+    Ok(Found { entry, inode: None, stamp: None })
+}
+
+/// What identifies a file's content.
+#[expect(clippy::unnecessary_cast, reason = "the fields' types differ between machines")]
+pub(super) fn stamp(stat: &Stat) -> Stamp {
+    [
+        (stat.st_dev as u64).cast_signed(),
+        (stat.st_ino as u64).cast_signed(),
+        stat.st_size as i64,
+        stat.st_mtime as i64,
+        stat.st_mtime_nsec as i64,
+        stat.st_ctime as i64,
+        stat.st_ctime_nsec as i64,
+    ]
 }
 
 fn mode(stat: &Stat) -> u32 {

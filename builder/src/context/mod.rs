@@ -9,8 +9,11 @@ mod metadata;
 
 use std::fs::File;
 use std::io;
+use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -20,12 +23,15 @@ use crate::files::{Files, FilesError, Found};
 use crate::ignore::{IgnoreError, IgnoreFile, Inherited};
 use crate::layer::{Entry, Kind, LayerPath};
 
-pub(crate) use hashes::Hashes;
+pub(crate) use hashes::{Hashes, Vouched};
 
 /// The name of the file that hides others.
 const IGNORE_FILE: &str = ".dockerignore";
 /// No ignore file is larger.
 const MOST_IGNORE: u64 = 16 << 20;
+
+/// Fewer files are hashed before a thread has started.
+const FILES_WORTH_A_THREAD: usize = 16;
 
 /// A directory that files are copied from.
 pub(crate) struct Context {
@@ -134,6 +140,13 @@ impl Context {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
+    /// Opens a regular file, and says what is in it when that is known and will show if it changes.
+    pub(crate) fn open_known(&self, path: &LayerPath) -> io::Result<(File, Option<Vouched>)> {
+        let file = self.open_file(path)?;
+        let vouched = self.hashes.vouch(&file);
+        Ok((file, vouched))
+    }
+
     fn open_directory(&self, path: &LayerPath) -> Result<OwnedFd, Errno> {
         self.open_beneath(path, OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC)
     }
@@ -226,9 +239,30 @@ impl Files for Context {
 
     fn content(&self, file: &Found) -> Result<Digest, FilesError> {
         let path = &file.entry.path;
+        if let Some(digest) = file.stamp.and_then(|stamp| self.hashes.known(&stamp)) {
+            return Ok(digest);
+        }
         let opened = self.open_file(path);
         let digest = opened.and_then(|opened| self.hashes.of(opened));
         digest.map_err(|source| FilesError::Io { path: path.clone(), source })
+    }
+
+    fn prepare(&self, files: &[&Found]) {
+        let unknown = |file: &&Found| file.stamp.is_some_and(|stamp| self.hashes.known(&stamp).is_none());
+        let unknown: Vec<&Found> = files.iter().copied().filter(unknown).collect();
+        let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(unknown.len() / FILES_WORTH_A_THREAD);
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some(file) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
+                // Whoever asks for it again is told what is wrong with it.
+                let _ = self.content(file);
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..threads {
+                scope.spawn(work);
+            }
+        });
     }
 }
 

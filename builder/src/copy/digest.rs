@@ -16,6 +16,9 @@ pub(crate) fn digest_selections(
     files: &dyn Files,
     selections: &[Selection],
 ) -> Result<(Digest, ContentDigests), FilesError> {
+    let all = selections.iter().flat_map(|selection| std::iter::once(&selection.top).chain(&selection.below));
+    let regular: Vec<&Found> = all.filter(|found| matches!(found.entry.kind, Kind::File { .. })).collect();
+    files.prepare(&regular);
     let mut hasher = Fields { hasher: Hasher::new(Algorithm::Sha256), contents: HashMap::new() };
     for selection in selections {
         hasher.field(&selection.name);

@@ -23,7 +23,13 @@ pub(crate) struct Found {
     pub(crate) entry: Entry,
     /// The same for all names of one file, when it has several.
     pub(crate) inode: Option<u64>,
+    /// What the file system said about a regular file, where there is one.
+    pub(crate) stamp: Option<Stamp>,
 }
+
+/// What identifies a file's content on this machine: device, inode, size, modification and change, each in seconds and
+/// nanoseconds.
+pub(crate) type Stamp = [i64; 7];
 
 impl Found {
     pub(crate) fn is_dir(&self) -> bool {
@@ -41,6 +47,9 @@ pub(crate) trait Files: Send + Sync {
 
     /// The SHA-256 of a regular file's content.
     fn content(&self, file: &Found) -> Result<Digest, FilesError>;
+
+    /// Says which contents will be asked for, for trees that are faster when they know. What cannot be read shows later.
+    fn prepare(&self, _files: &[&Found]) {}
 }
 
 /// Why a tree cannot be read.

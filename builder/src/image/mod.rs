@@ -5,6 +5,7 @@ use wharf_spec::{Descriptor, History, ImageConfig, Manifest, MediaType, RawManif
 
 use crate::plan::{PastStep, PlannedStage};
 use crate::request::BuildRequest;
+use crate::shared::{StepLayer, inline_annotation};
 use crate::solve::{Layer, Stack};
 
 /// What marks an entry of the history as made by this kind of builder; tools look for it.
@@ -21,7 +22,12 @@ pub(crate) struct Assembled {
 }
 
 /// Puts the image of a solved stage together. `now` stands in where no time is known.
-pub(crate) fn assemble(stage: &PlannedStage, stack: &Stack, request: &BuildRequest, now: i64) -> Assembled {
+pub(crate) fn assemble(
+    (stage, stack): (&PlannedStage, &Stack),
+    request: &BuildRequest,
+    inline: &[StepLayer],
+    now: i64,
+) -> Assembled {
     let mut config = stage.config.clone();
     let times = Times { epoch: request.source_date_epoch, now };
     config.history = history(stage, stack, &times);
@@ -29,6 +35,7 @@ pub(crate) fn assemble(stage: &PlannedStage, stack: &Stack, request: &BuildReque
     config.created = times.fixed().or(last).or_else(|| text(now));
     config.rootfs =
         RootFs { diff_ids: stack.layers().iter().map(|layer| layer.diff_id).collect(), ..RootFs::default() };
+    let steps = (!inline.is_empty()).then(|| inline_annotation(inline));
     let config_bytes = config.to_bytes();
     let digest = wharf_spec::Digest::sha256(&config_bytes);
     let manifest = RawManifest::from_manifest(Manifest {
@@ -38,7 +45,7 @@ pub(crate) fn assemble(stage: &PlannedStage, stack: &Stack, request: &BuildReque
         config: Descriptor::new(MediaType::OCI_CONFIG, digest, config_bytes.len() as u64),
         layers: stack.layers().iter().map(|layer| layer.descriptor.clone()).collect(),
         subject: None,
-        annotations: request.annotations.clone(),
+        annotations: request.annotations.clone().into_iter().chain(steps).collect(),
     });
     Assembled { config, config_bytes, manifest }
 }

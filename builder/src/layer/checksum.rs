@@ -9,13 +9,13 @@ use wharf_spec::{Algorithm, Digest};
 
 /// A digest of everything so far.
 #[derive(Clone)]
-pub(super) struct Checksum {
+pub(crate) struct Checksum {
     algorithm: Algorithm,
     context: Context,
 }
 
 impl Checksum {
-    pub(super) fn new(algorithm: Algorithm) -> Self {
+    pub(crate) fn new(algorithm: Algorithm) -> Self {
         let context = Context::new(match algorithm {
             Algorithm::Sha256 => &SHA256,
             Algorithm::Sha512 => &SHA512,
@@ -23,15 +23,15 @@ impl Checksum {
         Self { algorithm, context }
     }
 
-    pub(super) fn sha256() -> Self {
+    pub(crate) fn sha256() -> Self {
         Self::new(Algorithm::Sha256)
     }
 
-    pub(super) fn update(&mut self, bytes: &[u8]) {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
         self.context.update(bytes);
     }
 
-    pub(super) fn finish(self) -> Digest {
+    pub(crate) fn finish(self) -> Digest {
         from_raw(self.algorithm, self.context.finish().as_ref())
             // A finished digest has the length of its algorithm.
             .unwrap_or_else(|| Digest::of(self.algorithm, &[]))
@@ -39,7 +39,7 @@ impl Checksum {
 }
 
 /// The digest with these raw bytes, if they are as many as the algorithm has.
-pub(super) fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Digest> {
+pub(crate) fn from_raw(algorithm: Algorithm, raw: &[u8]) -> Option<Digest> {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let mut text = String::with_capacity(8 + 2 * raw.len());
     text.push_str(algorithm.as_str());

@@ -1,11 +1,11 @@
 //! From tar bytes to blob bytes in one pass: diff id, compression in parallel blocks, digest, sink.
 //!
 //! ```text
-//! caller -> block -> [hash thread: diff id] -> [workers: compress] -> caller: in order -> digest -> sink
+//! caller -> block -> [hash thread: diff id] -> [workers: compress, or copy] -> caller: in order -> digest -> sink
 //! ```
 //!
-//! Guarantees: the bytes depend on the input and the [`Encoding`] only, never on the number of threads or their timing;
-//! at most `2 * threads + 2` blocks exist at a time; a layer smaller than one block starts no thread; the sink is only
+//! Guarantees: the bytes depend on the input, where it is cut and the [`Encoding`] only, never on the number of threads,
+//! their timing or what was known before; at most `2 * threads + 2` blocks exist at a time; a small layer starts no thread; the sink is only
 //! ever called from the caller's thread. It knows no tar.
 
 use std::collections::BTreeMap;
@@ -19,6 +19,7 @@ use flate2::Crc;
 use wharf_spec::Digest;
 
 use super::checksum::Checksum;
+use super::frames::{Cutter, FrameKey, FramePlace, FrameTable, KnownFrames, check};
 use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
 
 /// What came out of a [`Pipeline`].
@@ -30,7 +31,12 @@ pub(super) struct Outcome<W> {
     /// Of the bytes that reached the sink.
     pub(super) digest: Digest,
     pub(super) size: u64,
+    /// What of it can be used again.
+    pub(super) frames: FrameTable,
 }
+
+/// Less than this is compressed before a thread has started.
+const WORTH_THREADS: usize = 128 << 10;
 
 /// Which end of the pipeline failed.
 pub(super) enum Fault {
@@ -44,7 +50,9 @@ pub(super) struct Pipeline<W> {
     /// The block being filled; its length is the block size, of which `filled` bytes count.
     current: Vec<u8>,
     filled: usize,
-    dictionary: Vec<u8>,
+    /// A large file that is being written: what it is made of, if that is known, and how many blocks of it are done.
+    large: Option<(FrameKey, u64)>,
+    known: Option<Arc<KnownFrames>>,
     spare: Vec<Vec<u8>>,
     uncompressed_size: u64,
     engine: Engine,
@@ -66,6 +74,7 @@ struct Tail<W> {
     hasher: Checksum,
     size: u64,
     crc: Crc,
+    frames: FrameTable,
 }
 
 impl<W: Write> Tail<W> {
@@ -80,6 +89,10 @@ impl<W: Write> Tail<W> {
 
     fn take(&mut self, squeezed: &Squeezed) -> io::Result<()> {
         self.crc.combine(&squeezed.crc);
+        if let (Some(key), Ok(length)) = (squeezed.key, u32::try_from(squeezed.bytes.len())) {
+            let place = FramePlace { offset: self.size, length, check: check(&squeezed.bytes) };
+            self.frames.push(key, place);
+        }
         self.write(&squeezed.bytes)
     }
 
@@ -109,12 +122,37 @@ impl<W: Write> Pipeline<W> {
             threads: threads.get(),
             current: Vec::new(),
             filled: 0,
-            dictionary: Vec::new(),
+            large: None,
+            known: None,
             spare: Vec::new(),
             uncompressed_size: 0,
             engine: Engine::Inline { hasher: hasher(), squeezer: None },
-            tail: Tail { sink, encoding, hasher: hasher(), size: 0, crc: Crc::new() },
+            tail: Tail { sink, encoding, hasher: hasher(), size: 0, crc: Crc::new(), frames: FrameTable::default() },
         }
+    }
+
+    /// Frames of an earlier layer that may be used again.
+    pub(super) fn reuse(&mut self, known: Arc<KnownFrames>) {
+        self.known = Some(known);
+    }
+
+    /// What comes up to the next [`Pipeline::cut`] is one large file, made of this if that is known.
+    pub(super) fn begin_large(&mut self, key: Option<FrameKey>) {
+        self.large = key.map(|key| (key, 0));
+    }
+
+    /// Ends a frame here. `key` is what it was made of.
+    pub(super) fn cut(&mut self, key: Option<FrameKey>) -> io::Result<()> {
+        let key = self.next_part().or(key);
+        self.large = None;
+        if self.filled == 0 { Ok(()) } else { self.submit(false, key) }
+    }
+
+    fn next_part(&mut self) -> Option<FrameKey> {
+        self.large.as_mut().map(|(whole, number)| {
+            *number += 1;
+            Cutter::part(whole, *number)
+        })
     }
 
     /// Takes in `bytes`.
@@ -132,7 +170,8 @@ impl<W: Write> Pipeline<W> {
     /// Room for up to `wanted` more bytes (never none); fill some of it and call [`Pipeline::advance`].
     pub(super) fn space(&mut self, wanted: usize) -> io::Result<&mut [u8]> {
         if self.filled == self.encoding.block_size() {
-            self.submit(false)?;
+            let key = self.next_part();
+            self.submit(false, key)?;
         }
         if self.current.len() - self.filled < wanted && self.current.len() < self.encoding.block_size() {
             // Small layers never pay for a whole block.
@@ -149,12 +188,13 @@ impl<W: Write> Pipeline<W> {
         self.uncompressed_size += count as u64;
     }
 
-    /// Reads up to `limit` bytes of `source` straight into the block, shows them to `hasher` and says how many came.
+    /// Reads up to `limit` bytes of `source` straight into the block, shows them to `hasher` if there is one, and says how
+    /// many came.
     pub(super) fn read_from(
         &mut self,
         source: &mut impl Read,
         limit: u64,
-        hasher: &mut Checksum,
+        hasher: Option<&mut Checksum>,
     ) -> Result<usize, Fault> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(self.encoding.block_size());
         let space = self.space(wanted).map_err(Fault::Sink)?;
@@ -164,13 +204,15 @@ impl<W: Write> Pipeline<W> {
                 other => break other.map_err(Fault::Source)?,
             }
         };
-        hasher.update(&space[..count]);
+        if let Some(hasher) = hasher {
+            hasher.update(&space[..count]);
+        }
         self.advance(count);
         Ok(count)
     }
 
     pub(super) fn finish(mut self) -> io::Result<Outcome<W>> {
-        self.submit(true)?;
+        self.submit(true, None)?;
         let diff_id = match self.engine {
             Engine::Inline { hasher, .. } => hasher.finish(),
             Engine::Pool(pool) => pool.finish(&mut self.tail)?,
@@ -180,26 +222,26 @@ impl<W: Write> Pipeline<W> {
             Encoding::Uncompressed => diff_id,
             Encoding::Gzip { .. } | Encoding::Zstd { .. } => self.tail.hasher.finish(),
         };
-        let (sink, size) = (self.tail.sink, self.tail.size);
-        Ok(Outcome { sink, diff_id, uncompressed_size: self.uncompressed_size, digest, size })
+        let Tail { sink, size, frames, .. } = self.tail;
+        Ok(Outcome { sink, diff_id, uncompressed_size: self.uncompressed_size, digest, size, frames })
     }
 
     /// Sends the current block on its way.
-    fn submit(&mut self, last: bool) -> io::Result<()> {
+    fn submit(&mut self, last: bool, key: Option<FrameKey>) -> io::Result<()> {
         let next = self.spare.pop().unwrap_or_default();
         let mut data = std::mem::replace(&mut self.current, next);
         data.truncate(self.filled);
         self.filled = 0;
-        let carry = data.len().saturating_sub(self.encoding.dictionary_size());
-        let dictionary = std::mem::replace(&mut self.dictionary, data[carry..].to_vec());
         if self.tail.size == 0 {
             self.tail.begin()?;
         }
-        let worth_threads = !last && self.threads > 1;
+        let worth_threads = !last && self.threads > 1 && data.len() >= WORTH_THREADS;
         if worth_threads && let Engine::Inline { hasher, .. } = &self.engine {
             self.engine = Engine::Pool(Pool::start(self.encoding, self.threads, hasher.clone())?);
         }
-        let block = Block { data, dictionary, last };
+        let known = self.known.as_ref().zip(key);
+        let known = known.and_then(|(known, key)| Some((Arc::clone(known), known.find(&key)?)));
+        let block = Block { data, last, key, known };
         match &mut self.engine {
             Engine::Inline { hasher, squeezer } => {
                 hasher.update(&block.data);

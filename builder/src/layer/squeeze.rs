@@ -1,13 +1,17 @@
 //! Compression of one block of a layer, so that many threads can work on one layer and its bytes depend on none of it.
 //!
-//! gzip: blocks of 1 MiB become pieces of **one** gzip member. Each is a raw deflate stream that starts with the last
-//! 32 KiB of the block before as its dictionary and ends at a byte boundary (a sync flush), the last one with the final
-//! marker. zstd: each block of 4 MiB is a frame of its own; readers of zstd take frames one after the other.
+//! gzip: blocks of up to 1 MiB become pieces of **one** gzip member. Each is a raw deflate stream that refers to nothing
+//! before it and ends at a byte boundary (a sync flush), the last one with the final marker. zstd: each block of up to
+//! 4 MiB is a frame of its own; readers of zstd take frames one after the other. So a block that is the same in the next
+//! layer is the same piece of it, and is copied instead of compressed ([`super::frames`]).
 
 use std::io;
+use std::sync::Arc;
 
 use flate2::{Compress, Crc, FlushCompress, Status};
 use zstd::bulk::Compressor;
+
+use super::frames::{FrameKey, FramePlace, KnownFrames};
 
 /// How a layer is stored, and how hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,14 +56,6 @@ impl Encoding {
             Self::Zstd { .. } => 4 << 20,
         }
     }
-
-    /// How much of a block the next one wants to see.
-    pub(super) const fn dictionary_size(self) -> usize {
-        match self {
-            Self::Uncompressed | Self::Zstd { .. } => 0,
-            Self::Gzip { .. } => 32 << 10,
-        }
-    }
 }
 
 /// A piece of the tar.
@@ -67,10 +63,12 @@ impl Encoding {
 pub(super) struct Block {
     /// The bytes.
     pub(super) data: Vec<u8>,
-    /// The end of the block before.
-    pub(super) dictionary: Vec<u8>,
     /// No block follows.
     pub(super) last: bool,
+    /// What it is made of, where that is known.
+    pub(super) key: Option<FrameKey>,
+    /// The same, compressed before.
+    pub(super) known: Option<(Arc<KnownFrames>, FramePlace)>,
 }
 
 /// A compressed piece.
@@ -79,6 +77,8 @@ pub(super) struct Squeezed {
     pub(super) bytes: Vec<u8>,
     /// Checksum of what went in; only gzip wants it.
     pub(super) crc: Crc,
+    /// What it is made of, where that is known.
+    pub(super) key: Option<FrameKey>,
     /// The buffer that held the block, if `bytes` is another.
     spent: Option<Vec<u8>>,
 }
@@ -112,27 +112,26 @@ impl Squeezer {
     }
 
     pub(super) fn squeeze(&mut self, block: Block) -> io::Result<Squeezed> {
-        let mut crc = Crc::new();
-        let bytes = match self {
-            Self::Uncompressed => {
-                return Ok(Squeezed { bytes: block.data, crc, spent: None });
+        let (mut crc, key) = (Crc::new(), block.key);
+        if let Self::Gzip(_) = self {
+            crc.update(&block.data);
+        }
+        let known = block.known.as_ref().and_then(|(frames, place)| frames.read(*place));
+        let bytes = match (known, self) {
+            (_, Self::Uncompressed) => {
+                return Ok(Squeezed { bytes: block.data, crc, key: None, spent: None });
             }
-            Self::Gzip(deflate) => {
-                crc.update(&block.data);
-                deflate_block(deflate, &block)?
-            }
-            Self::Zstd(_) if block.data.is_empty() => Vec::new(),
-            Self::Zstd(compressor) => compressor.compress(&block.data)?,
+            (Some(bytes), Self::Gzip(_) | Self::Zstd(_)) => bytes,
+            (None, Self::Gzip(deflate)) => deflate_block(deflate, &block)?,
+            (None, Self::Zstd(_)) if block.data.is_empty() => Vec::new(),
+            (None, Self::Zstd(compressor)) => compressor.compress(&block.data)?,
         };
-        Ok(Squeezed { bytes, crc, spent: Some(block.data) })
+        Ok(Squeezed { bytes, crc, key, spent: Some(block.data) })
     }
 }
 
 fn deflate_block(deflate: &mut Compress, block: &Block) -> io::Result<Vec<u8>> {
     deflate.reset();
-    if !block.dictionary.is_empty() {
-        deflate.set_dictionary(&block.dictionary).map_err(io::Error::other)?;
-    }
     let flush = if block.last { FlushCompress::Finish } else { FlushCompress::Sync };
     let mut out = Vec::with_capacity(block.data.len() / 2 + 1024);
     loop {
@@ -168,11 +167,9 @@ mod tests {
         let text: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let mut squeezer = Squeezer::new(Encoding::Gzip { level: 6 }).unwrap();
         let (mut blob, mut crc) = (GZIP_HEADER.to_vec(), Crc::new());
-        let mut dictionary = Vec::new();
         let pieces: Vec<&[u8]> = text.chunks(100_000).chain([&[][..]]).collect();
         for (n, piece) in pieces.iter().enumerate() {
-            let block = Block { data: piece.to_vec(), dictionary, last: n + 1 == pieces.len() };
-            dictionary = piece[piece.len().saturating_sub(32 << 10)..].to_vec();
+            let block = Block { data: piece.to_vec(), last: n + 1 == pieces.len(), ..Block::default() };
             let done = squeezer.squeeze(block).unwrap();
             crc.combine(&done.crc);
             blob.extend_from_slice(&done.bytes);
@@ -191,7 +188,7 @@ mod tests {
         let noise: Vec<u8> = (0..1 << 20_u32).map(|n: u32| n.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
         for encoding in [Encoding::Gzip { level: 0 }, Encoding::Gzip { level: 1 }, Encoding::Gzip { level: 9 }] {
             let mut squeezer = Squeezer::new(encoding).unwrap();
-            let block = Block { data: noise.clone(), dictionary: Vec::new(), last: true };
+            let block = Block { data: noise.clone(), last: true, ..Block::default() };
             let done = squeezer.squeeze(block).unwrap();
             let mut back = Vec::new();
             flate2::read::DeflateDecoder::new(done.bytes.as_slice()).read_to_end(&mut back).unwrap();

@@ -5,8 +5,11 @@
 //! snapshots/<diff id>/         one unpacked layer, as an overlay wants it
 //! snapshots/<diff id>-<stack>/ the same for a layer that does not describe all its directories, on one stack
 //! index/<diff id>              what a layer holds
+//! frames/<step>                which compressed pieces the layer of a step consists of
+//! notes/<step>                 what the key of a step was made of
 //! mounts/<hash of id>/         cache mounts
 //! fresh/<what>.<name>          what may not have reached the disk yet: see `fresh`
+//! use.lock                     held by all builds together, and alone by whoever prunes
 //! hashes                       what files of contexts hash to
 //! ```
 //!
@@ -22,6 +25,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use rustix::fs::{AtFlags, CWD, FlockOperation, Mode, OFlags, flock, linkat};
 use wharf_spec::Digest;
 
+use super::cache_use::{USE_LOCK, touch};
 use super::fresh::Fresh;
 
 /// The directory while one build uses it.
@@ -33,6 +37,8 @@ pub(crate) struct CacheDir {
     fresh: Fresh,
     /// Held as long as the build runs; the kernel lets go of it when the process dies.
     _lock: File,
+    /// Shared with all builds, so that nobody prunes meanwhile.
+    _use: File,
     next: AtomicU64,
 }
 
@@ -45,9 +51,11 @@ impl CacheDir {
             fs::create_dir_all(root)?;
             fs::set_permissions(root, private)?;
         }
-        for part in ["tmp", "snapshots", "index", "mounts", "fresh"] {
+        for part in ["tmp", "snapshots", "index", "frames", "notes", "mounts", "fresh"] {
             fs::create_dir_all(root.join(part))?;
         }
+        let in_use = File::options().create(true).truncate(false).write(true).open(root.join(USE_LOCK))?;
+        flock(&in_use, FlockOperation::LockShared)?;
         // Symbolic links in the path must not change under the feet of mounts.
         let root = root.canonicalize()?;
         remove_remains(&root.join("tmp"));
@@ -56,7 +64,7 @@ impl CacheDir {
         let lock = make_locked(&root.join("tmp"), &lock_path)?;
         fs::create_dir(&room)?;
         let fresh = Fresh::check(&root, lock.metadata()?.modified()?)?;
-        Ok(Self { root, room, lock_path, fresh, _lock: lock, next: AtomicU64::new(0) })
+        Ok(Self { root, room, lock_path, fresh, _lock: lock, _use: in_use, next: AtomicU64::new(0) })
     }
 
     /// A new directory that this build alone uses.
@@ -87,6 +95,23 @@ impl CacheDir {
     /// Where a layer's index is.
     pub(crate) fn index(&self, diff_id: &Digest) -> PathBuf {
         self.root.join("index").join(diff_id.hex())
+    }
+
+    /// Says that a layer was used, so that others are pruned first.
+    pub(crate) fn used(&self, diff_id: &Digest) {
+        if let Ok(index) = File::options().write(true).open(self.index(diff_id)) {
+            touch(&index);
+        }
+    }
+
+    /// What the layer of a step consists of.
+    pub(crate) fn frames(&self, step: &str) -> PathBuf {
+        self.root.join("frames").join(step)
+    }
+
+    /// What the key of a step was made of.
+    pub(crate) fn notes(&self, step: &str) -> PathBuf {
+        self.root.join("notes").join(step)
     }
 
     /// What files of contexts hash to.

@@ -14,6 +14,7 @@ use rustix::fs::{FlockOperation, Gid, Uid, chown, flock};
 use rustix::io::Errno;
 
 use super::blame;
+use super::cache_use::touch;
 use super::materialise::materialise;
 use super::solver::{Need, Solver};
 use super::stage_files::{Contents, StageFiles};
@@ -145,7 +146,10 @@ async fn take_slot(home: &Path, sharing: CacheSharing) -> io::Result<(CacheLock,
             fs::create_dir_all(&slot)?;
             let lock = File::options().create(true).truncate(false).write(true).open(slot.join("lock"))?;
             match flock(&lock, mode) {
-                Ok(()) => return Ok((CacheLock(lock), slot)),
+                Ok(()) => {
+                    touch(&lock);
+                    return Ok((CacheLock(lock), slot));
+                }
                 Err(Errno::WOULDBLOCK) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -9,13 +9,14 @@ use super::copy_step::PreparedItem;
 use super::remote::Download;
 use super::stage_files::{ContentReader, Contents};
 use super::transport::BlobSink;
-use crate::context::Context;
+use crate::context::{Context, Vouched};
 use crate::copy::{ContentDigests, Layout, Origin, Ready, Rules, Spool, extract};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
 use crate::files::Selection;
-use crate::layer::{Format, Kind, LayerPath, LayerWriter, Tree, WriteError, detect_archive};
+use crate::layer::{Entry, Format, Kind, LayerPath, LayerWriter, Tree, WriteError, detect_archive};
 use crate::plan::{Archives, Copy};
+use wharf_spec::Digest;
 
 /// How the bytes of selected files are had.
 #[derive(Clone)]
@@ -31,6 +32,16 @@ impl Opener {
             Self::Nothing => Err(io::ErrorKind::NotFound.into()),
             Self::Context(context) => context.open_file(path).map(ContentReader::File),
             Self::Stage(contents) => contents.open(path),
+        }
+    }
+
+    /// Opens a file, and says what is in it where that need not be found out by reading.
+    fn open_known(&self, path: &LayerPath) -> io::Result<(ContentReader, Option<Vouched>)> {
+        match self {
+            Self::Context(context) => {
+                context.open_known(path).map(|(file, vouched)| (ContentReader::File(file), vouched))
+            }
+            Self::Nothing | Self::Stage(_) => self.open(path).map(|reader| (reader, None)),
         }
     }
 }
@@ -184,15 +195,34 @@ impl Writing {
                     writer.append_file(entry, spool.slice(offset, size))?;
                 }
                 Origin::Source(path) => {
-                    let content = self.opener.open(&path).map_err(|error| FillError::Open(path.clone(), error))?;
-                    let digest = writer.append_file(entry, content)?;
-                    if self.contents.get(&path).is_some_and(|expected| *expected != digest) {
+                    let opened = self.opener.open_known(&path);
+                    let opened = opened.map_err(|error| FillError::Open(path.clone(), error))?;
+                    if !add_source(writer, entry, opened, self.contents.get(&path))? {
                         return Err(FillError::Changed(path));
                     }
                 }
             }
         }
         Ok(())
+    }
+}
+
+/// Adds a file of the source; says whether it still is what it was when the key was made.
+fn add_source(
+    writer: &mut LayerWriter<BlobSink>,
+    entry: Entry,
+    (mut content, vouched): (ContentReader, Option<Vouched>),
+    expected: Option<&Digest>,
+) -> Result<bool, WriteError> {
+    match (&mut content, vouched, expected) {
+        (ContentReader::File(file), Some(vouched), Some(expected)) if vouched.digest == *expected => {
+            writer.append_known(entry, &*file, vouched.digest)?;
+            Ok(vouched.holds(file))
+        }
+        (content, _, expected) => {
+            let digest = writer.append_file(entry, content)?;
+            Ok(expected.is_none_or(|expected| *expected == digest))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::LayerFault;
 use super::blame;
 use super::copy_layer::{Job, Opener, Writing};
-use super::key::Key;
+use super::key::{Facts, Key};
 use super::layer::{Layer, Stack};
 use super::remote::{Download, file_name};
 use super::solver::{Need, Solver};
@@ -78,7 +78,7 @@ impl Solver<'_> {
         Ok(Some(facts.finish()))
     }
 
-    fn copy_facts(&self, kind: &str, stage: &PlannedStage, copy: &Copy, before: &Stack) -> super::key::Facts {
+    fn copy_facts(&self, kind: &str, stage: &PlannedStage, copy: &Copy, before: &Stack) -> Facts {
         let nothing = Stack::default();
         // A linked layer does not depend on what is below it, but for the names of owners.
         let independent = copy.link == Link::Independent && copy.owner.is_none();
@@ -99,7 +99,7 @@ impl Solver<'_> {
         step: &Step,
         copy: &Copy,
         before: &Stack,
-    ) -> Result<(PreparedCopy, Key), BuildError> {
+    ) -> Result<(PreparedCopy, Facts), BuildError> {
         let mut facts = self.copy_facts("copy", stage, copy, before);
         let source = match copy.source {
             Some(source) => Some(self.copy_source(source, step).await?),
@@ -115,6 +115,7 @@ impl Solver<'_> {
                     let request = (pattern.clone(), exclude.clone(), copy.parents);
                     let (things, digest, digests) = self.select(source, request, *span).await?;
                     facts.digest("files", &digest);
+                    facts.files(&things, &digests);
                     contents.extend(digests);
                     items.push(PreparedItem::Selected { things, span: *span });
                 }
@@ -135,7 +136,7 @@ impl Solver<'_> {
                 }
             }
         }
-        Ok((PreparedCopy { source, items, contents }, facts.finish()))
+        Ok((PreparedCopy { source, items, contents }, facts))
     }
 
     async fn copy_source(&self, source: FileSource, step: &Step) -> Result<Source, BuildError> {
@@ -258,19 +259,20 @@ impl Solver<'_> {
 
     /// Stores what was laid out.
     pub(super) async fn write_layer(&self, step: &Step, writing: Writing) -> Result<Layer, BuildError> {
-        let stored = store_layer(self.depot.blobs(), self.writer_options(), move |writer| writing.fill(writer)).await;
+        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| writing.fill(writer)).await;
         let stored = stored.map_err(|error| match error {
             StoreLayerError::Store(error) => error.into(),
             StoreLayerError::Fill(error) => error.blame(step.span),
         })?;
-        self.keep(stored)
+        self.keep(step, stored)
     }
 
     /// Takes a layer that was just stored into the books.
-    pub(super) fn keep(&self, stored: StoredLayer) -> Result<Layer, BuildError> {
-        let StoredLayer { descriptor, digests, index } = stored;
+    pub(super) fn keep(&self, step: &Step, stored: StoredLayer) -> Result<Layer, BuildError> {
+        self.keep_frames(step, &stored);
+        let StoredLayer { descriptor, digests, index, .. } = stored;
         self.depot.learn(digests.diff_id, index)?;
-        Ok(Layer { descriptor, diff_id: digests.diff_id, created: Some(self.now()), source: None })
+        Ok(Layer { descriptor, diff_id: digests.diff_id, keys: Vec::new(), created: Some(self.now()), source: None })
     }
 
     /// How layers are written.

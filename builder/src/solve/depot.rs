@@ -213,6 +213,7 @@ impl Depot {
                 first = at;
             }
         }
+        stack.layers().iter().for_each(|layer| self.inner.cache.used(&layer.diff_id));
         let layers = stack.layers().iter().enumerate().skip(first);
         let unpacked = try_join_all(layers.map(|(at, layer)| self.unpack_layer(layer, stack.lowest(at), step))).await?;
         let hiding = unpacked.iter().rposition(|(_, hides)| *hides).unwrap_or(0);

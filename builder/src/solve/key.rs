@@ -3,8 +3,12 @@
 use wharf_blobstore::RecordKey;
 use wharf_spec::{Algorithm, Digest, Hasher};
 
+use super::notes::Notes;
+use crate::copy::ContentDigests;
+use crate::files::Selection;
+
 /// The version of everything below. A change of meaning must change it.
-const VERSION: &str = "wharf-step-1";
+const VERSION: &str = "wharf-step-2";
 
 /// The key of one step's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,16 +19,24 @@ impl Key {
     pub(crate) fn record(&self) -> RecordKey {
         RecordKey::new(format!("cache/{}", self.0.hex()))
     }
+
+    /// As hexadecimal digits.
+    pub(crate) fn hex(&self) -> String {
+        self.0.hex()
+    }
 }
 
-/// Collects the facts of a key.
+/// Collects the facts of a key, and notes them by name for whoever asks later which of them changed.
 #[derive(Clone)]
-pub(crate) struct Facts(Hasher);
+pub(crate) struct Facts {
+    hasher: Hasher,
+    notes: Notes,
+}
 
 impl Facts {
     /// Begins with the kind of step.
     pub(crate) fn of(kind: &str) -> Self {
-        let mut facts = Self(Hasher::new(Algorithm::Sha256));
+        let mut facts = Self { hasher: Hasher::new(Algorithm::Sha256), notes: Notes::default() };
         facts.text("version", VERSION);
         facts.text("kind", kind);
         facts
@@ -33,11 +45,6 @@ impl Facts {
     /// A fact that is text.
     pub(crate) fn text(&mut self, name: &str, value: &str) {
         self.bytes(name, value.as_bytes());
-    }
-
-    /// A fact that is a number.
-    pub(crate) fn number(&mut self, name: &str, value: impl Into<i64>) {
-        self.bytes(name, &value.into().to_le_bytes());
     }
 
     /// A fact that is a digest.
@@ -56,22 +63,47 @@ impl Facts {
     /// Facts in order.
     pub(crate) fn list<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
         let values: Vec<&str> = values.into_iter().collect();
-        self.number(name, i64::try_from(values.len()).unwrap_or(i64::MAX));
-        for value in values {
-            self.text("", value);
+        self.hash(name, &(values.len() as u64).to_le_bytes());
+        for value in &values {
+            self.hash("", value.as_bytes());
+        }
+        self.notes.fact(name, values.join("\n").as_bytes());
+    }
+
+    /// Facts that have names of their own, in order.
+    pub(crate) fn named(&mut self, name: &str, values: &[(String, String)]) {
+        self.hash(name, &(values.len() as u64).to_le_bytes());
+        for (own, value) in values {
+            self.hash(own, value.as_bytes());
+            self.notes.fact(&format!("{name} {own}"), value.as_bytes());
         }
     }
 
+    /// Files that a digest among the facts is about.
+    pub(crate) fn files(&mut self, things: &[Selection], contents: &ContentDigests) {
+        self.notes.files(things, contents);
+    }
+
     fn bytes(&mut self, name: &str, value: &[u8]) {
+        self.hash(name, value);
+        self.notes.fact(name, value);
+    }
+
+    fn hash(&mut self, name: &str, value: &[u8]) {
         for field in [name.as_bytes(), value] {
-            self.0.update(&(field.len() as u64).to_le_bytes());
-            self.0.update(field);
+            self.hasher.update(&(field.len() as u64).to_le_bytes());
+            self.hasher.update(field);
         }
     }
 
     /// The key.
     pub(crate) fn finish(self) -> Key {
-        Key(self.0.finish())
+        Key(self.hasher.finish())
+    }
+
+    /// The key and what it is made of.
+    pub(crate) fn finish_noted(self) -> (Key, Notes) {
+        (Key(self.hasher.finish()), self.notes)
     }
 }
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use wharf_client::transfer::ImageSource;
 use wharf_spec::{Algorithm, Descriptor, Digest, Hasher, MediaKind, MediaType};
 
+use super::key::Key;
 use crate::base::BaseImage;
+use crate::shared::StepLayer;
 
 /// One layer of a stack.
 #[derive(Clone)]
@@ -14,10 +16,25 @@ pub(crate) struct Layer {
     pub(crate) descriptor: Descriptor,
     /// The digest of its tar.
     pub(crate) diff_id: Digest,
+    /// The keys under which it is known as a step's result; none for layers of images.
+    pub(crate) keys: Vec<Key>,
     /// When a step made it, in seconds since 1970; unknown for layers of images.
     pub(crate) created: Option<i64>,
     /// Where it can be fetched if the store does not have it.
     pub(crate) source: Option<Arc<dyn ImageSource>>,
+}
+
+impl Layer {
+    /// What a step made, for others, once for each key; nothing for layers of images.
+    pub(crate) fn shared(&self) -> Vec<StepLayer> {
+        let step = |key: &Key| StepLayer {
+            key: key.hex(),
+            layer: self.descriptor.clone(),
+            diff_id: self.diff_id,
+            created: self.created.unwrap_or_default(),
+        };
+        self.keys.iter().map(step).collect()
+    }
 }
 
 /// A file system as a stack of layers, lowest first.
@@ -45,6 +62,7 @@ impl Stack {
         let layer = |(descriptor, diff_id): (&Descriptor, &Digest)| Layer {
             descriptor: in_oci_words(descriptor),
             diff_id: *diff_id,
+            keys: Vec::new(),
             created: None,
             source: Some(Arc::clone(&image.source)),
         };

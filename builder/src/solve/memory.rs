@@ -25,6 +25,7 @@ pub(crate) async fn recall(store: &Store, key: Key) -> wharf_blobstore::Result<O
     Ok(found.map(|(remembered, _)| Layer {
         descriptor: remembered.layer,
         diff_id: remembered.diff_id,
+        keys: vec![key],
         created: Some(remembered.created),
         source: None,
     }))

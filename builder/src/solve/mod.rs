@@ -11,15 +11,18 @@ mod agent;
 mod blame;
 mod cache_dir;
 mod cache_mount;
+mod cache_use;
 mod copy_layer;
 mod copy_step;
 mod depot;
 mod directory;
+mod earlier;
 mod fresh;
 mod key;
 mod layer;
 mod materialise;
 mod memory;
+mod notes;
 mod once;
 mod remote;
 mod report;
@@ -30,6 +33,7 @@ mod solver;
 mod stage_files;
 mod transport;
 
+pub use cache_use::{CachePart, CacheUsage, PartUsage, Pruning, cache_usage, prune_cache};
 pub use depot::LayerFault;
 
 pub(crate) use cache_dir::CacheDir;

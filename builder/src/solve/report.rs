@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use wharf_blobstore::Clock;
 use wharf_spec::Descriptor;
 
-use crate::event::{BuildEvent, Events, MadeLayer, StepId, StepInfo, Stream};
+use crate::event::{BuildEvent, CacheVerdict, Events, MadeLayer, StepId, StepInfo, Stream};
 use crate::result::{StepOutcome, StepReport};
 
 /// The book of one build.
@@ -34,15 +34,21 @@ impl Reporter {
         self.now().duration_since(start).unwrap_or_default()
     }
 
-    /// A step's result was known. Told once.
-    pub(crate) fn cached(&self, step: StepId) {
+    /// A step's result was known. Told once; says whether this was it.
+    pub(crate) fn cached(&self, step: StepId) -> bool {
         let mut outcomes = self.outcomes.lock().unwrap_or_else(PoisonError::into_inner);
         if outcomes.contains_key(&step) {
-            return;
+            return false;
         }
         outcomes.insert(step, StepOutcome::Cached);
         drop(outcomes);
         self.send(BuildEvent::Cached(step));
+        true
+    }
+
+    /// Why a step's result was known or not.
+    pub(crate) fn explained(&self, step: StepId, verdict: CacheVerdict) {
+        self.send(BuildEvent::Explained { step, verdict });
     }
 
     /// A step begins to work.
@@ -51,9 +57,8 @@ impl Reporter {
         self.now()
     }
 
-    pub(crate) fn done(&self, step: StepId, start: SystemTime, layer: &Descriptor) {
+    pub(crate) fn done(&self, step: StepId, start: SystemTime, layer: MadeLayer) {
         let took = self.since(start);
-        let layer = MadeLayer { digest: layer.digest, size: layer.size };
         let outcome = StepOutcome::Ran { layer, took };
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(step, outcome);
         self.send(BuildEvent::Done { step, layer, took });

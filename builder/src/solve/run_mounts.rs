@@ -12,7 +12,7 @@ use super::materialise::materialise;
 use super::solver::{Need, Solver};
 use super::stage_files::StageFiles;
 use super::transport::blocking;
-use crate::copy::digest_selections;
+use crate::copy::{ContentDigests, digest_selections};
 use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
 use crate::files::{Files, Selection, resolve, walk};
@@ -53,6 +53,7 @@ impl Solver<'_> {
                         FileSource::Context(_) => {
                             let selection = self.bound(*source, path, mount, step).await?;
                             facts.digest("files", &selection.digest);
+                            facts.files(&[selection.selection], &selection.contents);
                         }
                     }
                 }
@@ -162,11 +163,11 @@ impl Solver<'_> {
             let mut below = walk(&*looked_in as &dyn Files, &top)?;
             below.remove(0);
             let selection = Selection { name: b"it".to_vec(), top, below };
-            let (digest, _) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
-            Ok(Some((selection, digest)))
+            let (digest, contents) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
+            Ok(Some((selection, digest, contents)))
         });
         match looked.await.map_err(|error| blame::files(&error, mount.span))? {
-            Some((selection, digest)) => Ok(Bound { context, selection, digest }),
+            Some((selection, digest, contents)) => Ok(Bound { context, selection, digest, contents }),
             None => {
                 let absence = context.absence(&LayerPath::parse_clipped(path).unwrap_or_default());
                 Err(blame::missing_in_context(path, mount.span, context.name(), &absence).into())
@@ -187,16 +188,12 @@ impl Solver<'_> {
     }
 
     /// A socket of the step's own that leads to the agent. The first is the one programs are told of.
-    fn agent(
-        &self,
-        agent: &AgentUse,
-        mount: &RunMount,
-        mounts: &mut Mounts,
-    ) -> Result<Option<MountKind>, BuildError> {
+    fn agent(&self, agent: &AgentUse, mount: &RunMount, mounts: &mut Mounts) -> Result<Option<MountKind>, BuildError> {
         let Some(socket) = self.request.ssh.get(&agent.id) else { return Ok(None) };
         let room = self.depot.scratch("agent")?;
         let forwarded = forward(socket, &room, agent).map_err(|error| {
-            Diagnostic::error(format!("SSH agent `{}` cannot be passed on", agent.id), mount.span).note(error.to_string())
+            Diagnostic::error(format!("SSH agent `{}` cannot be passed on", agent.id), mount.span)
+                .note(error.to_string())
         })?;
         let source = forwarded.socket.clone();
         mounts.agents.push(forwarded);
@@ -231,4 +228,5 @@ struct Bound {
     context: Arc<crate::context::Context>,
     selection: Selection,
     digest: wharf_spec::Digest,
+    contents: ContentDigests,
 }

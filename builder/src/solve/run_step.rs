@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::blame;
 use super::depot::overlay_and_ownership;
-use super::key::{Facts, Key};
+use super::key::Facts;
 use super::layer::{Layer, Stack};
 use super::run_output::Listener;
 use super::solver::Solver;
@@ -25,17 +25,17 @@ use crate::sandbox::{self, ExitStatus, Process, RootFs, SandboxError, Tier};
 const WAITING_OUTPUT: usize = 64;
 
 impl Solver<'_> {
-    /// The key of a `RUN`.
-    pub(super) async fn run_key(
+    /// What the key of a `RUN` is made of.
+    pub(super) async fn run_facts(
         &self,
         stage: &PlannedStage,
         step: &Step,
         run: &Run,
         before: &Stack,
-    ) -> Result<Key, BuildError> {
+    ) -> Result<Facts, BuildError> {
         let mut facts = self.facts("run", stage, before);
         facts.list("args", run.args.iter().map(String::as_str));
-        facts.list("env", run.env.iter().flat_map(|(name, value)| [name.as_str(), value.as_str()]));
+        facts.named("env", &run.env);
         facts.text("cwd", &run.cwd);
         facts.text("user", &run.user);
         facts.text("network", &format!("{:?}", run.network));
@@ -46,7 +46,7 @@ impl Solver<'_> {
             facts.list("script", [script.name.as_str(), script.content.as_str()]);
         }
         self.mount_facts(step, run, &mut facts).await?;
-        Ok(Facts::finish(facts))
+        Ok(facts)
     }
 
     /// Runs the process and makes the layer.
@@ -100,14 +100,14 @@ impl Solver<'_> {
         let (overlay, ownership) = overlay_and_ownership();
         let options = DiffOptions { overlay, ownership, ignore: Vec::new() };
         let changed = upper.clone();
-        let stored = store_layer(self.depot.blobs(), self.writer_options(), move |writer| {
+        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| {
             write_upper(&changed, &*tree, &options, writer).map_err(Fill)
         });
         let stored = stored.await.map_err(|error| match error {
             StoreLayerError::Store(error) => error.into(),
             StoreLayerError::Fill(Fill(error)) => diff_failed(error, step.span),
         })?;
-        let layer = self.keep(stored)?;
+        let layer = self.keep(step, stored)?;
         // Clamped times are in the layer only; what is unpacked must be the same as what everybody else unpacks.
         if self.epoch().is_none() {
             self.depot.adopt_upper(layer.diff_id, upper).await?;

@@ -11,12 +11,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
 use tokio::sync::{OnceCell, Semaphore};
 use tokio_util::sync::CancellationToken;
+use wharf_spec::Descriptor;
 
 use super::copy_step::PreparedCopy;
 use super::depot::Depot;
 use super::key::{Facts, Key};
 use super::layer::{Layer, Stack};
 use super::memory;
+use super::notes::Notes;
 use super::once::KeyedLocks;
 use super::report::Reporter;
 use super::transport::blocking;
@@ -24,11 +26,13 @@ use crate::context::{Context, Hashes};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
+use crate::event::{CacheVerdict, MadeLayer};
 use crate::plan::{
-    ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind, StageId, Step,
-    Work,
+    ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind,
+    StageId, Step, Work,
 };
 use crate::request::BuildRequest;
+use crate::shared::{SharedLayer, StepLayer};
 
 /// What a stage is solved for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,14 +161,15 @@ impl<'a> Solver<'a> {
         if let Some(key) = quick
             && let Some(layer) = self.known(key, step, need).await?
         {
-            self.reporter.cached(step.id);
+            self.hit(step);
             return Ok(Some(layer));
         }
         let result = self.thorough(stage, step, before, need).await;
         if let (Some(quick), Ok(Some((layer, _)))) = (quick, &result) {
             memory::remember(&self.environment.store, quick, layer).await?;
         }
-        Ok(result?.map(|(layer, _)| layer))
+        // Others may find it by either: the first needs no files, the second still fits when a stage was made again.
+        Ok(result?.map(|(layer, key)| Layer { keys: quick.into_iter().chain([key]).collect(), ..layer }))
     }
 
     async fn thorough(
@@ -174,27 +179,31 @@ impl<'a> Solver<'a> {
         before: &Stack,
         need: Need,
     ) -> Result<Option<(Layer, Key)>, BuildError> {
-        let (prepared, key) = self.prepare(stage, step, before).await?;
+        let (prepared, (key, notes)) = self.prepare(stage, step, before).await?;
         // Of several stages that do the same, the first does it.
         let _turn = self.steps.lock(key).await;
         if let Some(layer) = self.known(key, step, need).await? {
-            self.reporter.cached(step.id);
+            self.hit(step);
             return Ok(Some((layer, key)));
         }
         if need == Need::Identity && !self.depot.has(before).await? {
             return Ok(None);
         }
-        let (prepared, key) = if self.revive_sources(step).await? {
+        let (prepared, (key, notes)) = if self.revive_sources(step).await? {
             // Made again, they may not be what they were.
-            let again = self.prepare(stage, step, before).await?;
-            if let Some(layer) = self.known(again.1, step, need).await? {
-                self.reporter.cached(step.id);
-                return Ok(Some((layer, again.1)));
+            let (prepared, (key, notes)) = self.prepare(stage, step, before).await?;
+            if let Some(layer) = self.known(key, step, need).await? {
+                self.hit(step);
+                return Ok(Some((layer, key)));
             }
-            again
+            (prepared, (key, notes))
         } else {
-            (prepared, key)
+            (prepared, (key, notes))
         };
+        if self.request.explain_cache {
+            let reasons = self.why_missed(step, key, &notes).await?;
+            self.reporter.explained(step.id, CacheVerdict::Miss(reasons));
+        }
         let mut layer = self.make(step, before, prepared).await?;
         // Made again just as it was, it is as old as it was: the image does not change.
         let earlier = memory::recall(&self.environment.store, key).await?;
@@ -202,8 +211,16 @@ impl<'a> Solver<'a> {
             layer.created = earlier.created;
         }
         memory::remember(&self.environment.store, key, &layer).await?;
+        layer.keys = vec![key];
+        self.keep_notes(step, &notes);
         self.made().insert(key, layer.clone());
         Ok(Some((layer, key)))
+    }
+
+    fn hit(&self, step: &Step) {
+        if self.reporter.cached(step.id) && self.request.explain_cache {
+            self.reporter.explained(step.id, CacheVerdict::Hit);
+        }
     }
 
     /// Makes the files of other stages readable that the step is about to read. Says whether anything had to be done.
@@ -227,12 +244,58 @@ impl<'a> Solver<'a> {
             (None, Memory::Used) => memory::recall(&self.environment.store, key).await?,
             (None, Memory::Ignored) => None,
         };
-        let Some(layer) = found else { return Ok(None) };
-        if need == Need::Identity {
-            return Ok(Some(layer));
+        if let Some(layer) = found {
+            if need == Need::Identity || layer.source.is_some() {
+                return Ok(Some(layer));
+            }
+            let blob = self.depot.blobs().find(&layer.descriptor.digest).await?;
+            if blob.is_some_and(|blob| blob.is_live()) {
+                return Ok(Some(layer));
+            }
         }
-        let blob = self.depot.blobs().find(&layer.descriptor.digest).await?;
-        Ok(blob.is_some_and(|blob| blob.is_live()).then_some(layer))
+        if step.memory == Memory::Ignored {
+            return Ok(None);
+        }
+        let shared = self.shared(key).await;
+        if let Some(layer) = &shared {
+            memory::remember(&self.environment.store, key, layer).await?;
+        }
+        Ok(shared)
+    }
+
+    /// A result that another place knows. Its bytes stay there until somebody needs them.
+    async fn shared(&self, key: Key) -> Option<Layer> {
+        for cache in &self.environment.caches {
+            if let Some(SharedLayer { made, source }) = cache.find(&key.hex()).await {
+                let layer = Layer {
+                    descriptor: made.layer,
+                    diff_id: made.diff_id,
+                    keys: vec![key],
+                    created: Some(made.created),
+                    source: Some(source),
+                };
+                // This build need not ask again.
+                self.made().insert(key, layer.clone());
+                return Some(layer);
+            }
+        }
+        None
+    }
+
+    /// What the steps of all stages that were solved made, the target's first; and how many are the target's.
+    pub(crate) fn made_by_steps(&self, target: &Stack) -> (Vec<StepLayer>, usize) {
+        let mut all: Vec<StepLayer> = target.layers().iter().flat_map(Layer::shared).collect();
+        let own = all.len();
+        for solved in &self.stages {
+            let stack = solved.live.get().or(solved.identity.get());
+            let layers = stack.iter().flat_map(|stack| stack.layers()).flat_map(Layer::shared);
+            for layer in layers {
+                if !all.iter().any(|known| known.key == layer.key) {
+                    all.push(layer);
+                }
+            }
+        }
+        (all, own)
     }
 
     fn made(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Layer>> {
@@ -267,18 +330,18 @@ impl<'a> Solver<'a> {
         stage: &PlannedStage,
         step: &'s Step,
         before: &Stack,
-    ) -> Result<(Prepared<'s>, Key), BuildError> {
+    ) -> Result<(Prepared<'s>, (Key, Notes)), BuildError> {
         match &step.work {
-            Work::Run(run) => Ok((Prepared::Run(run), self.run_key(stage, step, run, before).await?)),
+            Work::Run(run) => Ok((Prepared::Run(run), self.run_facts(stage, step, run, before).await?.finish_noted())),
             Work::Copy(copy) => {
-                let (prepared, key) = self.prepare_copy(stage, step, copy, before).await?;
-                Ok((Prepared::Copy(copy, prepared), key))
+                let (prepared, facts) = self.prepare_copy(stage, step, copy, before).await?;
+                Ok((Prepared::Copy(copy, prepared), facts.finish_noted()))
             }
             Work::MakeDirectory(make) => {
                 let mut facts = self.facts("directory", stage, before);
                 facts.text("path", &make.path);
                 facts.text("user", &make.user);
-                Ok((Prepared::MakeDirectory(make), facts.finish()))
+                Ok((Prepared::MakeDirectory(make), facts.finish_noted()))
             }
         }
     }
@@ -301,13 +364,32 @@ impl<'a> Solver<'a> {
             () = self.cancel.cancelled() => Err(BuildError::Cancelled),
         };
         match &made {
-            Ok(layer) => self.reporter.done(step.id, start, &layer.descriptor),
+            Ok(layer) => {
+                let Descriptor { digest, size, .. } = layer.descriptor;
+                self.reporter.done(step.id, start, MadeLayer { digest, size, in_image: self.is_in_image(step) });
+            }
             Err(_) => {
                 self.reporter.failed(step.id, start);
                 self.cancel.cancel();
             }
         }
         made
+    }
+
+    /// Whether the layer of a step becomes one of the image's.
+    fn is_in_image(&self, step: &Step) -> bool {
+        let mut next = Some(self.plan.target);
+        while let Some(StageId(at)) = next {
+            let stage = &self.plan.stages[at];
+            if stage.steps.iter().any(|own| own.id == step.id) {
+                return true;
+            }
+            next = match stage.root {
+                Root::Stage(parent) => Some(parent),
+                Root::Scratch | Root::Image(_) => None,
+            };
+        }
+        false
     }
 
     async fn hashes(&self) -> Arc<Hashes> {

@@ -26,7 +26,7 @@ pub(crate) struct StageFiles {
 
 fn found(node: &Node) -> Found {
     let inode = matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode()));
-    Found { entry: node.entry().clone(), inode }
+    Found { entry: node.entry().clone(), inode, stamp: None }
 }
 
 impl Files for StageFiles {

@@ -2,16 +2,19 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use wharf_blobstore::{Blob, BlobStore, ByteStream};
-use wharf_spec::{Algorithm, Descriptor, MediaType};
+use wharf_spec::{Descriptor, MediaType};
 
 use crate::error::BuildError;
-use crate::layer::{LayerDigests, LayerIndex, LayerWriter, WriteError, WriterOptions, WrittenLayer};
+use crate::layer::{
+    FrameTable, KnownFrames, LayerDigests, LayerIndex, LayerWriter, WriteError, WriterOptions, WrittenLayer,
+};
 
 /// Bytes go over in pieces of this size, and this many of them wait at most.
 const PIECE: usize = 256 << 10;
@@ -46,13 +49,21 @@ pub(crate) struct StoredLayer {
     pub(crate) descriptor: Descriptor,
     pub(crate) digests: LayerDigests,
     pub(crate) index: LayerIndex,
+    pub(crate) frames: FrameTable,
+}
+
+/// How a layer is written.
+pub(crate) struct Recipe {
+    pub(crate) options: WriterOptions,
+    /// Frames that may be used again.
+    pub(crate) known: Option<Arc<KnownFrames>>,
 }
 
 /// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible unless all goes
 /// well.
 pub(crate) async fn store_layer<E>(
     blobs: &BlobStore,
-    options: WriterOptions,
+    Recipe { options, known }: Recipe,
     fill: impl FnOnce(&mut LayerWriter<BlobSink>) -> Result<(), E> + Send + 'static,
 ) -> Result<StoredLayer, StoreLayerError<E>>
 where
@@ -62,24 +73,27 @@ where
     let sink = BlobSink { pieces, buffer: BytesMut::with_capacity(PIECE) };
     let work = tokio::task::spawn_blocking(move || {
         let mut writer = LayerWriter::new(sink, options);
+        if let Some(known) = known {
+            writer = writer.reusing(known);
+        }
         fill(&mut writer)?;
-        let WrittenLayer { mut sink, digests, index } = writer.finish()?;
+        let WrittenLayer { mut sink, digests, index, frames } = writer.finish()?;
         sink.flush().map_err(WriteError::Sink)?;
-        Ok((digests, index))
+        Ok((digests, index, frames))
     });
-    let mut upload = blobs.upload(Algorithm::Sha256).await?;
+    let mut upload = blobs.own_upload().await?;
     while let Some(piece) = waiting.recv().await {
         // Dropping the receiver on an error here is what ends the thread.
         upload.write(piece).await?;
     }
-    let (digests, index) = match work.await {
+    let (digests, index, frames) = match work.await {
         Ok(written) => written.map_err(StoreLayerError::Fill)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    upload.commit(Some(digests.digest)).await?;
+    upload.commit(digests.digest).await?;
     let media_type = MediaType::layer(options.encoding.compression());
     let descriptor = Descriptor::new(media_type.as_str(), digests.digest, digests.size);
-    Ok(StoredLayer { descriptor, digests, index })
+    Ok(StoredLayer { descriptor, digests, index, frames })
 }
 
 /// Why a layer is not in the store.

@@ -19,7 +19,7 @@ use wharf_builder::layer::{
 use wharf_builder::sandbox::Tier;
 use wharf_builder::{
     BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult,
-    ContextSource, DockerfileText, Fetch, ImageName, Offline, StepOutcome, build,
+    ContextSource, DockerfileText, Fetch, ImageName, Offline, StepCache, StepOutcome, build,
 };
 use wharf_client::transfer::{self, ByteStream, ImageSource, Origin, Target};
 use wharf_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, RawManifest, RootFs};
@@ -31,6 +31,7 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) cache_dir: PathBuf,
     pub(crate) jobs: usize,
+    pub(crate) caches: Vec<Arc<dyn StepCache>>,
     pub(crate) fetch: Arc<dyn Fetch>,
     _room: TempDir,
     pub(crate) context: TempDir,
@@ -46,6 +47,7 @@ impl World {
             store: Store::memory(),
             cache_dir: room.path().join("cache"),
             jobs: 2,
+            caches: Vec::new(),
             fetch: Arc::new(Offline),
             _room: room,
             context: tempfile::tempdir().unwrap(),
@@ -96,6 +98,7 @@ impl World {
             cache_dir: self.cache_dir.clone(),
             bases: Arc::new(self.bases.clone()),
             fetch: Arc::clone(&self.fetch),
+            caches: self.caches.clone(),
             events: Arc::new(move |event| events.lock().unwrap().push(event)),
             cancel: self.cancel.clone(),
             jobs: self.jobs,

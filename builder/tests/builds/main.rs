@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod again;
 mod agents;
 mod cache;
 mod corpus;
@@ -11,6 +12,7 @@ mod fixture;
 mod git;
 mod killed;
 mod remote;
+mod shared;
 mod show;
 mod stages;
 mod steps;

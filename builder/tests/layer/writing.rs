@@ -2,8 +2,11 @@
 
 use std::io::{Read, Write as _};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use wharf_builder::layer::{Encoding, Entry, Format, Kind, LayerIndex, LayerWriter, Mtime, TarLimits, WriteError};
+use wharf_builder::layer::{
+    Encoding, Entry, Format, FrameTable, Kind, KnownFrames, LayerIndex, LayerWriter, Mtime, TarLimits, WriteError,
+};
 use wharf_spec::Digest;
 
 use super::{dir, file, hardlink, options, path, symlink, writer};
@@ -185,4 +188,75 @@ impl Read for Broken {
     fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
         Err(std::io::ErrorKind::PermissionDenied.into())
     }
+}
+
+/// Forty files of up to 200 kB that compress somewhat, one of them edited, and one large one.
+fn tree(edited: Option<usize>) -> Vec<(Entry, Vec<u8>)> {
+    let text = text();
+    let mut files: Vec<_> = (0..40_usize)
+        .map(|n| {
+            let mut bytes = text[n * 1000..n * 1000 + n * 5000].to_vec();
+            if edited == Some(n) {
+                bytes.extend_from_slice(b"edited");
+            }
+            (file(&format!("d/{n:02}"), bytes.len()), bytes)
+        })
+        .collect();
+    files.push((file("e", text.len()), text));
+    files
+}
+
+#[test]
+fn frames_of_an_earlier_layer_are_used_again_and_never_show() {
+    let write = |files: &[(Entry, Vec<u8>)], encoding, threads, known: Option<Arc<KnownFrames>>| {
+        let mut writer = LayerWriter::new(Vec::new(), options(encoding, threads));
+        if let Some(known) = known {
+            writer = writer.reusing(known);
+        }
+        for (entry, bytes) in files {
+            writer.append_known(entry.clone(), bytes.as_slice(), Digest::sha256(bytes)).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    for encoding in [Encoding::Gzip { level: 6 }, Encoding::Zstd { level: 3 }] {
+        let first = write(&tree(None), encoding, 2, None);
+        let mut blob = tempfile::tempfile().unwrap();
+        blob.write_all(&first.sink).unwrap();
+        let table = FrameTable::decode(&first.frames.encode()).unwrap();
+        let frames = table.len();
+        let known = Arc::new(KnownFrames::new(blob, table));
+
+        for edited in [None, Some(0), Some(20), Some(39)] {
+            let files = tree(edited);
+            let fresh = write(&files, encoding, 1, None);
+            for threads in [1, 8] {
+                let again = write(&files, encoding, threads, Some(Arc::clone(&known)));
+                assert_eq!(again.digests, fresh.digests, "{encoding:?} {edited:?}");
+                assert!(again.sink == fresh.sink && again.frames == fresh.frames);
+            }
+            let same = fresh.frames.common(&first.frames);
+            assert!(same + 1 + usize::from(edited.is_some()) >= frames, "{same} of {frames}, {edited:?} {encoding:?}");
+            assert!(edited.is_none() || same < frames);
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_is_damaged_on_disk_is_made_again() {
+    let files = tree(None);
+    let write = |known: Option<Arc<KnownFrames>>| {
+        let mut writer = LayerWriter::new(Vec::new(), options(Encoding::Gzip { level: 1 }, 2));
+        if let Some(known) = known {
+            writer = writer.reusing(known);
+        }
+        for (entry, bytes) in &files {
+            writer.append_file(entry.clone(), bytes.as_slice()).unwrap();
+        }
+        writer.finish().unwrap()
+    };
+    let first = write(None);
+    let mut blob = tempfile::tempfile().unwrap();
+    blob.write_all(&vec![7; first.sink.len()]).unwrap();
+    let again = write(Some(Arc::new(KnownFrames::new(blob, first.frames.clone()))));
+    assert_eq!(again.digests, first.digests);
 }

@@ -8,9 +8,12 @@ use wharf_builder::BuildResult;
 use wharf_spec::{ManifestView, Reference};
 
 use crate::args::Build;
-use crate::builds;
+use crate::builds::{self, Order};
+use crate::caches::{CacheFlag, flags, send};
+use crate::commands::cache::keep_limit;
 use crate::commands::push::push;
 use crate::commands::serve::stop_signal;
+use crate::eager::Eager;
 use crate::failure::Failure;
 use crate::output;
 use crate::outputs::{Output, write};
@@ -28,6 +31,7 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     if command.push && tags.iter().all(|tag| tag.host.is_none()) {
         return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
     }
+    let caches = flags(&command.options.cache_to)?;
     let store = OpenStore::open(session)?;
     let call = command.asked();
     if let Some(question) = call.question {
@@ -37,14 +41,23 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;
-    let request = (prepared.request.clone(), command.options.pull);
-    let result = builds::run(session, &store, request, &progress, cancel.clone()).await?;
+    let eager = if command.push { Some(Eager::start(session, &store, tags)?) } else { None };
+    let made = eager.as_ref().map(Eager::layers);
+    let order = Order { made, ..Order::of(session, &prepared.request, &command.options)? };
+    let result = builds::run(session, &store, order, &progress, cancel.clone()).await?;
+    if let Some(eager) = eager {
+        tokio::select! {
+            () = eager.finish() => {}
+            () = cancel.cancelled() => {}
+        }
+    }
     tokio::select! {
-        given = give(session, &store, &command, &outputs, &result) => given?,
+        given = give(session, &store, &command, (&outputs, &caches), &result) => given?,
         () = cancel.cancelled() => {
             return Err(Failure::interrupted("the image was built, but giving it out was stopped"));
         }
     }
+    keep_limit(session, &store)?;
     record(&command, &result)?;
     report(session, tags, &result);
     if outputs.iter().any(Output::takes_stdout) {
@@ -58,7 +71,7 @@ async fn give(
     session: &Session,
     store: &OpenStore,
     command: &Build,
-    outputs: &[Output],
+    (outputs, caches): (&[Output], &[CacheFlag]),
     result: &BuildResult,
 ) -> Result<(), Failure> {
     let tags = &command.options.tags;
@@ -74,6 +87,12 @@ async fn give(
             push(session, store, (tag, tag), &progress).await?;
         }
         progress.close();
+    }
+    if !caches.is_empty() {
+        let progress: Progress = session.progress()?;
+        let sent = send(session, store, (caches, result), &progress).await;
+        progress.close();
+        sent?;
     }
     Ok(())
 }

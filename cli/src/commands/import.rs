@@ -7,7 +7,7 @@ use wharf_builder::{BuildRequest, ContextSource, DockerfileText};
 use wharf_spec::Digest;
 
 use crate::args::Import;
-use crate::builds;
+use crate::builds::{self, Order};
 use crate::commands::build::cancel_on_signal;
 use crate::failure::Failure;
 use crate::output;
@@ -37,7 +37,7 @@ pub async fn run(session: &Session, command: Import) -> Result<(), Failure> {
     };
     let request = request(&command, path)?;
     let progress = session.progress()?;
-    let result = builds::run(session, &store, (request, false), &progress, cancel_on_signal()?).await?;
+    let result = builds::run(session, &store, Order::plain(request), &progress, cancel_on_signal()?).await?;
     if result.config.rootfs.diff_ids.iter().all(|id| *id == empty_layer()) {
         return Err(Failure::new(format!("{} holds no files", command.file.display())));
     }

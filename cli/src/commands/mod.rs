@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod build;
+pub mod cache;
 pub mod completion;
 pub mod copy;
 pub mod doctor;

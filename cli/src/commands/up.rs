@@ -6,7 +6,8 @@ use std::path::Path;
 use wharf_spec::{Reference, Tag};
 
 use crate::args::Up;
-use crate::builds;
+use crate::builds::{self, Order};
+use crate::caches::{flags, send};
 use crate::commands::build::cancel_on_signal;
 use crate::commands::serve::{Server, stop_signal};
 use crate::failure::Failure;
@@ -30,8 +31,9 @@ pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     let cancel = cancel_on_signal()?;
     let serving = tokio::spawn(server.run(stop_signal()?));
     let progress = session.progress()?;
-    let request = (prepared.request.clone(), command.build.pull);
-    let result = builds::run(session, &store, request, &progress, cancel).await?;
+    let order = Order::of(session, &prepared.request, &command.build)?;
+    let result = builds::run(session, &store, order, &progress, cancel).await?;
+    send(session, &store, (&flags(&command.build.cache_to)?, &result), &session.progress()?).await?;
     for tag in &tags {
         publish(&store, &result.image, tag).await?;
     }

@@ -3,6 +3,7 @@
 
 mod json;
 mod plain;
+mod rawjson;
 mod tty;
 
 use std::io::IsTerminal as _;
@@ -100,6 +101,9 @@ impl Progress {
         let renderer: Option<Box<dyn Renderer>> = match (global.quiet, style(global, environment)?) {
             (true, _) | (_, ProgressStyle::Quiet) => None,
             (false, ProgressStyle::Json) => Some(Box::new(json::Json)),
+            (false, ProgressStyle::Rawjson) => {
+                Some(Box::new(rawjson::RawJson::new(std::io::stderr(), jiff::Timestamp::now)))
+            }
             (false, ProgressStyle::Tty) => Some(Box::new(tty::Tty::new(color))),
             (false, ProgressStyle::Auto) if terminal => Some(Box::new(tty::Tty::new(color))),
             (false, ProgressStyle::Auto | ProgressStyle::Plain) => Some(Box::new(plain::Plain::new(std::io::stderr()))),
@@ -159,12 +163,11 @@ fn style(global: &Global, environment: &Environment) -> Result<ProgressStyle, Fa
         (None, None | Some("auto")) => Ok(ProgressStyle::Auto),
         (None, Some("tty")) => Ok(ProgressStyle::Tty),
         (None, Some("plain")) => Ok(ProgressStyle::Plain),
-        (None, Some("json" | "rawjson")) => Ok(ProgressStyle::Json),
+        (None, Some("json")) => Ok(ProgressStyle::Json),
+        (None, Some("rawjson")) => Ok(ProgressStyle::Rawjson),
         (None, Some("quiet" | "none")) => Ok(ProgressStyle::Quiet),
-        (None, Some(other)) => {
-            Err(Failure::usage(format!("BUILDKIT_PROGRESS is `{other}`"))
-                .hint("it can be auto, tty, plain, json or quiet"))
-        }
+        (None, Some(other)) => Err(Failure::usage(format!("BUILDKIT_PROGRESS is `{other}`"))
+            .hint("it can be auto, tty, plain, json, rawjson or quiet")),
     }
 }
 

@@ -13,15 +13,15 @@ fn entry(text: &str, kind: Kind, mode: u32) -> Entry {
 }
 
 fn file(text: &str) -> Found {
-    Found { entry: entry(text, Kind::File { size: 1 }, 0o644), inode: None }
+    Found { entry: entry(text, Kind::File { size: 1 }, 0o644), inode: None, stamp: None }
 }
 
 fn dir(text: &str) -> Found {
-    Found { entry: entry(text, Kind::Dir, 0o700), inode: None }
+    Found { entry: entry(text, Kind::Dir, 0o700), inode: None, stamp: None }
 }
 
 fn link(text: &str, target: &str) -> Found {
-    Found { entry: entry(text, Kind::Symlink { target: target.into() }, 0o777), inode: None }
+    Found { entry: entry(text, Kind::Symlink { target: target.into() }, 0o777), inode: None, stamp: None }
 }
 
 fn only(top: Found) -> Selection {

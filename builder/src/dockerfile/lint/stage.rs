@@ -167,7 +167,9 @@ impl<'a> Walk<'a, '_, '_> {
         let words: Vec<String> = text.text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
         let help = match plain {
             true => format!("write {keyword} [{}]", words.join(", ")),
-            false => format!("write it as a JSON array, or choose a shell with SHELL: {keyword} [\"program\", \"argument\"]"),
+            false => {
+                format!("write it as a JSON array, or choose a shell with SHELL: {keyword} [\"program\", \"argument\"]")
+            }
         };
         self.findings.advise(&JSON_ARGS_RECOMMENDED, origin, text.span, detail, Some(help));
     }

@@ -108,8 +108,7 @@ impl Registry {
             }
             ManifestReference::Digest(_) => {}
         }
-        let pushed =
-            self.inner.repositories.put_manifest_if(&name, &manifest, &tags, (&condition, &call.user)).await?;
+        let pushed = self.inner.repositories.put_manifest_if(&name, &manifest, &tags, (&condition, &call.user)).await?;
         let mut response = empty(StatusCode::CREATED);
         let headers = response.headers_mut();
         set(headers, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));
@@ -129,11 +128,7 @@ impl Registry {
     }
 
     /// What to say about layers that are not here: whoever pulls depends on the places the manifest names.
-    async fn layers_elsewhere(
-        &self,
-        name: &RepositoryName,
-        manifest: &RawManifest,
-    ) -> Result<Option<Notice>, Failure> {
+    async fn layers_elsewhere(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<Option<Notice>, Failure> {
         let mut elsewhere = 0;
         for digest in foreign_layers(manifest) {
             match self.inner.repositories.blob(name, &digest).await {
@@ -143,7 +138,9 @@ impl Registry {
             }
         }
         let text = || {
-            format!("{elsewhere} of the layers must not be distributed and are not kept here; they are pulled from the URLs in the manifest")
+            format!(
+                "{elsewhere} of the layers must not be distributed and are not kept here; they are pulled from the URLs in the manifest"
+            )
         };
         Ok((elsewhere > 0).then(text).and_then(|text| text.parse().ok()))
     }

@@ -1,0 +1,123 @@
+//! Building again: why something was done again, what of the last result is used for it, and that none of it shows.
+
+use std::fs;
+
+use wharf_builder::{BuildEvent, CacheVerdict, MissReason};
+
+use crate::fixture::{World, outcomes, settle_times};
+use crate::show;
+
+const TEXT: &str = "FROM shell\nARG V=1\nCOPY . /src\nRUN cat /src/a > /out";
+
+fn world() -> World {
+    let mut world = World::with(&[("a", "one"), ("b", "two"), ("c/d", "three")]);
+    world.bases.add_shell("shell");
+    world
+}
+
+async fn verdicts(world: &World, argument: &str) -> Vec<CacheVerdict> {
+    let mut request = world.request(TEXT);
+    request.explain_cache = true;
+    request.build_args.insert("V".into(), argument.into());
+    world.build_request(request).await;
+    let verdict = |event: BuildEvent| match event {
+        BuildEvent::Explained { verdict, .. } => Some(verdict),
+        _ => None,
+    };
+    world.events().into_iter().filter_map(verdict).collect()
+}
+
+fn miss(reasons: impl IntoIterator<Item = MissReason>) -> CacheVerdict {
+    CacheVerdict::Miss(reasons.into_iter().collect())
+}
+
+#[tokio::test]
+async fn every_miss_says_which_input_changed() {
+    let world = world();
+    assert_eq!(verdicts(&world, "1").await, [miss([MissReason::First]), miss([MissReason::First])]);
+    assert_eq!(verdicts(&world, "1").await, [CacheVerdict::Hit, CacheVerdict::Hit]);
+
+    let variable = MissReason::Input { name: "the variable V".into() };
+    assert_eq!(verdicts(&world, "2").await, [CacheVerdict::Hit, miss([variable])]);
+
+    world.write("b", "changed");
+    world.write("c/new", "x");
+    fs::remove_file(world.context.path().join("a")).unwrap();
+    world.write("a", "also changed");
+    fs::remove_file(world.context.path().join("c/d")).unwrap();
+    let files = MissReason::Files {
+        count: 4,
+        changed: vec!["a".into(), "b".into()],
+        added: vec!["c/new".into()],
+        removed: vec!["c/d".into()],
+    };
+    assert_eq!(verdicts(&world, "2").await, [miss([files]), miss([MissReason::Below])]);
+
+    let mut request = world.request(TEXT);
+    (request.explain_cache, request.cache) = (true, wharf_builder::CacheUse::Nothing);
+    world.build_request(request).await;
+    let refused = |event: &BuildEvent| matches!(event, BuildEvent::Explained { verdict: CacheVerdict::Miss(why), .. } if *why == [MissReason::Refused]);
+    assert_eq!(world.events().iter().filter(|event| refused(event)).count(), 2);
+}
+
+#[tokio::test]
+async fn nobody_is_told_who_did_not_ask() {
+    let world = world();
+    world.build(TEXT).await;
+    assert!(!world.events().iter().any(|event| matches!(event, BuildEvent::Explained { .. })));
+}
+
+/// Two hundred files of 20 kB that compress somewhat.
+fn many() -> World {
+    let mut world = World::new();
+    let room = tempfile::tempdir().unwrap();
+    world.store = wharf_blobstore::embedded::open(room.path()).unwrap();
+    // Kept until the process ends, as the store is.
+    std::mem::forget(room);
+    for number in 0..200_u32 {
+        let text: String = (0..4000_u32).map(|at| format!("{} ", at.wrapping_mul(number + 7) % 997)).collect();
+        fs::write(world.context.path().join(format!("{number:03}")), text).unwrap();
+    }
+    settle_times(world.context.path());
+    world
+}
+
+#[tokio::test]
+async fn an_edit_gives_what_a_fresh_build_of_the_same_gives() {
+    let text = "FROM scratch\nCOPY . /app";
+    let mut world = many();
+    let first = world.build(text).await;
+    for (name, content) in [("000", "shorter"), ("100", "another"), ("199", "the last")] {
+        world.write(name, content);
+        let edited = world.build(text).await;
+        assert_eq!(outcomes(&edited), ["COPY . /app: ran"]);
+        assert_ne!(first.image.digest(), edited.image.digest());
+        show::layers(&world.store, &edited).await;
+        let mut fresh = world.elsewhere();
+        fresh.store = wharf_blobstore::Store::memory();
+        assert_eq!(fresh.build(text).await.image.blobs()[1].digest, edited.image.blobs()[1].digest, "{name}");
+    }
+    // Without the blob the frames lie in, they are made.
+    world.store = wharf_blobstore::Store::memory();
+    world.write("000", "different again");
+    show::layers(&world.store, &world.build(text).await).await;
+}
+
+#[tokio::test]
+async fn a_time_stamp_for_everything_makes_the_same_image_of_the_same_files() {
+    let mut digests = Vec::new();
+    for (jobs, age) in [(1, 0), (8, 86_400), (2, 1)] {
+        let mut world = world().elsewhere();
+        world.store = wharf_blobstore::Store::memory();
+        world.jobs = jobs;
+        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        for name in ["a", "b", "c/d"] {
+            let file = fs::File::options().write(true).open(world.context.path().join(name)).unwrap();
+            file.set_modified(time).unwrap();
+        }
+        let mut request = world.request("FROM shell AS x\nRUN cat /usr/bin/sh > /x\nFROM shell\nCOPY . /src\nRUN cat /src/a > /out\nCOPY --from=x /x /x");
+        request.source_date_epoch = Some(1_600_000_000);
+        digests.push(world.build_request(request).await.image.digest());
+    }
+    assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
