@@ -20,9 +20,10 @@
 //! gc/lease                                    registry: which process collects
 //! quarantine/<key>                            registry: a damaged record as it was, taken out of use by a check
 //! refs/<alg>:<hex>/<holder>                   registry: who needs this content; the holder is fresh per push attempt
-//! repos/<name>/_manifests/<alg>:<hex>         registry: pending | live (holder), media type, the exact bytes, pushed at/by
+//! repos/<name>/_manifests/<alg>:<hex>         registry: pending | live | condemned (holder), media type, the exact bytes,
+//!                                             pushed at/by, last asked for at
 //! repos/<name>/_blobs/<alg>:<hex>             registry: this repository may read this blob, last confirmed at
-//! repos/<name>/_tags/<tag>                    registry: current descriptor, version number, history (newest first)
+//! repos/<name>/_tags/<tag>                    registry: current descriptor, version number, history (newest first, gone or not)
 //! repos/<name>/_referrers/<subject>/<digest>  registry: a manifest that has <subject>
 //! uploads/<id>                                registry: an upload session, resumable on any replica
 //! catalog/<name>                              registry: flat, so that listing repositories is one ordered scan

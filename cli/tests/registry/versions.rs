@@ -2,12 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
+use std::time::Instant;
 
 use serde_json::Value;
 
-use crate::support::Desk;
 use crate::support::fixture::{layer, layout};
 use crate::support::server::Server;
+use crate::support::{Desk, PATIENCE};
 
 /// A store whose tag `team/app:stable` was `one`, then `two`; the digests of both.
 fn desk_with_versions() -> (Desk, [String; 2]) {
@@ -150,4 +151,19 @@ fn prune_says_and_does_what_the_rules_say() {
     let told = history(&desk, "team/app:stable");
     assert_eq!((hows(&told)[0], &told["history"][0]["by"]), ("retention", &Value::from("retention")));
     assert!(desk.good(&["rollback", "team/app:stable", "--to", &one]).contains(&one), "its history keeps its images");
+}
+
+#[test]
+fn a_server_applies_the_rules_by_itself() {
+    let (desk, [_, two]) = desk_with_versions();
+    desk.good(&["tag", "team/app:stable", "team/app:zzz"]);
+    desk.write("config.toml", "[serve]\nretention-interval = 1\n[[rule]]\ntags = [\"**\"]\nkeep-last = 1\n");
+    let server = Server::start(&desk);
+    let end = Instant::now() + PATIENCE;
+    while desk.good(&["images", "-q", "team/app"]).lines().count() > 1 {
+        assert!(Instant::now() < end, "nothing goes");
+    }
+    let user = Desk::new();
+    assert!(user.good(&["inspect", &server.name("team/app:zzz")]).contains(&two));
+    assert_eq!(hows(&history(&user, &server.name("team/app:stable")))[0], "retention");
 }
