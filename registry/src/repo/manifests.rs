@@ -161,9 +161,17 @@ impl Repositories {
         for tag in tags {
             self.move_tag(name, tag, &manifest.descriptor(), How::Push, by).await?;
         }
-        // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
+        // A delete condemns the record first and looks at the tags after that; we moved the tags first and look at the
         // record after that. So one of us sees the other, and no tag is left pointing at nothing.
-        Ok(tags.is_empty() || self.live(name, &manifest.digest()).await?.is_some())
+        if tags.is_empty() {
+            return Ok(true);
+        }
+        match self.live(name, &manifest.digest()).await? {
+            Some((Header { state: State::Condemned, .. }, _, version)) => {
+                Ok(self.reaffirm(&keys::manifest(name, &manifest.digest()), &version).await?)
+            }
+            published => Ok(published.is_some()),
+        }
     }
 
     /// Step 1: the record becomes `pending(holder)`, unless the manifest is live: its references protect it then.

@@ -9,6 +9,7 @@ mod catalog;
 mod content;
 mod error;
 pub(crate) mod holders;
+mod inventory;
 pub(crate) mod keys;
 mod local;
 mod manifests;
@@ -23,10 +24,12 @@ use std::time::{Duration, UNIX_EPOCH};
 use wharf_blobstore::{BlobStore, Store};
 
 pub use error::{Error, Result};
+pub(crate) use inventory::{Inventory, Needed, referrer_of};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
 pub use referrers::ReferrerPage;
 pub use tags::{How, TagRecord, TagVersion};
+pub(crate) use uploads::read_session;
 pub use uploads::{ChunkRange, PieceStream, SessionId, SessionStatus};
 
 /// How often a compare-and-swap is tried before the caller is told that others keep getting in between.

@@ -74,6 +74,11 @@ struct Session {
     state: Option<UploadState>,
 }
 
+/// Whether a record under `uploads/` reads as a session.
+pub(crate) fn read_session(entry: &wharf_blobstore::Entry) -> wharf_blobstore::Result<()> {
+    wharf_blobstore::decode::<Session>(&entry.key, &entry.record.value).map(|_| ())
+}
+
 impl Session {
     fn algorithm(&self) -> Algorithm {
         self.algorithm.parse().unwrap_or_default()
