@@ -62,16 +62,14 @@ impl Check<'_> {
             }
         };
         self.explain(&view);
-        if let Some(current) = view.current.filter(|current| current.state != BlobState::Deleting) {
-            if let Some(problem) = self.verify(&view.digest, &current).await? {
-                // Unless it was deleted or pushed again while it was read.
-                let now = self.repositories.blobs.view(&view.digest).await?;
-                if now.as_ref() == Some(&view) {
-                    let fate = self.quarantine(entry).await?;
-                    self.found(Kind::DamagedBlob, &entry.key, problem, fate);
-                    return Ok(());
-                }
-            }
+        if let Some(current) = view.current.filter(|current| current.state != BlobState::Deleting)
+            && let Some(problem) = self.verify(&view.digest, &current).await?
+            // Unless it was deleted or pushed again while it was read.
+            && self.repositories.blobs.view(&view.digest).await?.as_ref() == Some(&view)
+        {
+            let fate = self.quarantine(entry).await?;
+            self.found(Kind::DamagedBlob, &entry.key, problem, fate);
+            return Ok(());
         }
         self.will_be_found(&view).await
     }

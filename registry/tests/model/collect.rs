@@ -129,9 +129,9 @@ impl Protocol {
     fn end_of_blob(&self, s: &mut State, me: &mut Process) {
         let Some(b) = self.blob_of(me) else {
             if me.settled {
-                me.at = At::DropCandidate
+                me.at = At::DropCandidate;
             } else {
-                me.end()
+                me.end();
             }
             return;
         };
@@ -166,7 +166,7 @@ impl Protocol {
                 if blob.version == me.seen.version {
                     let dead = members(me.seen.arriving).next().expect("an upload");
                     let (arriving, stale) = (me.seen.arriving & !(1 << dead), me.seen.stale | 1 << dead);
-                    s.set_blob(b, Blob { arriving, stale, ..me.seen });
+                    s.set_blob(b, Blob { stale, arriving, ..me.seen });
                 }
                 me.at = At::View;
             }
@@ -225,10 +225,8 @@ impl Protocol {
             BlobState::Condemned => become_(BlobState::Deleting),
             BlobState::Deleting => unreachable!("swept before"),
         }
-        if state == BlobState::Condemned && self.is(Fault::NoSeal) && !held && !me.pending {
-            if s.blobs[usize::from(b)].version == me.seen.version {
-                s.set_blob(b, Blob { current: None, ..me.seen });
-            }
+        if state == BlobState::Condemned && self.is(Fault::NoSeal) && !held && !me.pending && same {
+            s.set_blob(b, Blob { current: None, ..me.seen });
         }
         me.at = At::View;
     }

@@ -56,36 +56,17 @@ fn collect(candidates: u8) -> Process {
 
 /// Small worlds, in which everything that can happen does.
 fn set_ups() -> Vec<Protocol> {
+    let one = || published(&[Blob(0)]);
+    let other = || manifest(&[Blob(0)]);
     vec![
-        Protocol::new("a push and a collector", 1, vec![manifest(&[Blob(0)])], vec![push(0, 1), collect(2)]),
+        Protocol::new("a push and a collector", 1, vec![other()], vec![push(0, 1), collect(2)]),
+        Protocol::new("a delete and two collectors", 1, vec![one()], vec![delete(0), collect(1), collect(1)]),
+        Protocol::new("a push and two collectors", 1, vec![other()], vec![push(0, 0), collect(1), collect(1)]),
+        Protocol::new("pushed again while deleted", 1, vec![one()], vec![push(0, 0), delete(0), collect(2)]),
         Protocol::new(
-            "a push and two collectors",
+            "one goes, another comes",
             1,
-            vec![manifest(&[Blob(0)])],
-            vec![push(0, 0), collect(1), collect(1)],
-        ),
-        Protocol::new(
-            "two pushes of one manifest",
-            1,
-            vec![manifest(&[Blob(0)])],
-            vec![push(0, 0), push(0, 0), collect(1)],
-        ),
-        Protocol::new(
-            "two manifests, one blob",
-            1,
-            vec![manifest(&[Blob(0)]), manifest(&[Blob(0)])],
-            vec![push(0, 0), push(1, 0), collect(1)],
-        ),
-        Protocol::new(
-            "pushed again while deleted",
-            1,
-            vec![published(&[Blob(0)])],
-            vec![push(0, 0), delete(0), collect(1), collect(1)],
-        ),
-        Protocol::new(
-            "the last manifest goes, another comes",
-            1,
-            vec![manifest(&[Blob(0)]), published(&[Blob(0)])],
+            vec![other(), one()],
             vec![push(0, 0), delete(1), collect(1), collect(1)],
         ),
         Protocol::new(
@@ -97,30 +78,38 @@ fn set_ups() -> Vec<Protocol> {
         Protocol::new(
             "an index and its child",
             1,
-            vec![published(&[Blob(0)]), manifest(&[Manifest(0)])],
+            vec![one(), manifest(&[Manifest(0)])],
             vec![push(1, 0), delete(0), collect(1)],
         ),
         Protocol::new(
             "a mount from a repository that lets go",
             1,
-            vec![published(&[Blob(0)]), Pushed { repository: 1, ..manifest(&[Blob(0)]) }],
-            vec![push(1, 0), delete(0), collect(2)],
+            vec![one(), Pushed { repository: 1, ..other() }],
+            vec![push(1, 0), delete(0), collect(1)],
         ),
         Protocol::new(
             "a rollback while the old version is deleted",
             1,
-            vec![published(&[Blob(0)]), published(&[Blob(0)])],
-            vec![rollback(0), delete(0), delete(1), collect(1)],
+            vec![one(), one()],
+            vec![rollback(0), delete(0), collect(1)],
         )
         .tagged(2, &[1, 0]),
         Protocol::new(
+            "a tag moves to what is being deleted",
+            1,
+            vec![one(), one()],
+            vec![push_tagged(0), delete(0), collect(1)],
+        )
+        .tagged(2, &[1]),
+        Protocol::new(
             "a version leaves the history",
             1,
-            vec![published(&[Blob(0)]), published(&[Blob(0)])],
-            vec![push_tagged(0), delete(0), delete(1), collect(1)],
+            vec![one(), one()],
+            vec![push_tagged(0), delete(1), collect(1)],
         )
         .tagged(1, &[1]),
-        Protocol::new("unlinked while pushed", 1, vec![manifest(&[Blob(0)])], vec![push(0, 1), unlink(0), collect(1)]),
+        Protocol::new("unlinked while pushed", 1, vec![other()], vec![push(0, 1), unlink(0), collect(1)]),
+        Protocol::new("two pushes of one manifest", 1, vec![other()], vec![push(0, 0), push(0, 0), collect(1)]),
     ]
 }
 
@@ -131,17 +120,18 @@ fn the_protocol_holds() {
         let (name, before) = (set_up.name, std::time::Instant::now());
         let checker = set_up.checker().threads(2).spawn_bfs().join();
         println!("{name}: {} states, {:?}", checker.unique_state_count(), before.elapsed());
-        for (property, path) in checker.discoveries() {
+        if let Some((property, path)) = checker.discoveries().into_iter().next() {
             panic!("{name}: not so: {property}\n{}", steps(path));
         }
         states += checker.unique_state_count();
     }
     println!("{states} states in {:?}", begun.elapsed());
-    assert!(states > 50_000, "the set-ups explore next to nothing: {states} states");
+    assert!(states > 20_000, "the set-ups explore next to nothing: {states} states");
 }
 
 fn steps(path: stateright::Path<state::State, (usize, Option<state::Candidate>)>) -> String {
-    path.into_vec().into_iter().map(|(state, action)| format!("{state:?}\n    then {action:?}\n")).collect()
+    let lines = path.into_vec().into_iter().map(|(state, action)| format!("{state:?}\n    then {action:?}"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// How a fault was found.
@@ -185,7 +175,7 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::CandidateAfterDelete
         | Fault::DeleteNotGivenUp => &[CLEAN],
         Fault::TagUnchecked => &[KEPT, ACKNOWLEDGED],
-        Fault::UnlinkLooksOnce => &[READABLE],
+        Fault::UnlinkLooksOnce | Fault::UnlinkPassesPending => &[READABLE],
     }
 }
 
@@ -207,7 +197,7 @@ fn every_fault_is_found_and_does_no_harm_to_the_real_code() {
             let mut dice = Dice::new(seed + 1);
             let most = 1 + usize::try_from(seed % 5).expect("small");
             let order = order.iter().flat_map(|process| vec![*process; 1 + dice.below(most)]).collect();
-            let batches = if seed % 2 == 0 { Batches::Whole } else { Batches::Split };
+            let batches = if seed.is_multiple_of(2) { Batches::Whole } else { Batches::Split };
             let schedule = Schedule { order, dice, deaths: None, batches, every_step: true };
             let set_up = set_ups().swap_remove(set_up);
             runtime.block_on(run(set_up, Store::memory(), schedule));
@@ -228,8 +218,8 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn random(seed: u64, every_step: bool) -> Schedule {
     let dice = Dice::new(seed);
-    let batches = if seed % 2 == 0 { Batches::Whole } else { Batches::Split };
-    let deaths = (seed % 3 == 0).then_some(25);
+    let batches = if seed.is_multiple_of(2) { Batches::Whole } else { Batches::Split };
+    let deaths = seed.is_multiple_of(3).then_some(25);
     Schedule { order: Vec::new(), dice, deaths, batches, every_step }
 }
 

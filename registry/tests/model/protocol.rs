@@ -53,10 +53,12 @@ pub enum Fault {
     TagUnchecked,
     /// A blob is taken out of a repository without looking again for manifests that need it.
     UnlinkLooksOnce,
+    /// It does not mind pushes that are under way.
+    UnlinkPassesPending,
 }
 
 impl Fault {
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::DeleteBeforeCondemning,
         Self::StateBeforeReferences,
         Self::ReusedKey,
@@ -77,6 +79,7 @@ impl Fault {
         Self::ReferencesBeforeRecord,
         Self::TagUnchecked,
         Self::UnlinkLooksOnce,
+        Self::UnlinkPassesPending,
     ];
 }
 
@@ -148,20 +151,44 @@ impl Protocol {
     fn step(&self, state: &State, (process, choice): (usize, Option<Candidate>)) -> State {
         let mut s = state.clone();
         let mut me = s.processes[process].clone();
-        match me.job {
-            Job::Push { manifest, tag } => self.push(&mut s, &mut me, manifest, tag),
-            Job::Rollback { manifest } => self.rollback(&mut s, &mut me, manifest),
-            Job::Delete { manifest } => self.delete(&mut s, &mut me, manifest),
-            Job::Unlink { repository, blob } => self.unlink(&mut s, &mut me, repository, blob),
-            Job::Collect if me.at == At::Pick => {
-                me.candidate = choice;
-                me.at = At::Settle;
-            }
-            Job::Collect => self.collect(&mut s, &mut me),
+        self.dispatch(&mut s, &mut me, choice);
+        // What nobody else can see happen, or get in between of, is no step of its own.
+        while self.is_local(&me) {
+            self.dispatch(&mut s, &mut me, None);
         }
         s.processes[process] = me;
         self.forget_numbers(&mut s);
         s
+    }
+
+    fn dispatch(&self, s: &mut State, me: &mut Process, choice: Option<Candidate>) {
+        match me.job {
+            Job::Push { manifest, tag } => self.push(s, me, manifest, tag),
+            Job::Rollback { manifest } => self.rollback(s, me, manifest),
+            Job::Delete { manifest } => self.delete(s, me, manifest),
+            Job::Unlink { repository, blob } => self.unlink(s, me, repository, blob),
+            Job::Collect if me.at == At::Pick => {
+                me.candidate = choice;
+                me.at = At::Settle;
+            }
+            Job::Collect => self.collect(s, me),
+        }
+    }
+
+    /// Whether the next step reads and writes nothing that others see.
+    fn is_local(&self, me: &Process) -> bool {
+        let through = |m: Id| usize::from(me.position) == self.manifests[usize::from(m)].needs.len();
+        match (me.job, me.at) {
+            (Job::Push { manifest, .. }, At::Have | At::Refer | At::Check | At::Forget) => through(manifest),
+            (Job::Push { tag, .. }, At::MoveTag) => !tag,
+            (Job::Delete { .. }, At::InspectHolder) | (Job::Collect, At::Inspect) => me.listed.is_empty(),
+            (Job::Delete { manifest }, At::Forget) => {
+                through(manifest) && !self.is(Fault::CandidateAfterDelete) && !self.is(Fault::ReferencesBeforeRecord)
+            }
+            (Job::Collect, At::DropReferences) => self.attempted(me).is_some_and(through),
+            (Job::Collect, At::View) => self.blob_of(me).is_none(),
+            _ => false,
+        }
     }
 
     /// Versions matter only in that what a process remembers is still so or not: states that differ in more are one.

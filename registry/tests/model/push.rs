@@ -67,9 +67,9 @@ impl Protocol {
             }
             (At::Check, Some(content)) => {
                 if self.reliable(s, repository, content) {
-                    me.position += 1
+                    me.position += 1;
                 } else {
-                    me.go(At::Withdraw)
+                    me.go(At::Withdraw);
                 }
             }
             (At::Check, None) => me.go(if self.is(Fault::StateBeforeReferences) { At::Refer } else { At::Acknowledge }),
@@ -268,6 +268,16 @@ impl Protocol {
                 me.at = At::LookAgain;
             }
             At::LookAgain => {
+                // Pushes that may have seen the link must look again.
+                let pending = |reference: &Reference| {
+                    let standing = s.manifests[usize::from(reference.manifest)].standing;
+                    self.manifests[usize::from(reference.manifest)].repository == repository
+                        && standing == Standing::Pending(reference.holder)
+                };
+                let pending: Vec<_> = s.references_to(Content::Blob(b)).into_iter().filter(pending).collect();
+                if !needed && !self.is(Fault::UnlinkPassesPending) {
+                    pending.iter().for_each(|reference| s.set_manifest(reference.manifest, Standing::Gone));
+                }
                 if needed && !self.is(Fault::UnlinkLooksOnce) {
                     s.links[usize::from(repository)] |= 1 << b;
                 }

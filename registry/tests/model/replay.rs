@@ -349,9 +349,10 @@ pub async fn run(set_up: Protocol, store: Store, mut schedule: Schedule) -> usiz
     }
     // Whoever died may have left a link taken away, or a tag moved to what was being deleted.
     let pushes = jobs.iter().filter(|job| matches!(job, Job::Push { .. } | Job::Rollback { .. })).count();
-    let all_good = schedule.deaths.is_none() && acknowledged.lock().expect("no panic").len() == pushes;
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
+    let all_good = schedule.deaths.is_none() && acknowledged.len() == pushes;
     world.assert_complete(if all_good { Links::Checked } else { Links::Changing }).await;
-    for manifest in acknowledged.lock().expect("no panic").iter() {
+    for manifest in &acknowledged {
         let deleted = jobs.iter().any(|job| matches!(job, Job::Delete { manifest: deleted } if deleted == manifest));
         let name = repository(world.set_up.manifests[usize::from(*manifest)].repository);
         let found = world.plain.manifest(&name, &world.manifests[usize::from(*manifest)].digest()).await;
