@@ -233,10 +233,13 @@ impl BlobStore {
         let key = blob_key(&digest);
         for _ in 0..ATTEMPTS {
             let found = self.store.records.get_json::<BlobRecord>(&key).await?;
-            let Some((mut record, version)) = found else { return Err(Error::UploadLost) };
-            if !record.take_arriving(epoch) {
+            let entered = found.filter(|(record, _)| record.arriving.iter().any(|it| it.epoch == epoch));
+            let Some((mut record, version)) = entered else {
+                // Whoever gave it up may have looked for its bytes before they were there.
+                self.store.objects.delete(epoch).await?;
                 return Err(Error::UploadLost);
-            }
+            };
+            record.take_arriving(epoch);
             let blob = match record.current {
                 Some(Current { state: BlobState::Live, epoch: live, size, .. }) => {
                     // First its bytes: while it stands in the record, somebody will see to them.

@@ -116,6 +116,8 @@ pub enum Command {
     Import(Import),
     /// Delete what no image in the store needs any more
     Gc(Gc),
+    /// Check that everything in the store is what it should be
+    Fsck(Fsck),
     /// Log in to a registry
     Login(Login),
     /// Log out of a registry
@@ -586,6 +588,19 @@ pub struct Gc {
     /// Leave alone what is younger: a number and s, m, h or d [default: 24h]
     #[arg(long, value_name = "AGE", value_parser = crate::span::parse)]
     pub grace: Option<std::time::Duration>,
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Reads and hashes every blob and every manifest, and compares every record with those it depends on. Runs while others use
+the store. Exit code 0: everything is in order, or was repaired; 2: something is not; 1: it could not be checked.")]
+pub struct Fsck {
+    /// Build anew what follows from the rest, and put damaged content aside, so that it can be pushed again
+    #[arg(long)]
+    pub repair: bool,
     /// Print a JSON object
     #[arg(long)]
     pub json: bool,

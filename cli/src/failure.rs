@@ -5,6 +5,8 @@ use std::fmt;
 
 /// Exit code of a command that could not do its work.
 pub const EXIT_FAILURE: u8 = 1;
+/// Exit code of a check that found the store not in order.
+pub const EXIT_DAMAGED: u8 = 2;
 /// Exit code of a command line that makes no sense, as clap and Docker have it.
 pub const EXIT_USAGE: u8 = 125;
 /// Exit code of a command that was told to stop, as shells have it for Ctrl-C.
@@ -41,6 +43,11 @@ impl Failure {
     /// A command line that makes no sense.
     pub fn usage(what: impl Into<String>) -> Self {
         Self { code: EXIT_USAGE, ..Self::new(what) }
+    }
+
+    /// A store that was checked and is not in order.
+    pub fn damaged(what: impl Into<String>) -> Self {
+        Self { code: EXIT_DAMAGED, ..Self::new(what) }
     }
 
     /// Work that was told to stop.

@@ -107,6 +107,7 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Restore(command) => commands::backup::restore_records(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
         Command::Gc(command) => commands::gc::run(&session, command).await,
+        Command::Fsck(command) => commands::fsck::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,
         Command::Doctor => commands::doctor::run(),

@@ -40,6 +40,12 @@ pub struct BlobView {
 }
 
 impl BlobView {
+    /// Whether the record names this object.
+    pub fn names(&self, epoch: ObjectKey) -> bool {
+        let current = self.current.is_some_and(|current| current.epoch == epoch);
+        current || self.stale.contains(&epoch) || self.arriving.iter().any(|arriving| arriving.epoch == epoch)
+    }
+
     fn record(&self) -> BlobRecord {
         BlobRecord { current: self.current, stale: self.stale.clone(), arriving: self.arriving.clone() }
     }
@@ -78,6 +84,11 @@ impl BlobStore {
     /// `condemned -> deleting`, the point of no return.
     pub async fn doom(&self, seen: &BlobView) -> Result<bool> {
         self.step(seen, BlobState::Condemned, BlobState::Deleting).await
+    }
+
+    /// Writes the record again as it is, so that whoever decided by what he saw of it before must look again.
+    pub async fn affirm(&self, seen: &BlobView) -> Result<bool> {
+        self.swap(seen, seen.record()).await
     }
 
     async fn step(&self, seen: &BlobView, from: BlobState, to: BlobState) -> Result<bool> {

@@ -6,6 +6,7 @@ pub mod cache;
 pub mod completion;
 pub mod copy;
 pub mod doctor;
+pub mod fsck;
 pub mod gc;
 pub mod history;
 pub mod images;

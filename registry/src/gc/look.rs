@@ -88,7 +88,9 @@ impl Run<'_> {
                 blobs.spare(seen).await?;
                 Ok(None)
             }
-            Demand::Held if !arriving => Ok(Some(Verdict::Needed)),
+            // Its candidate will be dropped. Another collector that has seen no reference, and dies after it has condemned
+            // the blob, would leave it so: he must look again first.
+            Demand::Held if !arriving => Ok(blobs.affirm(seen).await?.then_some(Verdict::Needed)),
             Demand::Held | Demand::Pending => Ok(Some(Verdict::Waiting)),
             Demand::None if condemned => {
                 blobs.doom(seen).await?;

@@ -17,7 +17,9 @@ mod tests;
 use std::collections::HashMap;
 use std::time::Duration;
 
-use wharf_blobstore::{CANDIDATES as BLOBS, Candidate as BlobCandidate, Change, Entry, Expect, RecordsExt as _};
+use wharf_blobstore::{
+    CANDIDATES as BLOBS, Candidate as BlobCandidate, Change, Entry, Expect, ObjectKey, RecordsExt as _,
+};
 use wharf_spec::Digest;
 
 pub use lease::Lease;
@@ -150,7 +152,29 @@ impl Run<'_> {
         if !self.is_old(candidate.at) {
             return Ok(false);
         }
-        Ok(self.verdict(&candidate.digest).await?.is_final())
+        let done = self.verdict(&candidate.digest).await?.is_final();
+        if let (true, Ok(epoch)) = (done, entry.key.name().parse()) {
+            self.late(&candidate.digest, epoch).await?;
+        }
+        Ok(done)
+    }
+
+    /// An upload that was given up while it lived may have finished its object after that. An object that the blob's record
+    /// does not name (any more) is nobody's: a commit takes only what stands there.
+    async fn late(&mut self, digest: &Digest, epoch: ObjectKey) -> Result<()> {
+        let named = self.repositories.blobs.view(digest).await?.is_some_and(|seen| seen.names(epoch));
+        let objects = &self.repositories.store().objects;
+        if named {
+            return Ok(());
+        }
+        if let Some(size) = objects.size(epoch).await? {
+            if !self.is_dry() {
+                objects.delete(epoch).await?;
+            }
+            self.report.objects += 1;
+            self.report.bytes += size;
+        }
+        Ok(())
     }
 
     /// [`Run::look`], once for all candidates of a page.

@@ -99,21 +99,18 @@ impl Repositories {
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
         // A link without a blob behind it is left over from one that was collected.
         self.blob(name, digest).await?;
-        self.refuse_needed(name, digest).await?;
+        let in_use = |needed_by| Error::InUse { repository: name.clone(), digest: *digest, needed_by };
+        if let Some(needed_by) = self.needed_by(name, digest).await? {
+            return Err(in_use(needed_by));
+        }
         self.unlink(name, digest).await?;
-        // Once more, for a manifest that was published meanwhile: it took its references before it looked for the link.
-        let again = self.refuse_needed(name, digest).await;
-        if again.is_err() {
+        // Once more, for a manifest that was published meanwhile: it took its references before it looked for the link. One
+        // that is on its way may have seen the link, so it must look again.
+        if let Some(needed_by) = self.needed_by_any(name, digest).await? {
             self.link(name, digest, Stamp::Always).await?;
+            return Err(in_use(needed_by));
         }
-        again
-    }
-
-    async fn refuse_needed(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        match self.needed_by(name, digest).await? {
-            Some(needed_by) => Err(Error::InUse { repository: name.clone(), digest: *digest, needed_by }),
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     async fn unlink(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use wharf_blobstore::Blob;
 use wharf_spec::{Descriptor, Digest, MediaKind, RawManifest, RepositoryName};
 
+use super::inventory::Needed;
 use super::{Error, Repositories, Result};
 
 /// As what a manifest needs some content, and how long it says the content is.
@@ -24,6 +25,18 @@ enum NeedKind {
     Manifest,
     /// An index may list anything: build caches list layers.
     Either,
+}
+
+impl Need {
+    /// For a check of the store.
+    pub(super) fn as_needed(self, digest: Digest) -> Needed {
+        let (may_be_blob, may_be_manifest) = match self.kind {
+            NeedKind::Blob | NeedKind::ForeignBlob => (true, false),
+            NeedKind::Manifest => (false, true),
+            NeedKind::Either => (true, true),
+        };
+        Needed { digest, may_be_blob, may_be_manifest, may_be_elsewhere: self.kind == NeedKind::ForeignBlob }
+    }
 }
 
 /// Everything a manifest needs to be of use, each digest once. Its subject is not among it.

@@ -25,11 +25,11 @@ pub(super) const CATALOG: &str = "catalog/";
 pub(super) const UPLOADS: &str = "uploads/";
 pub(crate) const CANDIDATES: &str = "candidates/manifests/";
 
-pub(super) fn catalog(name: &RepositoryName) -> RecordKey {
+pub(crate) fn catalog(name: &RepositoryName) -> RecordKey {
     RecordKey::new(format!("{CATALOG}{name}"))
 }
 
-pub(super) fn manifest(name: &RepositoryName, digest: &Digest) -> RecordKey {
+pub(crate) fn manifest(name: &RepositoryName, digest: &Digest) -> RecordKey {
     RecordKey::new(format!("repos/{name}/_manifests/{digest}"))
 }
 
@@ -49,7 +49,7 @@ pub(super) fn tags(name: &RepositoryName) -> String {
     format!("repos/{name}/_tags/")
 }
 
-pub(super) fn referrer(name: &RepositoryName, subject: &Digest, digest: &Digest) -> RecordKey {
+pub(crate) fn referrer(name: &RepositoryName, subject: &Digest, digest: &Digest) -> RecordKey {
     RecordKey::new(format!("repos/{name}/_referrers/{subject}/{digest}"))
 }
 

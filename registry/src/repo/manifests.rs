@@ -191,7 +191,7 @@ impl Repositories {
         for tag in tags {
             self.move_tag(name, tag, &manifest.descriptor(), (precondition, by)).await?;
         }
-        // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
+        // A delete condemns the record first and looks at the tags after that; we moved the tags first and look at the
         // record after that. So one of us sees the other, and no tag is left pointing at nothing.
         Ok(tags.is_empty() || self.is_reliable(name, &manifest.digest()).await?)
     }

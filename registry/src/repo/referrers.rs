@@ -3,6 +3,7 @@
 use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, decode, encode};
 use wharf_spec::{Algorithm, Descriptor, Digest, ManifestView, MediaType, RawManifest, RepositoryName, Tag};
 
+use super::inventory::referrer_of;
 use super::{ATTEMPTS, Error, Repositories, Result, keys};
 
 /// Descriptors on one page, and about how many bytes their annotations may have together: clients take 4 MiB.
@@ -87,11 +88,7 @@ impl Repositories {
     /// Lists `manifest` among the referrers of its subject, if it has one.
     pub(super) async fn record_referrer(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<()> {
         let Some(subject) = manifest.subject() else { return Ok(()) };
-        let descriptor = Descriptor {
-            artifact_type: manifest.artifact_type().cloned(),
-            annotations: manifest.annotations().clone(),
-            ..manifest.descriptor()
-        };
+        let descriptor = referrer_of(manifest);
         let key = keys::referrer(name, &subject.digest, &manifest.digest());
         // Written anew when it is there: somebody who saw the manifest gone before this push may be about to remove it.
         for _ in 0..ATTEMPTS {

@@ -77,6 +77,11 @@ struct Session {
     short_chunk: Option<u64>,
 }
 
+/// Whether a record under `uploads/` reads as a session.
+pub(crate) fn read_session(entry: &wharf_blobstore::Entry) -> wharf_blobstore::Result<()> {
+    wharf_blobstore::decode::<Session>(&entry.key, &entry.record.value).map(|_| ())
+}
+
 impl Session {
     fn algorithm(&self) -> Algorithm {
         self.algorithm.parse().unwrap_or_default()

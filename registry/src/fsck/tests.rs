@@ -1,0 +1,193 @@
+//! Each thing that can be wrong is found, repaired where it can be, and not found again.
+
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use wharf_blobstore::Expect;
+use wharf_blobstore::embedded::EmbeddedObjects;
+use wharf_blobstore::{Objects as _, embedded};
+use wharf_spec::{Descriptor, RawManifest};
+use wharf_spec::{Manifest, MediaType, RepositoryName, Tag};
+
+use super::*;
+use crate::gc::{Collector, Policy};
+
+struct Place {
+    repositories: Repositories,
+    objects: EmbeddedObjects,
+    _directory: tempfile::TempDir,
+}
+
+fn app() -> RepositoryName {
+    "team/app".parse().unwrap()
+}
+
+impl Place {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let (objects, records) = embedded::open_engines(directory.path()).unwrap();
+        let repositories = Repositories::new(Store::new(objects.clone(), records));
+        Self { repositories, objects, _directory: directory }
+    }
+
+    async fn upload(&self, text: &'static str) -> Descriptor {
+        let digest = Digest::sha256(text.as_bytes());
+        let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed();
+        self.repositories.put_blob(&app(), digest, body).await.unwrap();
+        Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
+    }
+
+    /// An image about another, or about nothing.
+    async fn push(&self, text: &'static str, subject: Option<Descriptor>) -> RawManifest {
+        let (config, layers) = (self.upload("{}").await, vec![self.upload(text).await]);
+        let manifest = RawManifest::from_manifest(Manifest {
+            schema_version: 2,
+            media_type: Some(MediaType::new(MediaType::OCI_MANIFEST)),
+            artifact_type: None,
+            config,
+            layers,
+            subject,
+            annotations: [].into(),
+        });
+        let tag: Tag = text.parse().unwrap();
+        self.repositories.put_manifest(&app(), &manifest, &[tag], "ann").await.unwrap();
+        manifest
+    }
+
+    async fn check(&self, mode: Mode) -> Vec<(Kind, Fate)> {
+        let report = check(&self.repositories, mode, &mut |_| {}).await.unwrap();
+        report.findings.iter().map(|finding| (finding.kind, finding.fate)).collect()
+    }
+
+    async fn remove(&self, key: &RecordKey) {
+        let records = &self.repositories.store().records;
+        let version = records.get(key).await.unwrap().unwrap_or_else(|| panic!("{key}")).version;
+        records.swap(key.clone(), Expect::Version(version), Change::Delete).await.unwrap();
+    }
+
+    async fn overwrite(&self, key: &RecordKey, value: impl Into<Bytes>) {
+        let records = &self.repositories.store().records;
+        let expect = records.get(key).await.unwrap().map_or(Expect::Absent, |found| Expect::Version(found.version));
+        records.swap(key.clone(), expect, Change::Put(value.into())).await.unwrap();
+    }
+
+    async fn keys(&self, prefix: &str) -> Vec<RecordKey> {
+        let entries = self.repositories.store().records.list(prefix, None, 1000).await.unwrap();
+        entries.into_iter().map(|entry| entry.key).collect()
+    }
+
+    /// Looked at, it is `found`; repaired, this becomes of it; then all is well.
+    async fn is_repaired(&self, expected: &[Kind]) {
+        self.is_repaired_from(expected, Fate::Found).await;
+    }
+
+    async fn is_repaired_from(&self, expected: &[Kind], seen: Fate) {
+        let fates = |fate: Fate| expected.iter().map(|kind| (*kind, fate)).collect::<Vec<_>>();
+        assert_eq!(self.check(Mode::Look).await, fates(seen));
+        assert_eq!(self.check(Mode::Repair).await, fates(Fate::Repaired));
+        assert_eq!(self.check(Mode::Look).await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_store_in_order_has_no_findings() {
+    let place = Place::new();
+    let image = place.push("one", None).await;
+    place.push("two", Some(image.descriptor())).await;
+    let report = check(&place.repositories, Mode::Look, &mut |_| {}).await.unwrap();
+    assert_eq!((report.findings.len(), report.blobs, report.bytes, report.manifests), (0, 3, 8, 2));
+    assert!(report.is_in_order());
+}
+
+#[tokio::test]
+async fn what_follows_from_the_rest_is_built_anew() {
+    let place = Place::new();
+    let image = place.push("one", None).await;
+    let about = place.push("two", Some(image.descriptor())).await;
+    // So that nothing is a candidate.
+    let policy = Policy { grace: std::time::Duration::ZERO, ..Policy::default() };
+    Collector::new(place.repositories.clone(), policy).run(&mut |_| {}).await.unwrap();
+
+    let layer = Digest::sha256(b"one");
+    place.remove(&place.keys(&format!("refs/{layer}/")).await[0]).await;
+    place.is_repaired(&[Kind::MissingCandidate, Kind::MissingReference]).await;
+    place.remove(&crate::repo::keys::blob_link(&app(), &layer)).await;
+    place.is_repaired(&[Kind::MissingLink]).await;
+    place.remove(&crate::repo::keys::referrer(&app(), &image.digest(), &about.digest())).await;
+    place.is_repaired(&[Kind::MissingReferrer]).await;
+    place.remove(&crate::repo::keys::catalog(&app())).await;
+    place.is_repaired(&[Kind::MissingCatalogEntry]).await;
+    let nobody = RecordKey::new(format!("refs/{layer}/{}", ObjectKey::new([3; 16])));
+    place.overwrite(&nobody, format!("repos/team/app/_manifests/{}", image.digest())).await;
+    place.is_repaired_from(&[Kind::DeadReference], Fate::Harmless).await;
+    let gone = crate::repo::keys::referrer(&app(), &image.digest(), &layer);
+    place.overwrite(&gone, encode_descriptor(&image.descriptor())).await;
+    place.is_repaired_from(&[Kind::DeadReferrer], Fate::Harmless).await;
+    // After all of this, everything can still be pulled, and nothing is taken.
+    let report = Collector::new(place.repositories.clone(), policy).run(&mut |_| {}).await.unwrap();
+    assert_eq!(report.blobs, 0);
+    place.repositories.manifest(&app(), &about.digest()).await.unwrap();
+}
+
+fn encode_descriptor(descriptor: &Descriptor) -> Bytes {
+    wharf_blobstore::encode(descriptor)
+}
+
+#[tokio::test]
+async fn damaged_bytes_are_put_aside_and_can_be_pushed_again() {
+    let place = Place::new();
+    let image = place.push("one", None).await;
+    let layer = Digest::sha256(b"one");
+    let blob = place.repositories.blob(&app(), &layer).await.unwrap();
+    let path = place.objects.local_path(blob.epoch).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, "two").unwrap();
+    assert_eq!(place.check(Mode::Look).await, [(Kind::DamagedBlob, Fate::Found)]);
+    let repaired = place.check(Mode::Repair).await;
+    assert_eq!(repaired, [(Kind::DamagedBlob, Fate::Quarantined), (Kind::MissingContent, Fate::Left)]);
+    assert_eq!(std::fs::read(&path).unwrap(), b"two", "kept, for whoever wants to know what happened");
+    // Now the client is told that it is missing, so it pushes it again, and all is well.
+    assert!(place.repositories.blob(&app(), &layer).await.is_err());
+    place.upload("one").await;
+    assert_eq!(place.check(Mode::Look).await, []);
+    assert_eq!(place.push("one", None).await.digest(), image.digest());
+}
+
+#[tokio::test]
+async fn missing_bytes_and_damaged_records_are_found() {
+    let place = Place::new();
+    let image = place.push("one", None).await;
+    let blob = place.repositories.blob(&app(), &Digest::sha256(b"one")).await.unwrap();
+    place.objects.delete(blob.epoch).await.unwrap();
+    assert_eq!(place.check(Mode::Look).await, [(Kind::DamagedBlob, Fate::Found)]);
+    place.check(Mode::Repair).await;
+    place.upload("one").await;
+
+    let record = crate::repo::keys::manifest(&app(), &image.digest());
+    let value = place.repositories.store().records.get(&record).await.unwrap().unwrap().value;
+    place.overwrite(&record, [&value[..value.len() - 1], b" "].concat()).await;
+    let found = place.check(Mode::Repair).await;
+    assert!(found.contains(&(Kind::DamagedManifest, Fate::Quarantined)), "{found:?}");
+    assert!(found.contains(&(Kind::DanglingTag, Fate::Left)), "{found:?}");
+    place.push("one", None).await;
+    let left: Vec<_> = place.check(Mode::Repair).await;
+    assert!(left.iter().all(|(_, fate)| *fate == Fate::Repaired), "{left:?}");
+    assert_eq!(place.check(Mode::Look).await, []);
+
+    for key in ["uploads/x", "candidates/blobs/x", "repos/team/app/_tags/x", "blobs/sha256:x"] {
+        place.overwrite(&RecordKey::new(key), "{").await;
+    }
+    let found = place.check(Mode::Repair).await;
+    assert_eq!(found.len(), 4, "{found:?}");
+    assert!(found.iter().all(|(kind, _)| *kind == Kind::DamagedRecord), "{found:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_explained_is_left_alone() {
+    let place = Place::new();
+    let key = ObjectKey::new([8; 16]);
+    let mut writer = place.objects.create(key).await.unwrap();
+    writer.write(Bytes::from_static(b"whose?")).await.unwrap();
+    writer.finish().await.unwrap();
+    assert_eq!(place.check(Mode::Repair).await, [(Kind::UnexplainedObject, Fate::Left)]);
+    assert_eq!(place.objects.size(key).await.unwrap(), Some(6));
+}

@@ -1,0 +1,170 @@
+//! A store whose every call waits for its turn: a scheduler decides which process takes the next step, and which dies.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::{mpsc, oneshot};
+use wharf_blobstore::{
+    ByteStream, Checkpoint, Entry, ObjectKey, ObjectWriter, Objects, Outcome, Record, RecordKey, Records, Result,
+    Store, Write,
+};
+
+/// What a process tells the scheduler.
+pub enum Message {
+    /// It is about to take a step, and waits.
+    Ready(usize, oneshot::Sender<()>),
+    /// One has ended.
+    Ended,
+}
+
+/// Where a process waits before each step.
+#[derive(Clone, Debug)]
+struct Gate {
+    process: usize,
+    scheduler: mpsc::UnboundedSender<Message>,
+}
+
+impl Gate {
+    async fn pass(&self) {
+        let (go, told) = oneshot::channel();
+        self.scheduler.send(Message::Ready(self.process, go)).expect("the scheduler outlives its processes");
+        // A process that is never told has died.
+        if told.await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+/// Whether the writes of a batch are one step, as in a database, or one after another, as in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Batches {
+    Whole,
+    Split,
+}
+
+/// The same store for one process, whose steps the scheduler orders.
+pub fn stepped(store: &Store, process: usize, scheduler: mpsc::UnboundedSender<Message>, batches: Batches) -> Store {
+    let gate = Gate { process, scheduler };
+    Store {
+        objects: Arc::new(SteppedObjects { below: Arc::clone(&store.objects), gate: gate.clone() }),
+        records: Arc::new(SteppedRecords { below: Arc::clone(&store.records), gate, batches }),
+        ..store.clone()
+    }
+}
+
+#[derive(Debug)]
+struct SteppedRecords {
+    below: Arc<dyn Records>,
+    gate: Gate,
+    batches: Batches,
+}
+
+#[async_trait]
+impl Records for SteppedRecords {
+    async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
+        self.gate.pass().await;
+        self.below.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[RecordKey]) -> Result<Vec<Option<Record>>> {
+        if self.batches == Batches::Whole {
+            self.gate.pass().await;
+            return self.below.get_many(keys).await;
+        }
+        let mut found = Vec::new();
+        for key in keys {
+            found.push(self.get(key).await?);
+        }
+        Ok(found)
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> Result<Vec<Entry>> {
+        self.gate.pass().await;
+        self.below.list(prefix, after, limit).await
+    }
+
+    async fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
+        if self.batches == Batches::Whole {
+            self.gate.pass().await;
+            return self.below.write(batch).await;
+        }
+        let mut outcomes = Vec::new();
+        for write in batch {
+            self.gate.pass().await;
+            outcomes.extend(self.below.write(vec![write]).await?);
+        }
+        Ok(outcomes)
+    }
+}
+
+#[derive(Debug)]
+struct SteppedObjects {
+    below: Arc<dyn Objects>,
+    gate: Gate,
+}
+
+struct SteppedWriter {
+    below: Box<dyn ObjectWriter>,
+    gate: Gate,
+}
+
+#[async_trait]
+impl Objects for SteppedObjects {
+    async fn create(&self, key: ObjectKey) -> Result<Box<dyn ObjectWriter>> {
+        let below = self.below.create(key).await?;
+        Ok(Box::new(SteppedWriter { below, gate: self.gate.clone() }))
+    }
+
+    async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>> {
+        let below = self.below.resume(key, checkpoint).await?;
+        Ok(Box::new(SteppedWriter { below, gate: self.gate.clone() }))
+    }
+
+    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()> {
+        self.gate.pass().await;
+        self.below.abandon(key, checkpoint).await
+    }
+
+    async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {
+        self.below.size(key).await
+    }
+
+    async fn read(&self, key: ObjectKey, range: Range<u64>) -> Result<Option<ByteStream>> {
+        self.gate.pass().await;
+        self.below.read(key, range).await
+    }
+
+    async fn delete(&self, key: ObjectKey) -> Result<()> {
+        self.gate.pass().await;
+        self.below.delete(key).await
+    }
+
+    async fn list(&self, after: Option<ObjectKey>, limit: usize) -> Result<Vec<ObjectKey>> {
+        self.gate.pass().await;
+        self.below.list(after, limit).await
+    }
+
+    fn local_path(&self, key: ObjectKey) -> Option<PathBuf> {
+        self.below.local_path(key)
+    }
+}
+
+#[async_trait]
+impl ObjectWriter for SteppedWriter {
+    async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.below.write(bytes).await
+    }
+
+    async fn checkpoint(&mut self) -> Result<Checkpoint> {
+        self.gate.pass().await;
+        self.below.checkpoint().await
+    }
+
+    async fn finish(self: Box<Self>) -> Result<()> {
+        self.gate.pass().await;
+        self.below.finish().await
+    }
+}
