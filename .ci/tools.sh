@@ -9,7 +9,7 @@ export PATH="$CACHE/bin:$PATH"
 
 DEBIAN_PACKAGES=(
   ca-certificates curl jq procps git gcc libc6-dev
-  skopeo podman containerd runc docker.io debootstrap busybox-static uidmap
+  skopeo podman containerd runc docker.io debootstrap busybox-static uidmap python3
 )
 
 # name in $CACHE/bin | module | version | package inside the module
@@ -20,6 +20,8 @@ GO_TOOLS=(
   "containerd2|github.com/containerd/containerd/v2|v2.4.2|cmd/containerd"
   "ctr2|github.com/containerd/containerd/v2|v2.4.2|cmd/ctr"
   "helm|helm.sh/helm/v3|v3.22.0|cmd/helm"
+  "buildkitd|github.com/moby/buildkit|v0.32.0|cmd/buildkitd"
+  "buildctl|github.com/moby/buildkit|v0.32.0|cmd/buildctl"
   "cosign|github.com/sigstore/cosign/v3|v3.1.3|cmd/cosign"
 )
 

@@ -31,6 +31,7 @@ mod objects;
 mod read;
 mod records;
 mod room;
+mod snapshot;
 mod unfinished;
 mod write;
 
@@ -39,6 +40,7 @@ use std::path::Path;
 pub use housekeeping::Unfinished;
 pub use objects::EmbeddedObjects;
 pub use records::EmbeddedRecords;
+pub use snapshot::back_up;
 
 use crate::{Result, Store};
 

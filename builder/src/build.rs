@@ -7,12 +7,13 @@ use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::dockerfile::lint::fails_on_findings;
 use crate::dockerfile::{Diagnostic, Level, parse};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::plan;
+use crate::plan::{Remarks, plan};
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
 use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
@@ -28,7 +29,11 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let reporter = Arc::new(Reporter::new(environment.events.clone(), Arc::clone(&environment.store.clock)));
     let file = parse(&request.dockerfile.text)?;
     let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
-    let (plan, warnings) = planned.await?;
+    let (plan, remarks) = planned.await?;
+    let Remarks { warnings, findings } = remarks;
+    if fails_on_findings(&file, &request.build_args) && !findings.is_empty() {
+        return Err(BuildError::Findings(findings));
+    }
     reporter.send(BuildEvent::Planned(plan.steps.clone()));
     for warning in &warnings {
         reporter.send(BuildEvent::Warning(warning.clone()));
@@ -62,6 +67,7 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         made,
         made_for_target,
         warnings,
+        findings,
         files: ResultFiles { depot, stack },
     })
 }

@@ -5,6 +5,7 @@
 use std::io;
 
 use crate::dockerfile::Diagnostic;
+use crate::dockerfile::lint::Finding;
 
 /// Why a build failed.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum BuildError {
     /// The Dockerfile, or something it names, is wrong. Never empty.
     #[error("{}", first_title(.0))]
     Dockerfile(Vec<Diagnostic>),
+    /// The linter found something, and `# check=error=true` makes that a failure. Never empty.
+    #[error("the checks of this Dockerfile found {} {}", .0.len(), if .0.len() == 1 { "problem" } else { "problems" })]
+    Findings(Vec<Finding>),
     /// The store failed.
     #[error("the store failed")]
     Store(#[from] wharf_blobstore::Error),

@@ -12,6 +12,7 @@
 
 pub mod base;
 mod build;
+mod check;
 mod context;
 mod copy;
 pub mod dockerfile;
@@ -20,6 +21,7 @@ pub mod error;
 pub mod event;
 pub mod fetch;
 mod files;
+pub mod git;
 pub mod ignore;
 mod image;
 pub mod layer;
@@ -33,6 +35,7 @@ mod solve;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;
+pub use check::{Checked, check, outline, targets};
 pub use environment::BuildEnvironment;
 pub use error::BuildError;
 pub use event::{BuildEvent, CacheVerdict, Events, MadeLayer, MissReason, StepId, StepInfo, Stream, ignore_events};

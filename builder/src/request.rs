@@ -46,6 +46,8 @@ pub struct BuildRequest {
     pub annotations: BTreeMap<String, String>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretValue>,
+    /// `--ssh`, by id: the socket of an SSH agent.
+    pub ssh: BTreeMap<String, PathBuf>,
     /// How new layers are compressed.
     pub compression: LayerCompression,
     /// Seconds since 1970 that stand for "now" in the image and that no file of a new layer is younger than.
@@ -157,6 +159,7 @@ impl BuildRequest {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             secrets: BTreeMap::new(),
+            ssh: BTreeMap::new(),
             compression: LayerCompression::default(),
             source_date_epoch: None,
             network: NetworkMode::Default,

@@ -6,6 +6,7 @@ use std::time::Duration;
 use wharf_spec::{ImageConfig, RawManifest};
 
 use crate::dockerfile::Diagnostic;
+use crate::dockerfile::lint::Finding;
 use crate::event::{MadeLayer, StepInfo};
 use crate::shared::StepLayer;
 use crate::solve::{Depot, Stack};
@@ -26,6 +27,8 @@ pub struct BuildResult {
     pub made_for_target: usize,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
+    /// What the linter says about the stages that were needed.
+    pub findings: Vec<Finding>,
     pub(crate) files: ResultFiles,
 }
 

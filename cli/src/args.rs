@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use wharf_spec::{Platform, Reference};
+use wharf_spec::{Earlier, Platform, Reference};
 
 use crate::size::Size;
 
@@ -100,8 +100,22 @@ pub enum Command {
     /// Remove a tag, or a manifest by digest
     #[command(visible_alias = "rmi")]
     Rm(Rm),
+    /// Show what a tag pointed at, since when and by whom
+    History(History),
+    /// Make a tag point at an earlier version again, or bring a deleted tag back
+    Rollback(Rollback),
+    /// Delete what the retention rules of the configuration do not keep
+    Prune(Prune),
+    /// Move everything of another registry here
+    Migrate(Migrate),
+    /// Write the store's records to a file: names, tags with history, manifests
+    Backup(Backup),
+    /// Read records that `wharf backup` wrote into an empty store
+    Restore(Restore),
     /// Make an image of a root file system tar
     Import(Import),
+    /// Delete what no image in the store needs any more
+    Gc(Gc),
     /// Log in to a registry
     Login(Login),
     /// Log out of a registry
@@ -146,18 +160,30 @@ pub struct BuildOptions {
     /// last stage only (repeatable)
     #[arg(long = "cache-to", value_name = "CACHE")]
     pub cache_to: Vec<String>,
+    /// Run the steps of this stage again (repeatable)
+    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
+    pub no_cache_filter: Vec<String>,
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG] or docker-image://REF (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
     #[arg(long = "secret", value_name = "SECRET")]
     pub secrets: Vec<String>,
+    /// An SSH agent for RUN --mount=type=ssh and Git: ID[=SOCKET], by default of $SSH_AUTH_SOCK (repeatable)
+    #[arg(long = "ssh", value_name = "ID[=SOCKET]")]
+    pub ssh: Vec<String>,
+    /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
+    #[arg(long = "allow", value_name = "WHAT")]
+    pub allow: Vec<String>,
     /// Set a label (repeatable)
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
+    /// Set an annotation of the manifest (repeatable)
+    #[arg(long = "annotation", value_name = "NAME=VALUE")]
+    pub annotations: Vec<String>,
     /// Add a line to /etc/hosts in RUN (repeatable)
     #[arg(long = "add-host", value_name = "HOST:IP")]
     pub hosts: Vec<String>,
@@ -173,6 +199,59 @@ pub struct BuildOptions {
     /// Steps that run at once [default: one for each processor, at least two]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+}
+
+/// What `build` is to do, and how it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The question, or none for a build.
+    pub question: Option<Question>,
+    /// Whether the answer is JSON.
+    pub json: bool,
+    /// Whether findings of a check leave the exit code alone.
+    pub ignore_status: bool,
+}
+
+/// A question about a Dockerfile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// What the linter finds.
+    Check,
+    /// What a target takes.
+    Outline,
+    /// Which targets there are.
+    Targets,
+}
+
+impl std::str::FromStr for Call {
+    type Err = String;
+
+    /// `METHOD[,format=json|text][,ignorestatus=true|false]`, as Docker takes it.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut call = Self { question: None, json: false, ignore_status: false };
+        for (index, field) in text.split(',').enumerate() {
+            match (index, field) {
+                (0, "build") => {}
+                (0, "check" | "lint") => call.question = Some(Question::Check),
+                (0, "outline") => call.question = Some(Question::Outline),
+                (0, "targets") => call.question = Some(Question::Targets),
+                (0, _) => return Err("the methods are build, check, outline and targets".to_owned()),
+                (_, "format=json") => call.json = true,
+                (_, "format=text") => call.json = false,
+                (_, "ignorestatus" | "ignorestatus=true" | "ignorestatus=1") => call.ignore_status = true,
+                (_, "ignorestatus=false" | "ignorestatus=0") => call.ignore_status = false,
+                _ => return Err(format!("`{field}` is not `format=json`, `format=text` or `ignorestatus`")),
+            }
+        }
+        Ok(call)
+    }
+}
+
+impl Build {
+    /// What is asked instead of a build.
+    pub fn asked(&self) -> Call {
+        if self.check { Call { question: Some(Question::Check), ..self.call } } else { self.call }
+    }
 }
 
 /// How layers are compressed.
@@ -193,25 +272,36 @@ Examples:
   wharf build -t registry.example/team/app:1 --push .
   wharf build --target test --build-arg VERSION=2 .
   wharf build --output type=oci,dest=app.tar .
-  wharf build --output out .                     the files of the last stage, as a directory")]
+  wharf build --output out .                     the files of the last stage, as a directory
+  wharf build --check .                          what is questionable in the Dockerfile; ends with 1 if anything is
+  wharf build --call=targets .                   the stages that can be built")]
 pub struct Build {
     #[command(flatten)]
     pub options: BuildOptions,
     /// Push the image to the registries its tags name
     #[arg(long)]
     pub push: bool,
+    /// Taken for Docker's sake: the image is in the store anyway
+    #[arg(long, hide = true)]
+    pub load: bool,
     /// Write the result: type=oci|docker|local|tar,dest=PATH, or a directory (repeatable)
     #[arg(short, long = "output", value_name = "OUTPUT")]
     pub outputs: Vec<String>,
+    /// Only check the Dockerfile, like --call=check
+    #[arg(long, conflicts_with = "call")]
+    pub check: bool,
+    /// Answer a question instead of building: check, outline or targets, then perhaps `,format=json`
+    #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
+    pub call: Call,
     /// Write the image's id to this file
     #[arg(long, value_name = "FILE")]
     pub iidfile: Option<PathBuf>,
     /// Write what was built to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub metadata_file: Option<PathBuf>,
-    /// The context directory
-    #[arg(value_name = "DIR")]
-    pub context: PathBuf,
+    /// The context: a directory, a Git repository (URL.git#REF:DIR), the URL of a tar, or `-` for a tar or Dockerfile on standard input
+    #[arg(value_name = "CONTEXT")]
+    pub context: String,
 }
 
 #[derive(Debug, Args)]
@@ -277,9 +367,9 @@ pub struct Up {
     pub serve: ServeOptions,
     #[command(flatten)]
     pub build: BuildOptions,
-    /// The context directory
-    #[arg(value_name = "DIR")]
-    pub context: PathBuf,
+    /// The context: a directory, a Git repository (URL.git#REF:DIR), the URL of a tar, or `-` for a tar or Dockerfile on standard input
+    #[arg(value_name = "CONTEXT")]
+    pub context: String,
 }
 
 #[derive(Debug, Args)]
@@ -370,6 +460,135 @@ pub struct Rm {
     /// The images, NAME:TAG or NAME@DIGEST
     #[arg(required = true)]
     pub images: Vec<Reference>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Sources:
+  HOST[:PORT]        a registry, with all it lists
+  distribution:DIR   the storage directory of registry:2 or registry:3; no server need run
+  oci:DIR            an OCI layout, or a directory of layouts as zot keeps them
+
+Examples:
+  wharf migrate old.example:5000                          into the store
+  wharf migrate old.example:5000 new.example --jobs 8
+  wharf migrate distribution:/var/lib/registry --repository 'team/*'
+
+What is there already is not moved again: after an interruption, the same command goes on.")]
+pub struct Migrate {
+    /// From where
+    pub source: String,
+    /// To this registry [default: the store]
+    #[arg(value_name = "HOST[:PORT]")]
+    pub destination: Option<String>,
+    /// Only repositories with this name; `*` and `**` as in rules (repeatable)
+    #[arg(long = "repository", value_name = "PATTERN")]
+    pub repositories: Vec<String>,
+    /// How many images are moved at once
+    #[arg(short, long, value_name = "NUMBER", default_value = "4")]
+    pub jobs: std::num::NonZeroU8,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf backup records.wharf && rsync -a /var/lib/wharf/objects/ elsewhere:objects/
+
+The records are those of one moment, also while the store is served. The bytes of layers and configurations are files
+under objects/ in the store, each written once: copy them after the records.")]
+pub struct Backup {
+    /// The file to write
+    pub file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf restore --store /srv/new records.wharf && rsync -a elsewhere:objects/ /srv/new/objects/")]
+pub struct Restore {
+    /// The file to read
+    pub file: PathBuf,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf history team/app:stable                           in the store
+  wharf history registry.example/team/app:stable          at a registry that is Wharf's
+  wharf history team/app --format json | jq '.history[].descriptor.digest'")]
+pub struct History {
+    /// The tag, NAME[:TAG]; of the store without a host, else of that registry
+    #[arg(value_name = "NAME[:TAG]")]
+    pub image: Reference,
+    /// How it is printed
+    #[arg(long, value_enum, value_name = "FORMAT", default_value = "table")]
+    pub format: Format,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf rollback team/app:stable                          to what it was before; again: further back
+  wharf rollback registry.example/team/app:stable --to 12
+  wharf rollback team/app:stable --to sha256:0c25...
+
+Versions are numbered: `wharf history` shows them. A rollback is a version itself, so it can be undone.")]
+pub struct Rollback {
+    /// The tag, NAME[:TAG]; of the store without a host, else of that registry
+    #[arg(value_name = "NAME[:TAG]")]
+    pub image: Reference,
+    /// To this version, or the newest with this digest [default: one back]
+    #[arg(long, value_name = "VERSION|DIGEST", value_parser = earlier)]
+    pub to: Option<Earlier>,
+}
+
+fn earlier(text: &str) -> Result<Earlier, String> {
+    if let Ok(version) = text.parse() {
+        return Ok(Earlier::Version(version));
+    }
+    let wrong = |error| format!("neither the number of a version nor a digest: {error}");
+    text.parse().map(Earlier::Digest).map_err(|error: wharf_spec::DigestError| wrong(error))
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf prune --dry-run                                   say what would go, and why
+  wharf prune
+
+The rules are [[rule]] tables of the configuration file (docs/versions.md). `wharf serve` applies them by itself.")]
+pub struct Prune {
+    /// Only say what would go
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf gc --dry-run
+  wharf gc --grace 0                      nobody pushes or builds at the moment: whatever is not needed goes now
+
+Runs while others use the store. `wharf serve` does the same by itself every hour.")]
+pub struct Gc {
+    /// Say what would be freed, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Leave alone what is younger: a number and s, m, h or d [default: 24h]
+    #[arg(long, value_name = "AGE", value_parser = crate::span::parse)]
+    pub grace: Option<std::time::Duration>,
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

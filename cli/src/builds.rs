@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
-use wharf_builder::dockerfile::{Diagnostic, render};
+use wharf_builder::dockerfile::lint::Finding;
+use wharf_builder::dockerfile::{Diagnostic, Level, render};
 use wharf_builder::{
     BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, build,
 };
@@ -86,11 +87,18 @@ pub async fn run(
         Ok(result) => {
             if !session.global.quiet {
                 result.warnings.iter().for_each(|warning| eprintln!("{}", shown(warning)));
+                eprint!("{}", summary(&result.findings, &source.text));
             }
             Ok(result)
         }
         Err(BuildError::Dockerfile(diagnostics)) => {
             let text: Vec<_> = diagnostics.iter().map(|diagnostic| shown(diagnostic).trim_end().to_owned()).collect();
+            Err(Failure::rendered(text.join("\n\n")))
+        }
+        Err(BuildError::Findings(findings)) => {
+            let all = findings.iter().map(|finding| shown(&finding.diagnostic(Level::Error)).trim_end().to_owned());
+            let end = "these checks fail the build because of `error=true` in the `# check=` line".to_owned();
+            let text: Vec<_> = all.chain([format!("error: {end}")]).collect();
             Err(Failure::rendered(text.join("\n\n")))
         }
         Err(BuildError::Ignore { path, text, diagnostic }) => {
@@ -99,6 +107,21 @@ pub async fn run(
         Err(BuildError::Cancelled) => Err(Failure::interrupted("the build was stopped")),
         Err(error) => Err(Failure::new("the build failed").because(error)),
     }
+}
+
+/// What the linter found, a line each.
+fn summary(findings: &[Finding], source: &str) -> String {
+    let mut text = match findings {
+        [] => return String::new(),
+        [_] => "1 warning".to_owned(),
+        many => format!("{} warnings", many.len()),
+    };
+    text.push_str(" about the Dockerfile (`wharf build --check` shows the places):\n");
+    for finding in findings {
+        let line = *finding.span.lines(source).start();
+        text.push_str(&format!(" - {}: {} (line {line})\n", finding.rule.name, finding.detail));
+    }
+    text
 }
 
 /// Shows a build's events: each step is a task, and each base layer that is fetched.

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::policy::{Rule, Tags};
 use crate::size::Size;
 
 /// The whole file. See `docs/configuration.md`.
@@ -19,6 +20,10 @@ pub struct Config {
     pub build: Build,
     /// `[serve]`
     pub serve: Serve,
+    /// `[tags]`
+    pub tags: Tags,
+    /// `[[rule]]`
+    pub rule: Vec<Rule>,
     /// `[registries."host"]`
     pub registries: BTreeMap<String, Registry>,
     /// `[aliases]`: a short name and what it stands for, `debian = "registry.example/mirror/debian"`.
@@ -53,6 +58,12 @@ pub struct Serve {
     pub max_manifest_size: Option<u64>,
     /// Seconds after which an upload that nobody continues is forgotten.
     pub upload_expiry: Option<u64>,
+    /// Seconds between two runs of the retention rules.
+    pub retention_interval: Option<u64>,
+    /// Seconds between two collections of garbage; 0 is never.
+    pub gc_interval: Option<u64>,
+    /// Seconds that garbage collection leaves alone what was lately uploaded or asked for.
+    pub gc_grace: Option<u64>,
     /// Seconds that transfers under way are given at shutdown.
     pub drain_timeout: Option<u64>,
 }
@@ -127,9 +138,10 @@ mod tests {
     fn keys(table: &str) -> Vec<String> {
         let failure = Config::parse(&format!("{table}\nno-such-key = 1\n"), Path::new("config.toml")).unwrap_err();
         let text = failure.to_string();
-        // `expected one of …, …`, or for a single key `expected …`.
+        // Of two keys it says "expected `a` or `b`".
         let listed = text.split_once("expected ").map(|(_, listed)| listed.split_once('\n').unwrap().0);
-        let names = listed.unwrap_or_else(|| panic!("{text}")).trim_start_matches("one of ").split(", ");
+        let listed = listed.unwrap_or_else(|| panic!("{text}")).trim_start_matches("one of ").replace(" or ", ", ");
+        let names = listed.split(", ");
         names.map(|name| name.trim_matches('`').to_owned()).collect()
     }
 
@@ -139,8 +151,9 @@ mod tests {
         let key = |line: &str| Some(line.strip_prefix("| `")?.split_once('`')?.0.to_owned());
         let rows = |section: &str| section.lines().filter_map(key).collect::<Vec<_>>();
         let sections: Vec<&str> = page.split("\n## ").collect();
-        let tables = ["", "[build]", "[serve]", "[registries.\"x\"]"];
-        for (heading, table) in ["Top level", "`[build]`", "`[serve]`", "`[registries."].into_iter().zip(tables) {
+        let tables = ["", "[build]", "[serve]", "[tags]", "[[rule]]", "[registries.\"x\"]"];
+        let headings = ["Top level", "`[build]`", "`[serve]`", "`[tags]`", "`[[rule]]`", "`[registries."];
+        for (heading, table) in headings.into_iter().zip(tables) {
             let section = sections.iter().find(|section| section.starts_with(heading));
             assert_eq!(rows(section.unwrap_or_else(|| panic!("{heading}"))), keys(table), "{heading}");
         }

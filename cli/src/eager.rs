@@ -8,7 +8,9 @@ use tokio_util::task::AbortOnDropHandle;
 use wharf_blobstore::BlobStore;
 use wharf_builder::MadeLayer;
 use wharf_client::registry::RemoteRepository;
-use wharf_client::transfer::{BlobBody, ByteStream, Error as TransferError, ImageSink as _, Origin, Result as TransferResult};
+use wharf_client::transfer::{
+    BlobBody, ByteStream, Error as TransferError, ImageSink as _, Origin, Result as TransferResult,
+};
 use wharf_spec::{Descriptor, Digest, Reference};
 
 use crate::failure::Failure;
@@ -28,7 +30,8 @@ impl Eager {
         let mut repositories: Vec<RemoteRepository> = Vec::new();
         for tag in tags.iter().filter(|tag| tag.host.is_some()) {
             let repository = session.remote(tag)?.repository;
-            if !repositories.iter().any(|known| known.host() == repository.host() && known.name() == repository.name()) {
+            if !repositories.iter().any(|known| known.host() == repository.host() && known.name() == repository.name())
+            {
                 repositories.push(repository);
             }
         }
@@ -52,7 +55,11 @@ impl Eager {
     }
 }
 
-async fn send_all(mut made: UnboundedReceiver<Option<MadeLayer>>, blobs: BlobStore, repositories: Vec<RemoteRepository>) {
+async fn send_all(
+    mut made: UnboundedReceiver<Option<MadeLayer>>,
+    blobs: BlobStore,
+    repositories: Vec<RemoteRepository>,
+) {
     while let Some(Some(MadeLayer { digest, size, in_image })) = made.recv().await {
         if !in_image {
             continue;

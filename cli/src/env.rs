@@ -17,6 +17,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("FTP_PROXY", "given to RUN"),
     ("ALL_PROXY", "proxy for everything"),
     ("NO_PROXY", "hosts that are reached without a proxy"),
+    ("SSH_AUTH_SOCK", "socket of the SSH agent that `--ssh default` passes on"),
     ("SSL_CERT_FILE", "certificate authorities, instead of the system's"),
     ("SSL_CERT_DIR", "directory of certificate authorities, instead of the system's"),
     ("PATH", "where credential helpers (docker-credential-*) are looked for"),
@@ -95,6 +96,11 @@ impl Environment {
         self.known("SOURCE_DATE_EPOCH")
     }
 
+    /// `SSH_AUTH_SOCK`
+    pub fn ssh_agent(&self) -> Option<&str> {
+        self.known("SSH_AUTH_SOCK")
+    }
+
     /// The user's home directory.
     pub fn home(&self) -> Option<PathBuf> {
         self.known("HOME").map(PathBuf::from)
@@ -134,6 +140,7 @@ mod tests {
         assert_eq!(environment.log(), None);
         assert_eq!(environment.progress(), None);
         assert_eq!(environment.source_date_epoch(), None);
+        assert_eq!(environment.ssh_agent(), None);
         assert!(!environment.no_color());
         assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));
         assert_eq!(environment.data_home(), Some(PathBuf::from("/home/ann/.local/share")));

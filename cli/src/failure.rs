@@ -28,6 +28,11 @@ impl Failure {
         Self { rendered: true, ..Self::new(text) }
     }
 
+    /// Nothing more to say: the output has said it.
+    pub fn silent() -> Self {
+        Self::rendered(String::new())
+    }
+
     /// Something that did not work.
     pub fn new(what: impl Into<String>) -> Self {
         Self { what: what.into(), why: Vec::new(), hints: Vec::new(), code: EXIT_FAILURE, rendered: false }
@@ -78,6 +83,9 @@ impl Failure {
 
     /// The text for the terminal, ending in a line break.
     pub fn render(&self, color: bool) -> String {
+        if self.rendered && self.what.is_empty() {
+            return String::new();
+        }
         if self.rendered {
             return format!("{}\n", self.what);
         }

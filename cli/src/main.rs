@@ -11,22 +11,27 @@ mod builds;
 mod caches;
 mod commands;
 mod config;
+mod contexts;
 mod eager;
 mod env;
 mod explain;
 mod failure;
 mod fetch;
 mod images;
+mod migration;
 mod names;
 mod output;
 mod outputs;
 mod places;
+mod policy;
 mod progress;
 mod publish;
+mod questions;
 mod remote;
 mod requests;
 mod session;
 mod size;
+mod span;
 mod stores;
 mod transfers;
 
@@ -68,7 +73,12 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if let Command::Doctor = cli.command {
         return commands::doctor::run();
     }
-    if matches!(cli.command, Command::Build(_) | Command::Up(_) | Command::Import(_) | Command::Cache(_)) {
+    let builds = match &cli.command {
+        Command::Build(build) => build.asked().question.is_none(),
+        Command::Up(_) | Command::Import(_) | Command::Cache(_) => true,
+        _ => false,
+    };
+    if builds {
         wharf_builder::sandbox::enter_user_namespace_if_needed()
             .map_err(|error| Failure::new("builds cannot run here").because(error).hint("`wharf doctor` says why"))?;
     }
@@ -89,7 +99,14 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Images(command) => commands::images::run(&session, command).await,
         Command::Inspect(command) => commands::inspect::run(&session, command).await,
         Command::Rm(command) => commands::rm::run(&session, command).await,
+        Command::History(command) => commands::history::run(&session, command).await,
+        Command::Rollback(command) => commands::history::rollback(&session, command).await,
+        Command::Prune(command) => commands::prune::run(&session, command).await,
+        Command::Migrate(command) => commands::migrate::run(&session, command).await,
+        Command::Backup(command) => commands::backup::run(&session, command).await,
+        Command::Restore(command) => commands::backup::restore_records(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
+        Command::Gc(command) => commands::gc::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,
         Command::Doctor => commands::doctor::run(),

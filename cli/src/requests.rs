@@ -6,18 +6,17 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::NetworkMode;
-use wharf_builder::{BuildRequest, CacheUse, ContextSource, DockerfileText, ImageName, LayerCompression, SecretValue};
-use wharf_client::transfer::Target;
+use wharf_builder::{
+    BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
+};
 use wharf_spec::Compression;
 
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
+use crate::contexts::{self, MAX_DOCKERFILE, MainContext, Room};
 use crate::failure::Failure;
 use crate::session::Session;
-
-/// A Dockerfile on standard input is not longer than this.
-const MAX_DOCKERFILE: u64 = 16 << 20;
 
 /// A named context that is always there: a directory with this very program, statically linked, as `wharf`. A
 /// Dockerfile that starts `FROM scratch` can run it without downloading anything.
@@ -28,6 +27,8 @@ pub struct Prepared {
     /// The request.
     pub request: BuildRequest,
     _own: Option<OwnProgram>,
+    _main: MainContext,
+    _rooms: Vec<Room>,
 }
 
 /// The directory behind [`SELF`]; removed when dropped.
@@ -40,15 +41,23 @@ impl Drop for OwnProgram {
 }
 
 /// Makes a request of the options. `scratch` is a directory for what lives as long as the build.
-pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratch: &Path) -> Result<Prepared, Failure> {
-    if !context.exists() {
-        return Err(Failure::usage(format!("there is no directory {} to build", context.display())));
+pub async fn prepare(
+    session: &Session,
+    options: &BuildOptions,
+    context: &str,
+    scratch: &Path,
+) -> Result<Prepared, Failure> {
+    if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
+        return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
-    if !context.is_dir() {
-        return Err(Failure::usage(format!("the context {} is not a directory", context.display())));
-    }
-    let dockerfile = dockerfile(options, context)?;
-    let mut named_contexts = named_contexts(&options.contexts)?;
+    let ssh = agents(session, &options.ssh)?;
+    let mut main = contexts::main(session, context, ssh.get("default").cloned(), scratch).await?;
+    let directory = main.directory.clone();
+    let dockerfile = match main.dockerfile.take() {
+        Some(text) if options.file.is_none() => text,
+        Some(_) | None => dockerfile(options, directory.as_deref())?,
+    };
+    let (mut named_contexts, rooms) = contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
     let mut own = None;
     if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
@@ -63,12 +72,12 @@ pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratc
         }
         Some(_) => None,
         None => {
-            let path = context.join("Dockerfile.dockerignore");
-            path.is_file().then(|| read_text(&path, "the ignore file")).transpose()?
+            let path = directory.as_deref().unwrap_or(Path::new("")).join("Dockerfile.dockerignore");
+            (directory.is_some() && path.is_file()).then(|| read_text(&path, "the ignore file")).transpose()?
         }
     };
     let mut request = BuildRequest::new(dockerfile);
-    request.context = Some(ContextSource::Directory(context.to_path_buf()));
+    request.context = directory.map(ContextSource::Directory);
     request.ignore = ignore;
     request.named_contexts = named_contexts;
     request.build_args = build_args(session, &options.build_args)?;
@@ -76,11 +85,16 @@ pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratc
     if let Some(platform) = &options.platform {
         request.platform = platform.clone();
     }
-    if options.no_cache {
-        request.cache = CacheUse::Nothing;
-    }
+    request.cache = match (options.no_cache, options.no_cache_filter.as_slice()) {
+        (true, _) => CacheUse::Nothing,
+        (false, []) => CacheUse::All,
+        (false, stages) => CacheUse::Except(stages.to_vec()),
+    };
+    request.annotations = pairs("--annotation", &options.annotations)?;
     request.labels = pairs("--label", &options.labels)?;
     request.secrets = secrets(session, &options.secrets)?;
+    request.ssh = ssh;
+    request.insecure = insecure(&options.allow)?;
     request.extra_hosts = hosts(&options.hosts)?;
     request.network = match options.network.as_str() {
         "default" | "bridge" => NetworkMode::Default,
@@ -92,7 +106,7 @@ pub fn prepare(session: &Session, options: &BuildOptions, context: &Path, scratc
     request.explain_cache = options.explain_cache;
     request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
     request.source_date_epoch = epoch(session)?;
-    Ok(Prepared { request, _own: own })
+    Ok(Prepared { request, _own: own, _main: main, _rooms: rooms })
 }
 
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
@@ -111,7 +125,8 @@ fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     }
 }
 
-fn dockerfile(options: &BuildOptions, context: &Path) -> Result<DockerfileText, Failure> {
+fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<DockerfileText, Failure> {
+    let inside = |path: &Path| context.map_or_else(|| path.to_path_buf(), |context| context.join(path));
     match &options.file {
         Some(path) if path.as_os_str() == "-" => {
             let mut text = String::new();
@@ -121,50 +136,54 @@ fn dockerfile(options: &BuildOptions, context: &Path) -> Result<DockerfileText, 
         }
         Some(path) => {
             // As Docker does: relative to where the user is, then to the context.
-            let path = if path.exists() || path.is_absolute() { path.clone() } else { context.join(path) };
+            let path = if path.exists() || path.is_absolute() { path.clone() } else { inside(path) };
             Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
         }
         None => {
-            let path = context.join("Dockerfile");
-            let text =
-                read_text(&path, "the Dockerfile").map_err(|failure| failure.hint("name another one with -f FILE"))?;
+            let text = read_text(&inside(Path::new("Dockerfile")), "the Dockerfile")
+                .map_err(|failure| failure.hint("name another one with -f FILE"))?;
             Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
         }
     }
 }
 
-fn named_contexts(texts: &[String]) -> Result<BTreeMap<String, ContextSource>, Failure> {
-    let source = |(name, value): (String, String)| {
-        let wrong = |error: &dyn std::fmt::Display| Failure::usage(format!("--build-context {name}={value}: {error}"));
-        let source = if let Some(reference) = value.strip_prefix("docker-image://") {
-            ContextSource::Image(ImageName::Reference(
-                reference.parse().map_err(|error: wharf_spec::ReferenceError| wrong(&error))?,
-            ))
-        } else if let Some(layout) = value.strip_prefix("oci-layout://") {
-            let (directory, target) = match layout.split_once('@') {
-                Some((directory, digest)) => (
-                    directory,
-                    Some(Target::Digest(digest.parse().map_err(|error: wharf_spec::DigestError| wrong(&error))?)),
-                ),
-                None => match layout.rsplit_once(':') {
-                    Some((directory, tag)) if !tag.contains('/') => (
-                        directory,
-                        Some(Target::Tag(tag.parse().map_err(|error: wharf_spec::NameError| wrong(&error))?)),
-                    ),
-                    Some(_) | None => (layout, None),
-                },
-            };
-            ContextSource::Image(ImageName::Layout { directory: directory.into(), target })
-        } else if value.contains("://") {
-            return Err(wrong(&"this version reads contexts from directories, images and OCI layouts"));
-        } else if Path::new(&value).is_dir() {
-            ContextSource::Directory(PathBuf::from(&value))
-        } else {
-            return Err(wrong(&"there is no such directory"));
+/// `--ssh ID[=SOCKET]`; without a socket, that of `$SSH_AUTH_SOCK`.
+fn agents(session: &Session, texts: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
+    let agent = |text: &String| {
+        let (id, socket) = text.split_once('=').map_or((text.as_str(), None), |(id, socket)| (id, Some(socket)));
+        let socket = match socket.or_else(|| session.environment.ssh_agent()) {
+            Some(socket) => PathBuf::from(socket),
+            None => {
+                return Err(Failure::usage(format!("--ssh {text}: there is no agent in SSH_AUTH_SOCK"))
+                    .hint("start one: eval $(ssh-agent) && ssh-add"));
+            }
         };
-        Ok((name, source))
+        let found = std::fs::metadata(&socket).map_err(|error| {
+            Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error)
+        })?;
+        if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
+            return Err(Failure::usage(format!("--ssh {text}: {} is no socket of an agent", socket.display()))
+                .hint("keys are passed on by an agent: eval $(ssh-agent) && ssh-add KEY, then --ssh default"));
+        }
+        Ok((id.to_owned(), socket))
     };
-    pairs("--build-context", texts)?.into_iter().map(source).collect()
+    texts.iter().map(agent).collect()
+}
+
+/// `--allow`
+fn insecure(texts: &[String]) -> Result<Entitlement, Failure> {
+    let mut granted = Entitlement::Refused;
+    for text in texts {
+        match text.as_str() {
+            "security.insecure" => granted = Entitlement::Granted,
+            // Steps may use the host's network anyway, unless they are told otherwise.
+            "network.host" => {}
+            other => {
+                return Err(Failure::usage(format!("--allow {other}: it is security.insecure or network.host")));
+            }
+        }
+    }
+    Ok(granted)
 }
 
 fn build_args(session: &Session, texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {

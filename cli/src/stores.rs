@@ -6,6 +6,7 @@ use wharf_blobstore::{Store, embedded};
 use wharf_registry::repo::Repositories;
 
 use crate::failure::Failure;
+use crate::policy::policy;
 use crate::session::Session;
 
 /// A store that is open, and the directory for what builds can make again.
@@ -22,7 +23,8 @@ impl OpenStore {
     pub fn open(session: &Session) -> Result<Self, Failure> {
         let directory = directory(session)?;
         let store = open(&directory)?;
-        Ok(Self { directory, repositories: Repositories::new(store) })
+        let repositories = Repositories::new(store).with_policy(policy(&session.config)?);
+        Ok(Self { directory, repositories })
     }
 
     /// A directory for what lives as long as this process.

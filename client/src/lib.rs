@@ -8,6 +8,7 @@
 //! | a repository of a remote registry | [`registry::RemoteRepository`] | the same |
 //! | an OCI layout in a directory | [`layout::LayoutDirectory`] | the same |
 //! | an archive (OCI layout in a tar, `docker save`) | [`archive::Archive`] | [`archive::ArchiveWriter::image`] |
+//! | a repository in the storage of a CNCF Distribution registry | [`distribution::DistributionRepository`] | – |
 //! | a repository in memory, for tests | [`transfer::MemoryRepository`] | the same |
 //!
 //! The registry crate adds the local store.
@@ -53,6 +54,7 @@
 pub mod archive;
 pub mod auth;
 mod config;
+pub mod distribution;
 pub mod layout;
 mod notice;
 pub mod registry;

@@ -29,7 +29,6 @@ fn every_route_is_documented_and_nothing_else_is() {
 fn every_error_code_that_is_answered_is_documented() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md")).unwrap();
     for code in wharf_spec::ErrorCode::ALL {
-        let answered = *code != wharf_spec::ErrorCode::Denied;
-        assert_eq!(text.contains(&format!("| `{code}` |")), answered, "{code}");
+        assert!(text.contains(&format!("| `{code}` |")), "{code}");
     }
 }

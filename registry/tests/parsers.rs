@@ -23,19 +23,26 @@ fn methods() -> impl Strategy<Value = Method> {
 fn paths() -> impl Strategy<Value = String> {
     let word = prop_oneof![
         4 => proptest::sample::select(vec![
-            "manifests", "blobs", "uploads", "tags", "list", "referrers", "_catalog", "_tags", "", ".", "..", "%2e%2e", "%2F",
+            "manifests", "blobs", "uploads", "tags", "list", "referrers", "_catalog", "_tags", "history", "rollback", "", ".", "..", "%2e%2e", "%2F",
             "%00", "%0d%0a", "a", "a-b", "A", "latest", ":", "sha256:", "0123456789abcdef0123456789abcdef",
             "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ]).prop_map(str::to_owned),
         1 => "\\PC{0,12}",
         1 => "[a-z0-9._-]{1,20}",
     ];
-    proptest::collection::vec(word, 0..7).prop_map(|words| format!("/v2/{}", words.join("/")))
+    let root = proptest::sample::select(vec!["/v2/", "/api/v1/repositories/"]);
+    (root, proptest::collection::vec(word, 0..7)).prop_map(|(root, words)| format!("{root}{}", words.join("/")))
 }
 
 fn plain(route: &Route) -> bool {
     let name = match route {
         Route::Tags(name) | Route::Uploads(name) | Route::Blob(name, _) | Route::Referrers(name, _) => Some(name),
+        Route::History(name, tag) | Route::Rollback(name, tag) | Route::Restore(name, tag) => {
+            if tag.as_str().contains(['/', '%', '\r', '\n', '\0']) {
+                return false;
+            }
+            Some(name)
+        }
         Route::Manifest(name, reference) => {
             if let ManifestReference::Tag(tag) = reference
                 && tag.as_str().contains(['/', '%', '\r', '\n', '\0'])

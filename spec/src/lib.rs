@@ -14,6 +14,8 @@ mod media_type;
 mod name;
 mod platform;
 mod reference;
+mod sha256;
+mod version;
 
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
@@ -24,3 +26,4 @@ pub use media_type::{Compression, MediaKind, MediaType};
 pub use name::{NameError, RepositoryName, Tag};
 pub use platform::{Platform, PlatformError};
 pub use reference::{DOCKER_HUB, Reference, ReferenceError, RegistryHost};
+pub use version::{Earlier, How, TagHistory, TagVersion};

@@ -74,7 +74,12 @@ pub(crate) enum ContextError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Absence {
     /// A rule hides it.
-    Ignored,
+    Ignored {
+        /// The rule as written.
+        rule: String,
+        /// Its line in the ignore file.
+        line: usize,
+    },
     /// There is nothing.
     Nothing {
         /// What is in the nearest directory that is there.
@@ -180,8 +185,10 @@ impl Context {
 
     /// Why `path` is not there.
     pub(crate) fn absence(&self, path: &LayerPath) -> Absence {
-        if self.ignore.excludes(&text(path)) && self.look(path).is_ok_and(|found| found.is_some()) {
-            return Absence::Ignored;
+        if let Some((rule, line)) = self.ignore.culprit(&text(path))
+            && self.look(path).is_ok_and(|found| found.is_some())
+        {
+            return Absence::Ignored { rule: rule.to_owned(), line };
         }
         let directory = |here: &LayerPath| self.look(here).is_ok_and(|found| found.is_some_and(|found| found.is_dir()));
         let known = path.ancestors().take_while(directory).last().unwrap_or_default();
@@ -257,6 +264,12 @@ impl Files for Context {
             }
         });
     }
+}
+
+/// The ignore rules of a directory that is a context, or those that replace them. What is wrong with them is said when the
+/// directory is used.
+pub(crate) fn ignore_rules(directory: &Path, replacement: Option<&str>) -> Option<IgnoreFile> {
+    Context::open("", directory, replacement, std::sync::Arc::default()).ok().map(|context| context.ignore)
 }
 
 /// The names in a directory, sorted.

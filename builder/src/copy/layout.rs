@@ -1,8 +1,8 @@
 //! Where copied things land: the new layer's entries, worked out on top of the tree that is there.
 //!
 //! The rules are those of `COPY`: links in a destination are followed inside the image, existing directories keep their
-//! mode and owner, new ones above the destination are `0755`, files replace files, and neither replaces the other
-//! kind. The result is in walk order, with the directories above every change.
+//! mode and owner, new ones above the destination are `0755` or what `--chmod` says, files replace files, and neither replaces
+//! the other kind. The result is in walk order, with the directories above every change.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl<'t> Layout<'t> {
         form: DestinationForm,
     ) -> Result<(), PlaceError> {
         if selection.top.is_dir() {
-            self.copy_directory(selection, destination, form)
+            self.copy_directory(selection, destination)
         } else {
             let target = self.file_target(&selection.name, destination, form)?;
             self.put(self.ruled(&selection.top.entry, target), origin(&selection.top), id(&selection.top))
@@ -202,22 +202,10 @@ impl<'t> Layout<'t> {
         self.placed.get(&path).map(|placed| (placed.entry.clone(), placed.origin.clone(), placed.id))
     }
 
-    fn copy_directory(
-        &mut self,
-        selection: &Selection,
-        destination: &str,
-        form: DestinationForm,
-    ) -> Result<(), PlaceError> {
+    fn copy_directory(&mut self, selection: &Selection, destination: &str) -> Result<(), PlaceError> {
         let top = &selection.top.entry;
         let base = self.resolve(&parse(destination)?, &LayerPath::root())?;
-        let is_new = self.entry(&base).is_none();
         self.make_all(&base)?;
-        // A directory that is made under this very name gets the mode asked for; all others made on the way do not.
-        if let (true, DestinationForm::Open, Some(Chmod::Octal(mode))) = (is_new, form, &self.rules.mode)
-            && let Some(placed) = self.placed.get_mut(&base)
-        {
-            placed.entry.mode = *mode;
-        }
         // What was there keeps its mode and owner; its time becomes the source's.
         if !base.is_root() {
             let mut entry = self.entry(&base).cloned().unwrap_or_else(|| Entry::implied_dir(base.clone()));
@@ -298,6 +286,10 @@ impl<'t> Layout<'t> {
                 None => {
                     let mut entry = Entry::implied_dir(here.clone());
                     entry.mtime = DATELESS;
+                    // An octal mode is for what is made on the way, too, but for its three special bits.
+                    if let Some(Chmod::Octal(mode)) = &self.rules.mode {
+                        entry.mode = *mode & 0o777;
+                    }
                     if let Some(Owner { uid, gid }) = self.rules.owner {
                         (entry.uid, entry.gid) = (uid, gid);
                     }

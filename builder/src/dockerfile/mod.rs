@@ -16,7 +16,9 @@ pub mod expand;
 pub mod heredoc;
 pub mod instruction;
 pub mod keyword;
+pub mod lint;
 pub mod mount;
+pub mod outline;
 pub mod span;
 pub mod suggest;
 

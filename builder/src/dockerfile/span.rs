@@ -4,7 +4,7 @@
 //! carriage returns included. Both ends lie inside that text and on character boundaries. Spans of one file must not be
 //! used with the text of another.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 /// A half-open byte range of the source text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +35,16 @@ impl Span {
     /// Number of bytes covered.
     pub fn len(self) -> usize {
         self.end - self.start
+    }
+
+    /// The lines of `source` it touches, counted from one.
+    pub fn lines(self, source: &str) -> RangeInclusive<usize> {
+        let line = |offset: usize| {
+            let before = source.get(..source.floor_char_boundary(offset)).unwrap_or_default();
+            before.matches('\n').count() + 1
+        };
+        // A span that takes a line's break in ends on that line.
+        line(self.start)..=line(self.end.saturating_sub(1).max(self.start))
     }
 
     /// Whether the span covers no byte.

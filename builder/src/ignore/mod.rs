@@ -17,6 +17,9 @@ pub struct IgnoreFile {
 
 #[derive(Clone, Debug)]
 struct Rule {
+    /// As written, and in which line; 0 when it stands in no file.
+    text: String,
+    line: usize,
     glob: Glob,
     /// `!pattern`: what it matches is included again.
     include: bool,
@@ -82,7 +85,7 @@ impl IgnoreFile {
             let offset = line_start + line.len() - line.trim_start().len();
             let span = Span::new(offset, offset + pattern.len());
             let rule = Rule::from_line(pattern).map_err(|cause| IgnoreError { line: index + 1, span, cause })?;
-            rules.push(rule);
+            rules.push(Rule { line: index + 1, ..rule });
         }
         Ok(Self { rules })
     }
@@ -98,9 +101,21 @@ impl IgnoreFile {
         self.rules.is_empty()
     }
 
+    /// Whether a rule takes something back in.
+    pub fn takes_back(&self) -> bool {
+        self.rules.iter().any(|rule| rule.include)
+    }
+
     /// Whether a path is left out. The root is never left out.
     pub fn excludes(&self, path: &str) -> bool {
         self.check_with_parents(path).0
+    }
+
+    /// The rule that leaves a path out, as written, and its line counted from one.
+    pub fn culprit(&self, path: &str) -> Option<(&str, usize)> {
+        let (excluded, inherited) = self.check_with_parents(path);
+        let matched = self.rules.iter().zip(inherited.matched).rfind(|(_, matched)| *matched);
+        matched.filter(|_| excluded).map(|(rule, _)| (rule.text.as_str(), rule.line))
     }
 
     /// [`excludes`](Self::excludes) for a walker, which knows what matched the directory that a path is in.
@@ -156,7 +171,7 @@ impl Rule {
             Some(rest) if !rest.is_empty() => rest,
             _ => &cleaned,
         };
-        Ok(Self { glob: Glob::new(relative)?, include })
+        Ok(Self { text: pattern.to_owned(), line: 0, glob: Glob::new(relative)?, include })
     }
 }
 

@@ -169,3 +169,12 @@ proptest! {
         prop_assert_eq!(file.excludes(&path), expected.unwrap_or(false), "{:?} {}", lines, path);
     }
 }
+
+#[test]
+fn the_rule_that_leaves_a_path_out_is_known() {
+    let file = file("# c\n*.md\n!a.md\nd\n");
+    assert_eq!(file.culprit("b.md"), Some(("*.md", 2)));
+    assert_eq!(file.culprit("a.md"), None);
+    assert_eq!(file.culprit("d/e/f"), Some(("d", 4)));
+    assert_eq!(file.culprit("x"), None);
+}

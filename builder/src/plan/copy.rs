@@ -7,7 +7,9 @@ use super::graph::{
     Archives, Chmod, Copy, Destination, DestinationForm, FileSource, Item, Link, Parents, PastStep, Work,
 };
 use super::interpret::{Interpreter, clean_join};
+use crate::dockerfile::suggest::did_you_mean;
 use crate::dockerfile::{AddInstruction, CopyInstruction, CopySource, Diagnostic, Word};
+use crate::git::{GitSource, GitUrlError};
 
 /// What both instructions have in common.
 struct Transfer<'a> {
@@ -24,10 +26,19 @@ struct Transfer<'a> {
     remote: Option<Remote<'a>>,
 }
 
+/// A repository to add, and where it is named.
+struct Repository {
+    source: GitSource,
+    keep_git_dir: bool,
+    item: Item,
+    said: String,
+}
+
 /// What only `ADD` can do.
 struct Remote<'a> {
     checksum: Option<&'a Word>,
     archives: Archives,
+    keep_git_dir: Option<bool>,
 }
 
 impl Interpreter<'_> {
@@ -60,7 +71,11 @@ impl Interpreter<'_> {
             archives: archives(add.unpack.unwrap_or(true)),
             parents: Parents::Dropped,
             link: if add.link { Link::Independent } else { Link::Merged },
-            remote: Some(Remote { checksum: add.checksum.as_ref(), archives: archives(add.unpack.unwrap_or(false)) }),
+            remote: Some(Remote {
+                checksum: add.checksum.as_ref(),
+                archives: archives(add.unpack.unwrap_or(false)),
+                keep_git_dir: add.keep_git_dir,
+            }),
         })
     }
 
@@ -75,7 +90,16 @@ impl Interpreter<'_> {
             (Some(text), Some(word)) => Some(parse_chmod(text, word)?),
             _ => None,
         };
-        let (items, spoken) = self.items(transfer)?;
+        let repository = self.repository(transfer)?;
+        let (items, spoken, given) = match repository {
+            Some(Repository { source, keep_git_dir, item, said }) => {
+                (vec![item], said, Some(self.sources.repository(source, keep_git_dir)))
+            }
+            None => {
+                let (items, spoken) = self.items(transfer)?;
+                (items, spoken, None)
+            }
+        };
         said.push_str(&spoken);
         let exclude = transfer.exclude.iter().map(|word| self.expand(word)).collect::<Result<_, _>>()?;
         let written = self.expand(transfer.destination)?;
@@ -87,10 +111,16 @@ impl Interpreter<'_> {
                 .help(format!("end it with a slash: {written}/")));
         }
         let wants_source = items.iter().any(|item| matches!(item, Item::Path { .. }));
-        let source: Option<FileSource> = if wants_source { Some(self.source(transfer.from)?) } else { None };
+        let source: Option<FileSource> = match given {
+            Some(given) => Some(given),
+            None if wants_source => Some(self.source(transfer.from)?),
+            None => None,
+        };
         // Symbolic modes need to know what is there; a merged layer has to be made then (as the frontend does).
         let link = if mode.is_some() { Link::Merged } else { transfer.link };
-        let (archives, parents) = (transfer.archives, transfer.parents);
+        // Archives in a repository are files like any other.
+        let archives = if given.is_some() { Archives::Kept } else { transfer.archives };
+        let parents = transfer.parents;
         let copy = Copy { source, items, destination, owner, mode, exclude, archives, parents, link };
         self.push(Work::Copy(Box::new(copy)), said);
         debug_assert!(matches!(self.history.last(), Some(PastStep::Layer(_))));
@@ -129,6 +159,31 @@ impl Interpreter<'_> {
         Ok((items, said))
     }
 
+    /// The repository that is the only source, if the first is one.
+    fn repository(&self, transfer: &Transfer<'_>) -> Result<Option<Repository>, Diagnostic> {
+        for (position, source) in transfer.sources.iter().enumerate() {
+            let CopySource::Path(word) = source else { continue };
+            let text = self.expand(word)?;
+            let Some(parsed) = GitSource::parse(&text) else { continue };
+            let Some(remote) = &transfer.remote else {
+                return Err(Diagnostic::error("COPY takes no repositories", word.span).help("use ADD"));
+            };
+            if position > 0 || transfer.sources.len() > 1 {
+                return Err(Diagnostic::error("a repository is not added together with other sources", word.span)
+                    .help("give it an ADD of its own"));
+            }
+            let mut source = parsed.map_err(|error| bad_repository(&error, word))?;
+            if let Some(checksum) = remote.checksum {
+                let commit = self.expand(checksum)?;
+                source.expect(&commit).map_err(|error| bad_repository(&error, checksum))?;
+            }
+            let keep_git_dir = remote.keep_git_dir.or(source.keep_git_dir).unwrap_or(false);
+            let item = Item::Path { pattern: "/".to_owned(), span: word.span };
+            return Ok(Some(Repository { source, keep_git_dir, item, said: format!(" {text}") }));
+        }
+        Ok(None)
+    }
+
     fn destination(&self, written: &str) -> Destination {
         let path = clean_join(self.directory(), written);
         let last = written.rsplit('/').next().unwrap_or_default();
@@ -144,12 +199,6 @@ fn path_or_url(
     stage: &Interpreter<'_>,
 ) -> Result<Item, Diagnostic> {
     let span = word.span;
-    if is_git(&text) {
-        let what =
-            if transfer.remote.is_some() { "adding a git repository is" } else { "COPY takes no repositories: ADD is" };
-        return Err(Diagnostic::error(format!("{what} not supported by this version of Wharf"), span)
-            .help("clone it in a RUN, or pass a checkout as a named context: --build-context name=DIR"));
-    }
     let is_url = text.starts_with("http://") || text.starts_with("https://");
     match &transfer.remote {
         Some(remote) if is_url => {
@@ -179,13 +228,19 @@ fn check_checksum(transfer: &Transfer<'_>, items: &[Item]) -> Result<(), Diagnos
     }
 }
 
-fn is_git(text: &str) -> bool {
-    let before_fragment = text.split(['#', '?']).next().unwrap_or_default();
-    let http = text.starts_with("http://") || text.starts_with("https://");
-    text.starts_with("git://")
-        || text.starts_with("ssh://")
-        || text.starts_with("git@")
-        || (http && before_fragment.rsplit_once('.').is_some_and(|(_, extension)| extension == "git"))
+fn bad_repository(error: &GitUrlError, word: &Word) -> Diagnostic {
+    let diagnostic = Diagnostic::error(error.to_string(), word.span);
+    match error {
+        GitUrlError::UnknownOption(option) => {
+            let key = option.split('=').next().unwrap_or_default();
+            diagnostic.maybe_help(did_you_mean(key, crate::git::OPTIONS))
+        }
+        GitUrlError::NoTruth(_)
+        | GitUrlError::Twice(_)
+        | GitUrlError::Directory(_)
+        | GitUrlError::Reference(_)
+        | GitUrlError::Commit(_) => diagnostic,
+    }
 }
 
 fn parse_chmod(text: &str, word: &Word) -> Result<Chmod, Diagnostic> {

@@ -67,7 +67,7 @@ pub(super) fn expand_in(word: &Word, escape: Escape, scope: &Env) -> Result<Expa
 }
 
 /// The proxy settings among the build arguments, under both their names as programs look for either.
-pub(super) fn proxies(request: &BuildRequest) -> Vec<(String, String)> {
+pub(crate) fn proxies(request: &BuildRequest) -> Vec<(String, String)> {
     let mut found = Vec::new();
     for name in PROXIES {
         let given =

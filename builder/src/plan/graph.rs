@@ -12,6 +12,7 @@ use crate::base::BaseImage;
 use crate::dockerfile::Span;
 use crate::dockerfile::mount::CacheSharing;
 use crate::event::{StepId, StepInfo};
+use crate::git::GitSource;
 use crate::sandbox::{Network, Security};
 
 /// A stage of a [`Plan`].
@@ -40,9 +41,23 @@ pub(crate) struct PlannedContext {
     /// The name it was given; `context` for the main one.
     pub(crate) name: String,
     /// Where it is.
-    pub(crate) directory: PathBuf,
+    pub(crate) place: ContextPlace,
     /// Ignore rules that replace the directory's own.
     pub(crate) ignore: Option<String>,
+}
+
+/// Where a context's files are.
+#[derive(Clone, Debug)]
+pub(crate) enum ContextPlace {
+    /// In a directory.
+    Directory(PathBuf),
+    /// In a repository, which is checked out when a step needs it.
+    Repository {
+        /// Which, and what of it.
+        source: GitSource,
+        /// Whether `.git` is one of its files.
+        keep_git_dir: bool,
+    },
 }
 
 /// One stage: what it starts from and what is done on top.
@@ -198,6 +213,8 @@ pub(crate) enum RunMountKind {
     },
     /// A secret.
     Secret(SecretUse),
+    /// The socket of an SSH agent.
+    Agent(AgentUse),
 }
 
 /// What becomes of writes to a bind mount.
@@ -240,6 +257,19 @@ pub(crate) struct SecretUse {
     /// Of the file.
     pub(crate) uid: u32,
     /// Of the file.
+    pub(crate) gid: u32,
+}
+
+/// `RUN --mount=type=ssh`.
+#[derive(Clone, Debug)]
+pub(crate) struct AgentUse {
+    /// Which agent.
+    pub(crate) id: String,
+    /// Of the socket.
+    pub(crate) mode: u32,
+    /// Of the socket.
+    pub(crate) uid: u32,
+    /// Of the socket.
     pub(crate) gid: u32,
 }
 

@@ -8,7 +8,7 @@ use wharf_spec::{Platform, Reference};
 
 use super::env::Env;
 use super::globals::expand_in;
-use super::graph::{ContextId, PlannedContext};
+use super::graph::{ContextId, ContextPlace, PlannedContext};
 use crate::base::ImageName;
 use crate::dockerfile::suggest::did_you_mean;
 use crate::dockerfile::{Diagnostic, Dockerfile, Escape, Span, Word};
@@ -70,8 +70,8 @@ impl Contexts {
     fn add(&mut self, name: &str, source: &ContextSource, ignore: Option<String>) -> Meaning {
         match source {
             ContextSource::Directory(directory) => {
-                let directory = directory.clone();
-                self.directories.push(PlannedContext { name: name.to_owned(), directory, ignore });
+                let place = ContextPlace::Directory(directory.clone());
+                self.directories.push(PlannedContext { name: name.to_owned(), place, ignore });
                 Meaning::Context(ContextId(self.directories.len() - 1))
             }
             ContextSource::Image(image) => Meaning::Image(image.clone()),

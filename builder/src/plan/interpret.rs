@@ -16,6 +16,7 @@ use super::triggers::Located;
 use crate::dockerfile::expand::{expand, expand_heredoc, expand_words};
 use crate::dockerfile::{ArgInstruction, Diagnostic, EnvInstruction, Escape, InlineFile, Instruction, Span, Word};
 use crate::event::{StepId, StepInfo};
+use crate::git::GitSource;
 use crate::request::BuildRequest;
 
 /// What other builders note in a configuration that is not true of an image built on it.
@@ -29,6 +30,8 @@ pub(super) trait Sources {
     fn resolve(&mut self, word: &Word) -> Result<FileSource, Diagnostic>;
     /// The main context.
     fn main(&mut self, span: Span) -> Result<FileSource, Diagnostic>;
+    /// A repository's files.
+    fn repository(&mut self, source: GitSource, keep_git_dir: bool) -> FileSource;
 }
 
 /// What a stage knows about the build it is in.
@@ -86,7 +89,9 @@ impl Inheritance {
 
     /// What nothing passes on.
     pub(super) fn scratch(platform: &Platform) -> Self {
-        Self { config: ImageConfig::scratch(platform), ..Self::default() }
+        let mut config = ImageConfig::scratch(platform);
+        "/".clone_into(&mut config.config.working_dir);
+        Self { config, ..Self::default() }
     }
 
     /// The state in which a stage's first instruction finds things.

@@ -20,7 +20,8 @@ impl Interpreter<'_> {
     pub(super) fn cmd(&mut self, cmd: &CmdInstruction) -> Result<(), Diagnostic> {
         let args = self.command(&cmd.command);
         self.remember(format!("CMD {}", quoted(&args)));
-        self.config.config.cmd = Some(args);
+        // An empty one is none at all.
+        self.config.config.cmd = Some(args).filter(|args| !args.is_empty());
         self.config.config.args_escaped = Some(true);
         self.has_cmd = true;
         Ok(())
@@ -29,7 +30,7 @@ impl Interpreter<'_> {
     pub(super) fn entrypoint(&mut self, entrypoint: &EntrypointInstruction) -> Result<(), Diagnostic> {
         let args = self.command(&entrypoint.command);
         self.remember(format!("ENTRYPOINT {}", quoted(&args)));
-        self.config.config.entrypoint = Some(args);
+        self.config.config.entrypoint = Some(args).filter(|args| !args.is_empty());
         if !self.has_cmd {
             // The base's arguments were meant for the base's program.
             self.config.config.cmd = None;
@@ -63,6 +64,7 @@ impl Interpreter<'_> {
                 ports.extend(parsed);
             }
         }
+        ports.sort();
         self.remember(format!("EXPOSE [{}]", ports.join(" ")));
         self.config.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
         Ok(())

@@ -11,6 +11,7 @@ mod chmod;
 mod copy;
 mod env;
 mod expose;
+mod findings;
 mod globals;
 mod graph;
 mod heads;
@@ -29,6 +30,7 @@ use wharf_spec::Platform;
 pub(crate) use chmod::Subject;
 #[cfg(test)]
 pub(crate) use chmod::Symbolic;
+pub(crate) use globals::proxies;
 pub(crate) use graph::*;
 
 use self::env::Env;
@@ -36,24 +38,68 @@ use self::heads::{Contexts, Heads, Meaning};
 use self::interpret::{Inheritance, Interpreter, Setting, Sources};
 use self::survey::{ImageKey, Survey};
 use crate::base::{BaseImage, BaseImages, ImageName};
+use crate::dockerfile::lint::Finding;
 use crate::dockerfile::suggest::did_you_mean;
 use crate::dockerfile::{Diagnostic, Dockerfile, Span, Word};
 use crate::event::StepInfo;
+use crate::git::GitSource;
 use crate::request::{BuildRequest, CacheUse};
+
+/// What planning found worth saying, although it works.
+pub(crate) struct Remarks {
+    /// About the request.
+    pub(crate) warnings: Vec<Diagnostic>,
+    /// The linter's.
+    pub(crate) findings: Vec<Finding>,
+}
+
+fn global_scope(request: &BuildRequest, file: &Dockerfile) -> Result<Env, Diagnostic> {
+    let stage_name = request
+        .target
+        .clone()
+        .unwrap_or_else(|| file.stages.last().and_then(|stage| stage.name()).unwrap_or_default().to_owned());
+    globals::scope(request, &file.global_args, file.directives.escape(), &stage_name)
+}
+
+/// What the linter says about the stages `request` asks for; about all of them when it names no target.
+///
+/// Images that cannot be looked at are no obstacle: what depends on them is not reported.
+pub(crate) async fn check(
+    request: &BuildRequest,
+    file: &Dockerfile,
+    bases: &dyn BaseImages,
+) -> Result<Vec<Finding>, Diagnostic> {
+    let contexts = Contexts::of(request);
+    let globals = global_scope(request, file)?;
+    let heads = Heads::of(file, &globals, &contexts)?;
+    let targets = match request.target.as_deref() {
+        Some(name) => vec![heads.target(Some(name))?],
+        None => (0..heads.list.len()).collect(),
+    };
+    let survey = Survey::lenient((file, &heads), &contexts, &request.platform, targets, bases).await?;
+    Ok(findings::findings(request, &survey, &globals, &|stage| survey.needed.contains(&stage)))
+}
+
+/// The target of `request` and the stages it is made of, as far as the file alone tells.
+pub(crate) fn reached(
+    request: &BuildRequest,
+    file: &Dockerfile,
+) -> Result<(usize, std::collections::BTreeSet<usize>), Diagnostic> {
+    let contexts = Contexts::of(request);
+    let globals = global_scope(request, file)?;
+    let heads = Heads::of(file, &globals, &contexts)?;
+    let target = heads.target(request.target.as_deref())?;
+    Ok((target, Survey::of_file((file, &heads), &contexts, &request.platform, target)?))
+}
 
 /// Plans what `request` asks for.
 pub(crate) async fn plan(
     request: &BuildRequest,
     file: &Dockerfile,
     bases: &dyn BaseImages,
-) -> Result<(Plan, Vec<Diagnostic>), Diagnostic> {
+) -> Result<(Plan, Remarks), Diagnostic> {
     let contexts = Contexts::of(request);
-    let escape = file.directives.escape();
-    let stage_name = request
-        .target
-        .clone()
-        .unwrap_or_else(|| file.stages.last().and_then(|stage| stage.name()).unwrap_or_default().to_owned());
-    let globals = globals::scope(request, &file.global_args, escape, &stage_name)?;
+    let globals = global_scope(request, file)?;
     let heads = Heads::of(file, &globals, &contexts)?;
     let target = heads.target(request.target.as_deref())?;
     let survey = Survey::of((file, &heads), &contexts, &request.platform, target, bases).await?;
@@ -67,18 +113,21 @@ pub(crate) async fn plan(
         placed: HashMap::new(),
         images: HashMap::new(),
         nothing: None,
+        repositories: Vec::new(),
         steps: Vec::new(),
     };
     for position in &survey.needed {
         planner.stage(*position)?;
     }
-    let warnings = unused_arguments(request, file);
-    let Planner { mut stages, placed, steps, .. } = planner;
+    let findings = findings::findings(request, &survey, &globals, &|stage| survey.needed.contains(&stage));
+    let remarks = Remarks { warnings: unused_arguments(request, file), findings };
+    let Planner { mut stages, placed, steps, repositories, .. } = planner;
     let target = placed[&target];
     let config = &mut stages[target.0].config;
     config.config.labels.extend(request.labels.clone());
     set_platform(config, &request.platform);
-    Ok((Plan { stages, target, contexts: contexts.directories, steps }, warnings))
+    let contexts = contexts.directories.into_iter().chain(repositories).collect();
+    Ok((Plan { stages, target, contexts, steps }, remarks))
 }
 
 /// Build arguments that nobody declares have no effect, which is seldom meant.
@@ -138,6 +187,8 @@ struct Planner<'a> {
     /// Images that only files are copied from.
     images: HashMap<ImageKey, StageId>,
     nothing: Option<StageId>,
+    /// Repositories that `ADD` names; contexts after those of the request.
+    repositories: Vec<PlannedContext>,
     steps: Vec<StepInfo>,
 }
 
@@ -268,6 +319,16 @@ impl Sources for Finder<'_, '_> {
     fn resolve(&mut self, word: &Word) -> Result<FileSource, Diagnostic> {
         let meaning = self.planner.survey.source(word, self.here)?;
         Ok(self.place(&meaning))
+    }
+
+    fn repository(&mut self, source: GitSource, keep_git_dir: bool) -> FileSource {
+        let planner = &mut *self.planner;
+        let id = ContextId(planner.survey.contexts.directories.len() + planner.repositories.len());
+        let name = source.remote.clone();
+        let place = ContextPlace::Repository { source, keep_git_dir };
+        // What an ignore file in it says is for builds of that repository.
+        planner.repositories.push(PlannedContext { name, place, ignore: Some(String::new()) });
+        FileSource::Context(id)
     }
 
     fn main(&mut self, span: Span) -> Result<FileSource, Diagnostic> {

@@ -1,6 +1,6 @@
 //! `RUN`: the process, and what is mounted for it.
 
-use super::graph::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Work};
+use super::graph::{AgentUse, BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Work};
 use super::interpret::{Interpreter, clean_join};
 use crate::dockerfile::mount::{BindMount, CacheMount, SecretMount, SshMount};
 use crate::dockerfile::{Diagnostic, Mount, MountSpec, NetworkMode, RunCommand, RunInstruction, SecurityMode, Spanned};
@@ -9,6 +9,8 @@ use crate::sandbox::{Access, Network, Security};
 
 /// Where heredocs that begin with `#!` are put.
 const PIPES: &str = "/dev/pipes";
+/// Where the sockets of agents are put, with a number.
+const AGENTS: &str = "/run/buildkit/ssh_agent";
 
 impl Interpreter<'_> {
     pub(super) fn run(&mut self, run: &RunInstruction) -> Result<(), Diagnostic> {
@@ -19,7 +21,7 @@ impl Interpreter<'_> {
         let (args, script) = self.process(&run.command);
         let mut mounts = Vec::new();
         for spec in &run.mounts {
-            mounts.extend(self.mount(spec)?);
+            mounts.extend(self.mount(spec, &mounts)?);
         }
         let said = self.run_said(&args);
         let work = Run {
@@ -92,14 +94,17 @@ impl Interpreter<'_> {
         }
     }
 
-    fn mount(&mut self, spec: &MountSpec) -> Result<Option<RunMount>, Diagnostic> {
+    fn mount(&mut self, spec: &MountSpec, mounts: &[RunMount]) -> Result<Option<RunMount>, Diagnostic> {
         let mount = spec.resolve(self.setting.escape, &|name| self.env.get(name).map(str::to_owned))?.value;
         let (target, kind) = match mount {
             Mount::Bind(bind) => (Some(bind.target.clone()), self.bind(&bind)?),
             Mount::Cache(cache) => (Some(cache.target.clone()), self.cache(cache)?),
             Mount::Tmpfs(tmpfs) => (Some(tmpfs.target), RunMountKind::Tmpfs { size: tmpfs.size }),
             Mount::Secret(secret) => (secret.target.clone(), RunMountKind::Secret(self.secret(secret, spec)?)),
-            Mount::Ssh(ssh) => return no_agent(&ssh, spec),
+            Mount::Ssh(ssh) => match self.agent(ssh, spec, mounts)? {
+                Some((target, agent)) => (Some(target), RunMountKind::Agent(agent)),
+                None => return Ok(None),
+            },
         };
         let target = target.map(|target| clean_join(self.directory(), &target));
         if target.as_deref() == Some("/") {
@@ -139,16 +144,27 @@ impl Interpreter<'_> {
         }
         Ok(SecretUse { id: secret.id, env: secret.env, mode: secret.mode, uid: secret.uid, gid: secret.gid })
     }
-}
 
-/// No agent is ever given to a build, so an optional one is left out.
-fn no_agent(ssh: &SshMount, spec: &MountSpec) -> Result<Option<RunMount>, Diagnostic> {
-    if ssh.required {
-        return Err(Diagnostic::error(
-            "SSH agents cannot be passed to build steps by this version of Wharf",
-            spec.span,
-        )
-        .help("pass a key as a secret instead: --mount=type=secret,id=key,target=/root/.ssh/id_ed25519"));
+    /// An agent that was given; an optional one that was not is left out.
+    fn agent(
+        &self,
+        ssh: SshMount,
+        spec: &MountSpec,
+        mounts: &[RunMount],
+    ) -> Result<Option<(String, AgentUse)>, Diagnostic> {
+        if !self.setting.request.ssh.contains_key(&ssh.id) {
+            if !ssh.required {
+                return Ok(None);
+            }
+            let help = match ssh.id.as_str() {
+                "default" => "pass the agent of $SSH_AUTH_SOCK with --ssh default".to_owned(),
+                id => format!("pass one with --ssh {id}=SOCKET"),
+            };
+            return Err(Diagnostic::error(format!("SSH agent `{}` is required and was not given", ssh.id), spec.span)
+                .help(help));
+        }
+        let before = mounts.iter().filter(|mount| matches!(mount.kind, RunMountKind::Agent(_))).count();
+        let target = ssh.target.unwrap_or_else(|| format!("{AGENTS}.{before}"));
+        Ok(Some((target, AgentUse { id: ssh.id, mode: ssh.mode, uid: ssh.uid, gid: ssh.gid })))
     }
-    Ok(None)
 }

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use wharf_spec::Platform;
 
 use super::heads::{Contexts, Heads, Meaning};
@@ -52,7 +52,7 @@ impl<'a> Survey<'a> {
         let images = HashMap::new();
         let mut survey = Self { file, heads, contexts, platform, images, needed: BTreeSet::new() };
         loop {
-            let (needed, missing) = survey.reach(target)?;
+            let (needed, missing) = survey.reach(vec![target])?;
             survey.needed = needed;
             if missing.is_empty() {
                 return Ok(survey);
@@ -60,6 +60,43 @@ impl<'a> Survey<'a> {
             let requests = missing.into_values().map(|(key, span)| survey.resolve(bases, key, span));
             let found = try_join_all(requests).await?;
             survey.images.extend(found);
+        }
+    }
+
+    /// The stages `target` needs as far as the file alone tells, itself included.
+    pub(super) fn of_file(
+        (file, heads): (&'a Dockerfile, &'a Heads),
+        contexts: &'a Contexts,
+        platform: &'a Platform,
+        target: usize,
+    ) -> Result<BTreeSet<usize>, Diagnostic> {
+        let survey = Self { file, heads, contexts, platform, images: HashMap::new(), needed: BTreeSet::new() };
+        Ok(survey.reach(vec![target])?.0)
+    }
+
+    /// Looks at what `targets` need, and passes over images that cannot be had.
+    pub(super) async fn lenient(
+        (file, heads): (&'a Dockerfile, &'a Heads),
+        contexts: &'a Contexts,
+        platform: &'a Platform,
+        targets: Vec<usize>,
+        bases: &dyn BaseImages,
+    ) -> Result<Self, Diagnostic> {
+        let images = HashMap::new();
+        let mut survey = Self { file, heads, contexts, platform, images, needed: BTreeSet::new() };
+        let mut asked = BTreeSet::new();
+        loop {
+            let (needed, missing) = survey.reach(targets.clone())?;
+            survey.needed = needed;
+            let new: Vec<_> = missing.into_iter().filter(|(text, _)| asked.insert(text.clone())).collect();
+            if new.is_empty() {
+                return Ok(survey);
+            }
+            let requests = new.iter().map(|(_, (key, _))| async move {
+                Some((key.clone(), Arc::new(bases.resolve(&key.0, &key.1).await.ok()?)))
+            });
+            let found = join_all(requests).await;
+            survey.images.extend(found.into_iter().flatten());
         }
     }
 
@@ -101,10 +138,9 @@ impl<'a> Survey<'a> {
     }
 
     /// Stages that can be reached now, and images that must be resolved to know more.
-    fn reach(&self, target: usize) -> Result<(BTreeSet<usize>, Named), Diagnostic> {
+    fn reach(&self, mut ahead: Vec<usize>) -> Result<(BTreeSet<usize>, Named), Diagnostic> {
         let mut needed = BTreeSet::new();
         let mut missing = BTreeMap::new();
-        let mut ahead = vec![target];
         while let Some(position) = ahead.pop() {
             if !needed.insert(position) {
                 continue;

@@ -25,9 +25,9 @@ pub(super) fn at(span: Span, title: impl Into<String>, error: &(dyn Error + 'sta
 pub(super) fn missing_in_context(pattern: &str, span: Span, context: &str, absence: &Absence) -> Diagnostic {
     let diagnostic = Diagnostic::error(format!("`{pattern}` is not in the {}", named(context)), span);
     match absence {
-        Absence::Ignored => diagnostic
+        Absence::Ignored { rule, line } => diagnostic
             .expected("it is there, but hidden")
-            .note("a rule of .dockerignore leaves it out")
+            .note(format!("`{rule}` in line {line} of .dockerignore leaves it out"))
             .help(format!("take it back in with a line `!{}` at the end of .dockerignore", pattern.trim_matches('/'))),
         Absence::Nothing { siblings } => with_siblings(diagnostic, pattern, siblings),
     }
@@ -53,6 +53,9 @@ fn with_siblings(diagnostic: Diagnostic, pattern: &str, siblings: &[String]) -> 
     let (missing, rest) = wanted.split_at(depth.min(wanted.len()));
     let slash = if first.starts_with('/') { "/" } else { "" };
     let missing = format!("{slash}{}", missing.join("/"));
+    if siblings.contains(&missing) {
+        return diagnostic.note(format!("`{missing}` is there, but it is a symbolic link to something that is not"));
+    }
     if let Some(guess) = nearest(&missing, siblings.iter().map(String::as_str)) {
         let guess: Vec<&str> = std::iter::once(guess).chain(rest.iter().copied()).collect();
         return diagnostic.help(format!("did you mean `{}`?", guess.join("/")));

@@ -7,6 +7,7 @@
 //! cache_dir   what is on disk beside the store                               transport     store <-> threads
 //! ```
 
+mod agent;
 mod blame;
 mod cache_dir;
 mod cache_mount;

@@ -1,7 +1,9 @@
 //! `ADD https://…`: the file, before anybody knows where it goes.
 
-use futures_util::TryStreamExt as _;
+use std::path::PathBuf;
 use std::time::UNIX_EPOCH;
+
+use futures_util::TryStreamExt as _;
 use wharf_spec::{Algorithm, Digest, Hasher};
 
 use super::solver::Solver;
@@ -9,6 +11,7 @@ use crate::copy::Spool;
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
 use crate::fetch::FetchError;
+use crate::git::{GitSource, Host, checkout};
 use crate::layer::{Entry, Kind, LayerPath, Mtime};
 
 /// The name of a file whose URL has none.
@@ -54,6 +57,29 @@ impl Solver<'_> {
         let seconds = modified.and_then(|since| i64::try_from(since.as_secs()).ok());
         entry.mtime = Mtime::from_secs(seconds.unwrap_or(crate::copy::DATELESS.secs));
         Ok(Download { entry, spool, digest })
+    }
+}
+
+impl Solver<'_> {
+    /// The files of a repository, in a directory that goes with the build.
+    pub(super) async fn check_out(
+        &self,
+        source: &GitSource,
+        keep_git_dir: bool,
+        span: Span,
+    ) -> Result<PathBuf, BuildError> {
+        let into = self.depot.scratch("git")?;
+        let proxies = crate::plan::proxies(self.request);
+        let host = Host { agent: self.request.ssh.get("default").cloned(), proxies };
+        let done = tokio::select! {
+            done = checkout(source, &into, &host, keep_git_dir) => done,
+            () = self.cancel.cancelled() => return Err(BuildError::Cancelled),
+        };
+        let checkout = done.map_err(|error| {
+            let title = format!("the repository {} cannot be used", source.remote);
+            super::blame::at(span, title, &error).maybe_help(error.hint().map(str::to_owned))
+        })?;
+        Ok(checkout.directory)
     }
 }
 

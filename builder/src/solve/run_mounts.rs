@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
+use super::agent::{Forwarded, forward};
 use super::blame;
 use super::cache_mount::CacheLock;
 use super::key::Facts;
@@ -16,11 +17,13 @@ use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
 use crate::files::{Files, Selection, resolve, walk};
 use crate::layer::LayerPath;
-use crate::plan::{BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Step};
+use crate::plan::{AgentUse, BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Step};
 use crate::sandbox::{Access, Mount, MountKind, Secret, Writes};
 
 /// Where heredocs that are programs are.
 const PIPES: &str = "/dev/pipes";
+/// Where SSH looks for its agent.
+const AGENT_VARIABLE: &str = "SSH_AUTH_SOCK";
 
 /// Everything mounted for one process.
 #[derive(Default)]
@@ -30,6 +33,8 @@ pub(super) struct Mounts {
     pub(super) env: Vec<(String, String)>,
     /// Held while the process runs.
     pub(super) locks: Vec<CacheLock>,
+    /// Held while the process runs, too.
+    agents: Vec<Forwarded>,
 }
 
 impl Solver<'_> {
@@ -60,6 +65,9 @@ impl Solver<'_> {
                     facts.maybe("secret", secret.env.as_deref());
                     facts.list("owner", [format!("{:o} {}:{}", secret.mode, secret.uid, secret.gid).as_str()]);
                 }
+                RunMountKind::Agent(agent) => {
+                    facts.list("agent", [format!("{:o} {}:{}", agent.mode, agent.uid, agent.gid).as_str()]);
+                }
             }
         }
         Ok(())
@@ -76,6 +84,7 @@ impl Solver<'_> {
                 RunMountKind::Cache(cache) => Some(self.cache(cache, mount, step, &mut mounts.locks).await?),
                 RunMountKind::Tmpfs { size } => Some(MountKind::Tmpfs { size: *size }),
                 RunMountKind::Secret(secret) => self.secret(secret, mount, &mut mounts.env)?,
+                RunMountKind::Agent(agent) => self.agent(agent, mount, &mut mounts)?,
             };
             if let (Some(target), Some(kind)) = (&mount.target, kind) {
                 mounts.list.push(Mount { target: target.clone(), kind });
@@ -176,6 +185,23 @@ impl Solver<'_> {
         let (lock, source) = self.open_cache(cache, mount, step).await?;
         locks.extend(lock);
         Ok(MountKind::Bind { source, subpath: String::new(), access: cache.access })
+    }
+
+    /// A socket of the step's own that leads to the agent. The first is the one programs are told of.
+    fn agent(&self, agent: &AgentUse, mount: &RunMount, mounts: &mut Mounts) -> Result<Option<MountKind>, BuildError> {
+        let Some(socket) = self.request.ssh.get(&agent.id) else { return Ok(None) };
+        let room = self.depot.scratch("agent")?;
+        let forwarded = forward(socket, &room, agent).map_err(|error| {
+            Diagnostic::error(format!("SSH agent `{}` cannot be passed on", agent.id), mount.span)
+                .note(error.to_string())
+        })?;
+        let source = forwarded.socket.clone();
+        mounts.agents.push(forwarded);
+        let known = mounts.env.iter().any(|(name, _)| name == AGENT_VARIABLE);
+        if let (false, Some(target)) = (known, &mount.target) {
+            mounts.env.push((AGENT_VARIABLE.to_owned(), target.clone()));
+        }
+        Ok(Some(MountKind::Bind { source, subpath: String::new(), access: Access::ReadWrite }))
     }
 
     fn secret(

@@ -148,7 +148,10 @@ fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> D
         }
         127 => diagnostic.help("127 means that a program was not found: is it installed, and in PATH?"),
         137 => diagnostic.help("137 means that it was killed, perhaps for lack of memory"),
-        _ => diagnostic,
+        _ => diagnostic.help(
+            "to look into it, build again with --progress=plain, which shows all it prints; `set -x` in front of a shell's \
+             commands shows each of them",
+        ),
     }
 }
 

@@ -28,8 +28,8 @@ use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::{CacheVerdict, MadeLayer};
 use crate::plan::{
-    ContextId, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind, StageId, Step,
-    Work,
+    ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind,
+    StageId, Step, Work,
 };
 use crate::request::BuildRequest;
 use crate::shared::{SharedLayer, StepLayer};
@@ -411,7 +411,13 @@ impl<'a> Solver<'a> {
         let planned = &self.plan.contexts[id.0];
         let hashes = self.hashes().await;
         let open = || async {
-            Context::open(&planned.name, &planned.directory, planned.ignore.as_deref(), hashes)
+            let directory = match &planned.place {
+                ContextPlace::Directory(directory) => directory.clone(),
+                ContextPlace::Repository { source, keep_git_dir } => {
+                    self.check_out(source, *keep_git_dir, span).await?
+                }
+            };
+            Context::open(&planned.name, &directory, planned.ignore.as_deref(), hashes)
                 .map(Arc::new)
                 .map_err(|error| super::blame::context(error, span))
         };
@@ -445,6 +451,6 @@ fn mount_source(kind: &RunMountKind) -> Option<FileSource> {
     match kind {
         RunMountKind::Bind { source, .. } => Some(*source),
         RunMountKind::Cache(cache) => cache.seed.as_ref().map(|(source, _)| *source),
-        RunMountKind::Tmpfs { .. } | RunMountKind::Secret(_) => None,
+        RunMountKind::Tmpfs { .. } | RunMountKind::Secret(_) | RunMountKind::Agent(_) => None,
     }
 }

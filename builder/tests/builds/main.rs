@@ -4,10 +4,12 @@
 mod support;
 
 mod again;
+mod agents;
 mod cache;
 mod corpus;
 mod failures;
 mod fixture;
+mod git;
 mod killed;
 mod remote;
 mod shared;

@@ -19,6 +19,7 @@ use crate::output;
 use crate::outputs::{Output, write};
 use crate::progress::Progress;
 use crate::publish::publish;
+use crate::questions;
 use crate::requests::prepare;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -32,7 +33,12 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     }
     let caches = flags(&command.options.cache_to)?;
     let store = OpenStore::open(session)?;
-    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?)?;
+    let call = command.asked();
+    if let Some(question) = call.question {
+        let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
+        return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
+    }
+    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;
     let eager = if command.push { Some(Eager::start(session, &store, tags)?) } else { None };

@@ -109,7 +109,7 @@ fn unreadable(error: wharf_registry::repo::Error) -> Failure {
 }
 
 /// A time span as people say it.
-fn ago(seconds: i64) -> String {
+pub fn ago(seconds: i64) -> String {
     let (number, unit) = match seconds {
         ..60 => return "just now".to_owned(),
         60..3600 => (seconds / 60, "minute"),

@@ -22,12 +22,12 @@ use crate::stores::OpenStore;
 pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     let mut tags = command.build.tags.clone();
     if tags.is_empty() {
-        tags.push(name_of(&command.context)?);
+        tags.push(name_of(Path::new(&command.context))?);
     }
     let store = OpenStore::open(session)?;
     let server = Server::bind(session, &command.serve, store.repositories.clone()).await?;
     let (address, tls) = (server.address, server.tls);
-    let prepared = prepare(session, &command.build, &command.context, &store.scratch()?)?;
+    let prepared = prepare(session, &command.build, &command.context, &store.scratch()?).await?;
     let cancel = cancel_on_signal()?;
     let serving = tokio::spawn(server.run(stop_signal()?));
     let progress = session.progress()?;

@@ -1,5 +1,7 @@
 //! Builds by the real binary: what comes out, where it goes, and what a user sees when they fail.
 
+mod checks;
+mod contexts;
 mod failing;
 mod importing;
 mod interrupted;

@@ -5,6 +5,8 @@ mod everyday;
 mod formats;
 mod interrupted;
 mod logins;
+mod migrating;
 mod platforms;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;

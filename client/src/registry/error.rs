@@ -130,6 +130,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// A registry without versions of tags.
+    #[error("could not {doing}: {host} is no Wharf registry, so it keeps no versions of tags")]
+    NotWharf {
+        /// Who.
+        host: String,
+        /// What was being done.
+        doing: String,
+    },
     /// A credential could not be read.
     #[error(transparent)]
     Credential(#[from] CredentialError),
@@ -162,6 +170,7 @@ impl Error {
             | Self::NotFound { .. }
             | Self::Rejected { .. }
             | Self::Protocol { .. }
+            | Self::NotWharf { .. }
             | Self::Credential(_)
             | Self::Authorities { .. }
             | Self::Setup { .. } => false,
@@ -203,6 +212,7 @@ impl Error {
             | Self::Failed { .. }
             | Self::Rejected { .. }
             | Self::Protocol { .. }
+            | Self::NotWharf { .. }
             | Self::Credential(_)
             | Self::Authorities { .. }
             | Self::Setup { .. } => None,

@@ -12,6 +12,7 @@ mod download;
 mod endpoint;
 mod error;
 mod exchange;
+mod history;
 mod link;
 mod list;
 mod location;

@@ -40,6 +40,20 @@ pub enum Failure {
         /// What is wrong with it.
         problem: String,
     },
+    /// A header that does not read.
+    #[error("the header {name} {problem}")]
+    Header {
+        /// Which.
+        name: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A body that is not the JSON it should be.
+    #[error("the request's body is not what is expected here: {problem}")]
+    Body {
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A digest parameter that is no digest.
     #[error(transparent)]
     Digest(#[from] wharf_spec::DigestError),
@@ -84,7 +98,9 @@ impl Failure {
             Self::Unauthorized => (Status::UNAUTHORIZED, Code::Unauthorized),
             Self::ManifestTooLarge { .. } => (Status::PAYLOAD_TOO_LARGE, Code::SizeInvalid),
             Self::TooManyTags { .. } => (Status::URI_TOO_LONG, Code::ManifestInvalid),
-            Self::Parameter { .. } => (Status::BAD_REQUEST, Code::Unsupported),
+            Self::Parameter { .. } | Self::Header { .. } | Self::Body { .. } => {
+                (Status::BAD_REQUEST, Code::Unsupported)
+            }
             Self::Digest(_) => (Status::BAD_REQUEST, Code::DigestInvalid),
             Self::ContentRange => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
             Self::Range { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::SizeInvalid),
@@ -161,7 +177,7 @@ impl Failure {
 fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
     use ErrorCode as Code;
     use StatusCode as Status;
-    use repo::Error as E;
+    use repo::{Error as E, NoWayBack};
     match error {
         E::UnknownRepository(_) => (Status::NOT_FOUND, Code::NameUnknown),
         E::UnknownManifest { .. } => (Status::NOT_FOUND, Code::ManifestUnknown),
@@ -169,10 +185,22 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::Missing { .. } => (Status::NOT_FOUND, Code::ManifestBlobUnknown),
         E::WrongSize { .. } | E::Manifest(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
         E::ManifestDigest { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
+        // As the specification has it for what cannot be deleted.
+        E::InUse { .. } => (Status::METHOD_NOT_ALLOWED, Code::Denied),
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
         E::ChunkLength { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
         E::UploadBusy => (Status::CONFLICT, Code::BlobUploadInvalid),
+        E::TagMoved { .. } => (Status::PRECONDITION_FAILED, Code::Denied),
+        E::Immutable { .. } => (Status::CONFLICT, Code::Denied),
+        E::NoWayBack { problem, .. } => match problem {
+            NoWayBack::NoVersion(_) | NoWayBack::NoDigest(_) | NoWayBack::Gone(_) => {
+                (Status::NOT_FOUND, Code::ManifestUnknown)
+            }
+            NoWayBack::Deletion(_) | NoWayBack::NothingOlder | NoWayBack::NotDeleted | NoWayBack::NothingLeft => {
+                (Status::CONFLICT, Code::Denied)
+            }
+        },
         E::TagContended(_) => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
         E::Store(error) => match error {
             StoreError::Mismatch(_) => (Status::BAD_REQUEST, Code::DigestInvalid),

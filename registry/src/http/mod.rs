@@ -3,6 +3,7 @@
 
 mod auth;
 mod body;
+mod conditions;
 mod error;
 mod handlers;
 mod range;
@@ -123,6 +124,9 @@ impl Registry {
             Route::Uploads(name) => self.begin(&name, call, body).await,
             Route::Upload(name, id) => self.upload(&name, &id, call, body).await,
             Route::Referrers(name, subject) => self.referrers(&name, &subject, &call).await,
+            Route::History(name, tag) => self.history(name, tag).await,
+            Route::Rollback(name, tag) => self.rollback(name, tag, call, body).await,
+            Route::Restore(name, tag) => self.restore(name, tag, call).await,
             Route::Live | Route::Ready => Err(RouteError::NotFound.into()),
         }
     }

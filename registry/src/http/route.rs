@@ -26,6 +26,12 @@ pub enum Route {
     Upload(RepositoryName, String),
     /// `/v2/<name>/referrers/<digest>` (end-12)
     Referrers(RepositoryName, Digest),
+    /// `/api/v1/repositories/<name>/tags/<tag>/history`
+    History(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/tags/<tag>/rollback`
+    Rollback(RepositoryName, Tag),
+    /// `/api/v1/repositories/<name>/tags/<tag>/restore`
+    Restore(RepositoryName, Tag),
     /// `/livez`: the process answers
     Live,
     /// `/readyz`: the store answers, and no shutdown is under way
@@ -74,6 +80,9 @@ pub const TABLE: &[(&str, &[&str])] = &[
     ("/v2/<name>/blobs/uploads/", &["POST"]),
     ("/v2/<name>/blobs/uploads/<id>", &["GET", "PATCH", "PUT", "DELETE"]),
     ("/v2/<name>/referrers/<digest>", READ),
+    ("/api/v1/repositories/<name>/tags/<tag>/history", READ),
+    ("/api/v1/repositories/<name>/tags/<tag>/rollback", &["POST"]),
+    ("/api/v1/repositories/<name>/tags/<tag>/restore", &["POST"]),
     ("/livez", READ),
     ("/readyz", READ),
 ];
@@ -92,8 +101,11 @@ impl Route {
             Self::Uploads(_) => 5,
             Self::Upload(..) => 6,
             Self::Referrers(..) => 7,
-            Self::Live => 8,
-            Self::Ready => 9,
+            Self::History(..) => 8,
+            Self::Rollback(..) => 9,
+            Self::Restore(..) => 10,
+            Self::Live => 11,
+            Self::Ready => 12,
         }
     }
 }
@@ -110,6 +122,9 @@ pub fn route(method: &Method, path: &str) -> Result<Route, RouteError> {
 }
 
 fn read_path(path: &str) -> Result<Route, RouteError> {
+    if let Some(rest) = path.strip_prefix("/api/v1/") {
+        return read_own_path(rest);
+    }
     let Some(rest) = path.strip_prefix("/v2") else {
         return match path {
             "/livez" => Ok(Route::Live),
@@ -133,6 +148,20 @@ fn read_path(path: &str) -> Result<Route, RouteError> {
         [name @ .., "referrers", digest] => Ok(Route::Referrers(repository(name)?, digest.parse()?)),
         _ => Err(RouteError::NotFound),
     }
+}
+
+/// What is below `/api/v1/`: ours, not the specification's.
+fn read_own_path(rest: &str) -> Result<Route, RouteError> {
+    let segments: Vec<String> = rest.split('/').map(decode).collect::<Result<_, _>>()?;
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    let ["repositories", name @ .., "tags", tag, last] = segments.as_slice() else { return Err(RouteError::NotFound) };
+    let route = match *last {
+        "history" => Route::History,
+        "rollback" => Route::Rollback,
+        "restore" => Route::Restore,
+        _ => return Err(RouteError::NotFound),
+    };
+    Ok(route(repository(name)?, tag.parse().map_err(RouteError::Tag)?))
 }
 
 /// A segment's text. An encoded slash stays an error: it must not make two segments of one.
@@ -210,6 +239,10 @@ mod tests {
         assert_eq!(get(&format!("/v2/a/blobs/{}", DIGEST.replace(':', "%3A"))), Ok(Route::Blob(name("a"), digest)));
         let upload = Route::Upload(name("a/blobs/uploads"), "7".into());
         assert_eq!(get("/v2/a/blobs/uploads/blobs/uploads/7"), Ok(upload));
+        let history = get("/api/v1/repositories/a/tags/b/tags/v1/history");
+        assert_eq!(history, Ok(Route::History(name("a/tags/b"), "v1".parse().unwrap())));
+        let rollback = route(&Method::POST, "/api/v1/repositories/a/tags/v1/rollback");
+        assert_eq!(rollback, Ok(Route::Rollback(name("a"), "v1".parse().unwrap())));
         let post = route(&Method::POST, "/v2/a/blobs/uploads");
         assert_eq!(post, Ok(Route::Uploads(name("a"))));
     }
@@ -225,6 +258,11 @@ mod tests {
             "/v2//manifests/x",
             "/v2/a%2Fb/tags/list",
             "/v2/%ff/tags/list",
+            "/api/v1/",
+            "/api/v1/repositories/tags/v1/history",
+            "/api/v1/repositories/a/tags/v1/rollback",
+            "/api/v1/repositories/a/tags/-/history",
+            "/api/v1/repositories/a%2Fb/tags/v1/history",
         ] {
             assert!(get(path).is_err(), "{path}");
         }

@@ -53,6 +53,10 @@ impl Repositories {
         };
         let blobs = of_kind(&[NeedKind::Blob, NeedKind::ForeignBlob, NeedKind::Either]);
         let manifests = of_kind(&[NeedKind::Manifest, NeedKind::Either]);
+        for digest in &manifests {
+            // One that was about to go stays: our reference to it is written already.
+            self.confirm_manifest(name, digest).await?;
+        }
         let mut there = BTreeMap::new();
         for (digest, blob) in blobs.iter().zip(self.reliable_blobs(name, &blobs).await?) {
             there.extend(blob.map(|Blob { size, .. }| (*digest, size)));

@@ -3,6 +3,8 @@
 use wharf_blobstore::Error as StoreError;
 use wharf_spec::{Digest, ManifestError, RepositoryName, Tag};
 
+use super::versions::NoWayBack;
+
 /// A result of this module.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -35,6 +37,16 @@ pub enum Error {
         repository: RepositoryName,
         /// What is missing.
         digests: Vec<Digest>,
+    },
+    /// Something cannot be deleted while a manifest needs it: delete that first.
+    #[error("{repository} needs {digest} for its manifest {needed_by}: delete that first")]
+    InUse {
+        /// The repository asked.
+        repository: RepositoryName,
+        /// What was to be deleted.
+        digest: Digest,
+        /// The manifest that needs it.
+        needed_by: Digest,
     },
     /// A manifest gives another length than the content has: clients would refuse to pull it.
     #[error("the manifest says that {digest} has {said} bytes, it has {actual}")]
@@ -82,10 +94,47 @@ pub enum Error {
     /// The client stopped sending. What had arrived is kept.
     #[error("the request's body ended early")]
     Truncated,
+    /// The tag is not what the caller thinks it is: look again, then decide.
+    #[error("tag {tag} has been changed: {}", standing(*version, digest.as_ref()))]
+    TagMoved {
+        /// The tag.
+        tag: Tag,
+        /// Its newest version; 0 when there never was one.
+        version: u64,
+        /// What it points at.
+        digest: Option<Digest>,
+    },
+    /// A rule says that the tag never moves.
+    #[error("tag {tag} of {repository} is immutable: it is {digest} and stays so; push under another tag")]
+    Immutable {
+        /// The repository.
+        repository: RepositoryName,
+        /// The tag.
+        tag: Tag,
+        /// What it points at.
+        digest: Digest,
+    },
+    /// There is nothing to bring back.
+    #[error("tag {tag} cannot be brought back: {problem}")]
+    NoWayBack {
+        /// The tag.
+        tag: Tag,
+        /// Why.
+        problem: NoWayBack,
+    },
     /// Tags were changed by somebody else all the time.
     #[error("tag {0} is being changed by others again and again; try again")]
     TagContended(Tag),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Where a tag stands, in words.
+fn standing(version: u64, digest: Option<&Digest>) -> String {
+    match digest {
+        Some(digest) => format!("it is at version {version} now, {digest}"),
+        None if version == 0 => "there is no such tag".to_owned(),
+        None => format!("it was deleted, by version {version}"),
+    }
 }

@@ -112,11 +112,7 @@ impl ImageSink for LocalRepository {
     }
 
     async fn has_manifest(&self, digest: &Digest) -> TransferResult<bool> {
-        match self.repositories.manifest(&self.name, digest).await {
-            Ok(_) => Ok(true),
-            Err(Error::UnknownManifest { .. } | Error::UnknownRepository(_)) => Ok(false),
-            Err(error) => Err(self.failed(error)),
-        }
+        self.repositories.confirm_manifest(&self.name, digest).await.map_err(|error| self.failed(error))
     }
 
     async fn put_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> TransferResult<()> {

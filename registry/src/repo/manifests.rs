@@ -1,21 +1,25 @@
 //! Manifests: publishing, reading, deleting.
 //!
-//! The record of a manifest is `pending(holder)`, `live(holder)` or gone, and holds the manifest's exact bytes behind a
+//! The record of a manifest is `pending(holder)`, `live(holder)`, `condemned(holder)` or gone, and holds the manifest's exact bytes behind a
 //! line of JSON. A holder is a fresh id per attempt to publish; it is part of the keys of the references the attempt
 //! takes, so that tidying up after a dead attempt never takes the references of a later one.
+//!
+//! Deleting is publishing backwards: the record is condemned *before* is looked who needs the manifest, and an index is
+//! published only after it has taken its references and *then* found every child live. One of the two sees the other, so
+//! nothing that is published ever misses a child. A condemned manifest can still be pulled; a push makes it live again.
 
 use std::fmt;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
-    Change, Error as StoreError, Expect, Outcome, Record, RecordKey, RecordsExt as _, Version, Write,
+    Change, Error as StoreError, Expect, Outcome, RESTAMP, Record, RecordKey, RecordsExt as _, Version, Write,
 };
 use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
 
+use super::candidates::Why;
 use super::content::{Needs, needs};
-use super::tags::How;
-use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
+use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
 
 /// Manifests that are read at once while listing; each may be some megabytes long.
 const PAGE: usize = 50;
@@ -23,7 +27,7 @@ const PAGE: usize = 50;
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Holder(wharf_blobstore::ObjectKey);
+pub(crate) struct Holder(wharf_blobstore::ObjectKey);
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,23 +44,42 @@ impl fmt::Debug for Holder {
 /// Where a manifest stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     /// Somebody is publishing it.
     Pending,
     /// It is published.
     Live,
+    /// It is published, and somebody who wants to delete it is looking whether it is needed.
+    Condemned,
+}
+
+impl State {
+    fn is_published(self) -> bool {
+        match self {
+            Self::Live | Self::Condemned => true,
+            Self::Pending => false,
+        }
+    }
 }
 
 /// The first line of the value of `repos/<name>/_manifests/<digest>`; the manifest's bytes follow when it is live.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Header {
-    state: State,
-    holder: Holder,
-    media_type: MediaType,
+pub(super) struct Header {
+    pub(super) state: State,
+    pub(super) holder: Holder,
+    pub(super) media_type: MediaType,
     /// Seconds since 1970.
-    pushed_at: u64,
-    pushed_by: String,
+    pub(super) pushed_at: u64,
+    pub(super) pushed_by: String,
+    /// When somebody last pushed it again or asked whether it is there; seconds since 1970, 0 for never.
+    #[serde(default, skip_serializing_if = "is_never")]
+    pub(super) confirmed_at: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks so")]
+fn is_never(at: &u64) -> bool {
+    *at == 0
 }
 
 /// A published manifest as it is served.
@@ -85,7 +108,12 @@ pub struct Pushed {
 pub type ManifestList = Vec<(Digest, MediaType)>;
 
 impl Header {
-    fn encode(&self, bytes: &[u8]) -> Bytes {
+    /// When somebody last wanted it to be here.
+    pub(super) fn last_wanted(&self) -> u64 {
+        self.pushed_at.max(self.confirmed_at)
+    }
+
+    pub(super) fn encode(&self, bytes: &[u8]) -> Bytes {
         let header = wharf_blobstore::encode(self);
         let mut value = BytesMut::with_capacity(header.len() + 1 + bytes.len());
         value.put(header);
@@ -94,7 +122,7 @@ impl Header {
         value.freeze()
     }
 
-    fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
+    pub(super) fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
         let corrupt = |problem: &str| StoreError::CorruptRecord { key: key.to_string(), problem: problem.to_owned() };
         let line = value.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("no header"))?;
         Ok((wharf_blobstore::decode(key, &value[..line])?, value.slice(line + 1..)))
@@ -112,9 +140,21 @@ impl Repositories {
         tags: &[Tag],
         by: &str,
     ) -> Result<Pushed> {
+        self.put_manifest_if(name, manifest, tags, (&Precondition::None, by)).await
+    }
+
+    /// The same, if every one of `tags` is what the caller thinks it is, or points at the manifest already.
+    pub async fn put_manifest_if(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        tags: &[Tag],
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<Pushed> {
+        self.may_move(name, tags, &manifest.digest(), precondition).await?;
         let subject = manifest.subject().map(|subject| subject.digest);
         for attempt in 0..ATTEMPTS {
-            if self.attempt(name, manifest, tags, by).await? {
+            if self.attempt(name, manifest, tags, (precondition, by)).await? {
                 return Ok(Pushed { digest: manifest.digest(), subject });
             }
             step_back(attempt).await;
@@ -123,12 +163,18 @@ impl Repositories {
     }
 
     /// One attempt to publish. `false` when another push, a delete or a collector got in between.
-    async fn attempt(&self, name: &RepositoryName, manifest: &RawManifest, tags: &[Tag], by: &str) -> Result<bool> {
-        match self.declare(name, manifest, by).await? {
+    async fn attempt(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        tags: &[Tag],
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<bool> {
+        let needs = needs(manifest);
+        match self.declare(name, manifest, &needs, by).await? {
             Declared::Live => {}
             Declared::Overtaken => return Ok(false),
             Declared::Pending(attempt) => {
-                let needs = needs(manifest);
                 self.refer(name, manifest, &needs, attempt.holder).await?;
                 // Step 3: only now is looked whether all of it is there.
                 if let Err(problem) = self.check(name, &needs).await {
@@ -143,15 +189,21 @@ impl Repositories {
         // Also when it was live already: whoever published it may have died before these.
         self.record_referrer(name, manifest).await?;
         for tag in tags {
-            self.move_tag(name, tag, &manifest.descriptor(), How::Push, by).await?;
+            self.move_tag(name, tag, &manifest.descriptor(), (precondition, by)).await?;
         }
         // A delete removes the record first and looks at the tags after that; we moved the tags first and look at the
         // record after that. So one of us sees the other, and no tag is left pointing at nothing.
-        Ok(tags.is_empty() || self.live(name, &manifest.digest()).await?.is_some())
+        Ok(tags.is_empty() || self.is_reliable(name, &manifest.digest()).await?)
     }
 
     /// Step 1: the record becomes `pending(holder)`, unless the manifest is live: its references protect it then.
-    async fn declare(&self, name: &RepositoryName, manifest: &RawManifest, by: &str) -> Result<Declared> {
+    async fn declare(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        needs: &Needs,
+        by: &str,
+    ) -> Result<Declared> {
         let key = keys::manifest(name, &manifest.digest());
         let header = Header {
             state: State::Pending,
@@ -159,17 +211,27 @@ impl Repositories {
             media_type: manifest.media_type().clone(),
             pushed_at: self.now(),
             pushed_by: by.to_owned(),
+            confirmed_at: 0,
         };
         let expect = match self.store.records.get(&key).await? {
-            Some(record) => match Header::decode(&key, &record.value)? {
-                (Header { state: State::Live, .. }, _) => return Ok(Declared::Live),
-                // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
-                (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
-            },
+            Some(record) => {
+                let (found, bytes) = Header::decode(&key, &record.value)?;
+                match found.state {
+                    State::Live if self.is_fresh(&found) => return Ok(Declared::Live),
+                    // Its references are all there. Whoever is deleting it, or died doing so, must begin again.
+                    State::Live | State::Condemned => {
+                        let revived = self.revive(key, found, &bytes, record.version).await?;
+                        return Ok(if revived { Declared::Live } else { Declared::Overtaken });
+                    }
+                    // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
+                    State::Pending => Expect::Version(record.version),
+                }
+            }
             None => Expect::Absent,
         };
         let write = Write { key, expect, change: Change::Put(header.encode(&[])) };
-        let outcomes = self.store.records.write(vec![write, Self::enter(name)]).await?;
+        let candidate = self.candidate(name, manifest, needs, (header.holder, Why::Push));
+        let outcomes = self.store.records.write(vec![write, Self::enter(name), candidate]).await?;
         Ok(match outcomes.into_iter().next() {
             Some(Outcome::Done(version)) => Declared::Pending(Attempt { holder: header.holder, version, header }),
             Some(Outcome::Conflict) | None => Declared::Overtaken,
@@ -224,7 +286,7 @@ impl Repositories {
     }
 
     /// Removes references. Nobody writes a reference twice, so whatever version is there is the one meant.
-    async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
+    pub(super) async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
         let records = self.store.records.get_many(&references).await?;
         let write = |(key, record): (RecordKey, Option<Record>)| {
             record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Delete })
@@ -236,15 +298,51 @@ impl Repositories {
         Ok(())
     }
 
+    /// Whether a manifest's stamp is young enough to be left alone: what is pushed all day must not be written all day.
+    fn is_fresh(&self, header: &Header) -> bool {
+        self.now().saturating_sub(header.last_wanted()) < RESTAMP
+    }
+
+    /// `live | condemned -> live`, wanted now. `false` when somebody else wrote the record first.
+    pub(super) async fn revive(&self, key: RecordKey, header: Header, bytes: &[u8], version: Version) -> Result<bool> {
+        let live = Header { state: State::Live, confirmed_at: self.now(), ..header }.encode(bytes);
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Put(live)).await?;
+        Ok(outcome != Outcome::Conflict)
+    }
+
+    /// Notes that somebody is about to rely on a manifest; `false` when it is not there.
+    pub async fn confirm_manifest(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let watched = self.policy.untagged_age(name).is_some();
+        for attempt in 0..ATTEMPTS {
+            let Some((header, bytes, version)) = self.live(name, digest).await? else { return Ok(false) };
+            let enough = header.state == State::Live && (!watched || self.is_fresh(&header));
+            if enough || self.revive(keys::manifest(name, digest), header, &bytes, version).await? {
+                return Ok(true);
+            }
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, digest).to_string() }.into())
+    }
+
+    /// Whether the manifest can be relied on: it is there, and nobody is about to delete it.
+    async fn is_reliable(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        Ok(self.live(name, digest).await?.is_some_and(|(header, _, _)| header.state == State::Live))
+    }
+
     /// The published manifest with this digest.
-    async fn live(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<(Header, Bytes, Version)>> {
+    pub(super) async fn live(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Header, Bytes, Version)>> {
         let key = keys::manifest(name, digest);
         let Some(record) = self.store.records.get(&key).await? else { return Ok(None) };
         let (header, bytes) = Header::decode(&key, &record.value)?;
-        Ok((header.state == State::Live).then_some((header, bytes, record.version)))
+        Ok(header.state.is_published().then_some((header, bytes, record.version)))
     }
 
-    /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published.
+    /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published, or that
+    /// somebody is about to delete: nothing may rely on them.
     pub(super) async fn published_sizes(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let keys: Vec<_> = digests.iter().map(|digest| keys::manifest(name, digest)).collect();
         let records = self.store.records.get_many(&keys).await?;
@@ -296,7 +394,7 @@ impl Repositories {
             let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
             for entry in &entries {
                 let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
-                if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                if let (true, Ok(digest)) = (header.state.is_published(), entry.key.name().parse()) {
                     found.push((digest, header.media_type));
                 }
             }
@@ -308,23 +406,84 @@ impl Repositories {
         Ok(found)
     }
 
-    /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
+    /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them. [`Error::InUse`] when an
+    /// index of the same repository needs it.
+    ///
+    /// Earlier versions of tags that pointed at it stay in their history, marked as gone: whoever deletes by digest wants
+    /// the content away, and a rollback must not find it.
     pub async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
-        let key = keys::manifest(name, digest);
-        let Some((header, bytes, version)) = self.live(name, digest).await? else {
+        if self.live(name, digest).await?.is_none() {
             return Err(self.unknown_manifest(name, digest.to_string()).await?);
-        };
+        }
+        self.refuse_immutable(name, digest).await?;
+        for attempt in 0..ATTEMPTS {
+            // Gone after the first attempt: somebody else deleted it.
+            let Some((header, bytes, version)) = self.live(name, digest).await? else { return Ok(()) };
+            let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
+            if self.delete_once(name, &manifest, (header, version), by).await? {
+                return Ok(());
+            }
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, digest).to_string() }.into())
+    }
+
+    /// One attempt to delete. `false` when a push, another delete or a collector got in between.
+    async fn delete_once(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        (header, version): (Header, Version),
+        by: &str,
+    ) -> Result<bool> {
+        let digest = manifest.digest();
+        let in_use = |needed_by| Error::InUse { repository: name.clone(), digest, needed_by };
+        if let Some(needed_by) = self.needed_by(name, &digest).await? {
+            return Err(in_use(needed_by));
+        }
         // Tags first: a tag must never point at what is not there.
-        self.untag_all(name, digest, by).await?;
+        self.untag_all(name, &digest, by).await?;
+        let key = keys::manifest(name, &digest);
+        let Some(version) = self.condemn(name, manifest, (&header, version)).await? else { return Ok(false) };
+        if let Some(needed_by) = self.needed_by_any(name, &digest).await? {
+            // An index was faster. On a conflict somebody else has done the same, or is deleting it, too.
+            self.reaffirm(&key, &version).await?;
+            return Err(in_use(needed_by));
+        }
         if self.store.records.swap(key, Expect::Version(version), Change::Delete).await? == Outcome::Conflict {
-            // Somebody else deleted it.
-            return Ok(());
+            return Ok(false);
         }
         // Once more, for a push that saw the manifest just before: see `attempt`.
-        self.untag_all(name, digest, by).await?;
-        let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
-        self.forget_referrer(name, &manifest).await?;
-        self.forget(references(&needs(&manifest), header.holder)).await
+        self.untag_all(name, &digest, by).await?;
+        self.release(name, manifest, header.holder).await?;
+        Ok(true)
+    }
+
+    /// Condemns a manifest, as whoever calls this; the record's version then, `None` when somebody else wrote it first.
+    pub(super) async fn condemn(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        (header, version): (&Header, Version),
+    ) -> Result<Option<Version>> {
+        let key = keys::manifest(name, &manifest.digest());
+        let condemned = Header { state: State::Condemned, ..header.clone() }.encode(manifest.bytes());
+        let condemn = Write { key, expect: Expect::Version(version), change: Change::Put(condemned) };
+        // With a candidate, so that whoever dies from here on leaves nothing that nobody finds.
+        let candidate = self.candidate(name, manifest, &needs(manifest), (header.holder, Why::Delete));
+        let outcomes = self.store.records.write(vec![condemn, candidate]).await?;
+        Ok(match outcomes.into_iter().next() {
+            Some(Outcome::Done(version)) => Some(version),
+            Some(Outcome::Conflict) | None => None,
+        })
+    }
+
+    /// Gives up what a manifest held, after its record has gone.
+    pub(super) async fn release(&self, name: &RepositoryName, manifest: &RawManifest, holder: Holder) -> Result<()> {
+        if let Some(subject) = manifest.subject() {
+            self.forget_referrer(name, &subject.digest, &manifest.digest()).await?;
+        }
+        self.forget(references(&needs(manifest), holder)).await
     }
 }
 

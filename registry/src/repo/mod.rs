@@ -4,18 +4,27 @@
 //! it, and several may do so on one store at once: every change is a compare-and-swap.
 
 mod blobs;
+pub(crate) mod candidates;
 mod catalog;
 mod content;
 mod error;
-mod keys;
+pub(crate) mod holders;
+pub(crate) mod keys;
 mod local;
 mod manifests;
+mod pattern;
+mod policy;
+mod precondition;
 mod referrers;
+mod retention;
 mod tags;
 #[cfg(test)]
 mod tests;
+mod untagged;
 mod uploads;
+mod versions;
 
+use std::sync::Arc;
 use std::time::{Duration, UNIX_EPOCH};
 
 use wharf_blobstore::{BlobStore, Store};
@@ -23,9 +32,14 @@ use wharf_blobstore::{BlobStore, Store};
 pub use error::{Error, Result};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
+pub use pattern::Pattern;
+pub use policy::{Action, Policy, Rule};
+pub use precondition::{Expected, Precondition};
 pub use referrers::ReferrerPage;
-pub use tags::{How, TagRecord, TagVersion};
+pub use retention::{Removal, Removed, Report, Retention};
 pub use uploads::{ChunkRange, PieceStream, SessionId, SessionStatus};
+pub use versions::{NoWayBack, TagRecord};
+pub use wharf_spec::{Earlier, How, TagVersion};
 
 /// How often a compare-and-swap is tried before the caller is told that others keep getting in between.
 const ATTEMPTS: usize = 64;
@@ -34,13 +48,20 @@ const ATTEMPTS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Repositories {
     store: Store,
-    blobs: BlobStore,
+    pub(crate) blobs: BlobStore,
+    policy: Arc<Policy>,
 }
 
 impl Repositories {
     /// The repositories of `store`.
     pub fn new(store: Store) -> Self {
-        Self { blobs: store.blobs(), store }
+        Self { blobs: store.blobs(), store, policy: Arc::default() }
+    }
+
+    /// The same with these settings.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self { policy: Arc::new(policy), ..self }
     }
 
     /// The store below.
@@ -48,8 +69,13 @@ impl Repositories {
         &self.store
     }
 
+    /// How tags are treated.
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
     /// Seconds since 1970, by the store's clock.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.store.clock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 }

@@ -1,54 +1,24 @@
 //! Tags are versions: one record holds what a tag points at now, a version number that only grows, and its history.
-//! Pushing, rolling back and deleting are one compare-and-swap on that record.
+//! Pushing, rolling back, deleting and restoring are one compare-and-swap on that record.
 
-use serde::{Deserialize, Serialize};
-use wharf_blobstore::{Expect, Outcome, RecordsExt as _, Version};
-use wharf_spec::{Descriptor, Digest, RepositoryName, Tag};
+use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, Version, encode};
+use wharf_spec::{Descriptor, Digest, Earlier, How, RepositoryName, Tag};
 
-use super::{ATTEMPTS, Error, Repositories, Result, keys};
-
-/// Versions of a tag that are remembered.
-const HISTORY: usize = 100;
+use super::versions::{Found, NoWayBack, Stamp, TagRecord};
+use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
 
 /// Tags that are read at once while listing.
 const PAGE: usize = 1000;
 
-/// The value of `repos/<name>/_tags/<tag>`.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TagRecord {
-    /// What the tag points at; nothing after it was deleted.
-    pub current: Option<Descriptor>,
-    /// Number of the newest version; the first is 1.
-    pub version: u64,
-    /// The versions remembered, newest first.
-    pub history: Vec<TagVersion>,
-}
-
-/// One version of a tag.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TagVersion {
-    /// Its number.
-    pub version: u64,
-    /// What the tag pointed at; nothing when it was deleted.
-    pub descriptor: Option<Descriptor>,
-    /// Seconds since 1970.
-    pub at: u64,
-    /// Who did it.
-    pub by: String,
-    /// What was done.
-    pub how: How,
-}
-
-/// What made a version of a tag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum How {
-    /// A manifest was pushed.
-    Push,
-    /// An earlier version was brought back.
-    Rollback,
-    /// The tag was deleted.
-    Delete,
+/// What an edit did to a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Edit {
+    /// Nothing.
+    Unchanged,
+    /// It is to be written.
+    Changed,
+    /// There is nothing left to remember: it goes.
+    Forgotten,
 }
 
 impl Repositories {
@@ -62,6 +32,14 @@ impl Repositories {
         Ok(self.tag_record(name, tag).await?.map(|(record, _)| record))
     }
 
+    /// A tag with its history, or the error that there never was one.
+    pub async fn history(&self, name: &RepositoryName, tag: &Tag) -> Result<TagRecord> {
+        match self.tag(name, tag).await? {
+            Some(record) => Ok(record),
+            None => Err(self.unknown_manifest(name, tag.to_string()).await?),
+        }
+    }
+
     async fn tag_record(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<(TagRecord, Version)>> {
         Ok(self.store.records.get_json(&keys::tag(name, tag)).await?)
     }
@@ -73,23 +51,36 @@ impl Repositories {
         last: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(Tag, Descriptor)>> {
-        let prefix = keys::tags(name);
-        let mut after = last.map(|last| format!("{prefix}{last}"));
+        let mut after = last.map(str::to_owned);
         let mut tags = Vec::new();
         while tags.len() < limit {
             let wanted = (limit - tags.len()).min(PAGE);
-            let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
-            let complete = entries.len() < wanted;
-            after = entries.last().map(|entry| entry.key.as_str().to_owned()).or(after);
-            for entry in entries {
-                let record: TagRecord = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
-                if let (Ok(tag), Some(current)) = (entry.key.name().parse(), record.current) {
-                    tags.push((tag, current));
-                }
-            }
+            let page = self.tag_records(name, after.as_deref(), wanted).await?;
+            let complete = page.len() < wanted;
+            after = page.last().map(|(tag, _)| tag.to_string()).or(after);
+            tags.extend(page.into_iter().filter_map(|(tag, record)| Some((tag, record.current?))));
             if complete {
                 break;
             }
+        }
+        Ok(tags)
+    }
+
+    /// Tags with their history, also deleted ones, in ascending order by bytes, `limit` at most, after `last`.
+    pub(super) async fn tag_records(
+        &self,
+        name: &RepositoryName,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(Tag, TagRecord)>> {
+        let prefix = keys::tags(name);
+        let after = last.map(|last| format!("{prefix}{last}"));
+        let mut tags = Vec::new();
+        for entry in self.store.records.list(&prefix, after.as_deref(), limit).await? {
+            let tag = entry.key.name().parse().map_err(|error: wharf_spec::NameError| {
+                wharf_blobstore::Error::CorruptRecord { key: entry.key.to_string(), problem: error.to_string() }
+            })?;
+            tags.push((tag, wharf_blobstore::decode(&entry.key, &entry.record.value)?));
         }
         Ok(tags)
     }
@@ -100,68 +91,215 @@ impl Repositories {
         name: &RepositoryName,
         tag: &Tag,
         descriptor: &Descriptor,
-        how: How,
-        by: &str,
+        (precondition, by): (&Precondition, &str),
     ) -> Result<()> {
-        self.change_tag(name, tag, |record| {
-            let same = record.current.as_ref().is_some_and(|current| current.digest == descriptor.digest);
-            (!same).then(|| TagVersion {
-                version: record.version + 1,
-                descriptor: Some(descriptor.clone()),
-                at: self.now(),
-                by: by.to_owned(),
-                how,
-            })
+        self.edit_tag(name, tag, |record| {
+            if record.points_at(&descriptor.digest) {
+                return Ok(Edit::Unchanged);
+            }
+            precondition.check(tag, record)?;
+            self.may_change(name, tag, record)?;
+            record.append(Some(descriptor.clone()), None, self.stamp(by, How::Push));
+            Ok(Edit::Changed)
         })
         .await
         .map(|_| ())
     }
 
-    /// Deletes a tag; its manifest and history stay.
-    pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag, by: &str) -> Result<()> {
-        let deleted =
-            self.change_tag(name, tag, |record| record.current.is_some().then(|| self.deletion(record, by))).await?;
-        if deleted { Ok(()) } else { Err(self.unknown_manifest(name, tag.to_string()).await?) }
-    }
-
-    /// Deletes every tag that points at `digest`.
-    pub(super) async fn untag_all(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
-        for (tag, _) in self.tags(name, None, usize::MAX).await?.into_iter().filter(|(_, to)| to.digest == *digest) {
-            self.change_tag(name, &tag, |record| {
-                let points = record.current.as_ref().is_some_and(|current| current.digest == *digest);
-                points.then(|| self.deletion(record, by))
-            })
-            .await?;
+    /// Looks whether a push could move these tags, before anything is published. Moving them looks again.
+    pub(super) async fn may_move(
+        &self,
+        name: &RepositoryName,
+        tags: &[Tag],
+        digest: &Digest,
+        precondition: &Precondition,
+    ) -> Result<()> {
+        if matches!(precondition, Precondition::None) && !self.policy.has_immutable(name) {
+            return Ok(());
+        }
+        for tag in tags {
+            let record = self.tag(name, tag).await?.unwrap_or_default();
+            if !record.points_at(digest) {
+                precondition.check(tag, &record)?;
+                self.may_change(name, tag, &record)?;
+            }
         }
         Ok(())
     }
 
-    fn deletion(&self, record: &TagRecord, by: &str) -> TagVersion {
-        let (version, by) = (record.version + 1, by.to_owned());
-        TagVersion { version, descriptor: None, at: self.now(), by, how: How::Delete }
+    /// A rule may forbid to move or delete a tag that is there.
+    fn may_change(&self, name: &RepositoryName, tag: &Tag, record: &TagRecord) -> Result<()> {
+        match &record.current {
+            Some(current) if self.policy.is_immutable(name, tag) => {
+                Err(Error::Immutable { repository: name.clone(), tag: tag.clone(), digest: current.digest })
+            }
+            Some(_) | None => Ok(()),
+        }
     }
 
-    /// Appends the version that `next` makes of the record as it is; `false` when it makes none.
-    async fn change_tag(
+    /// Refuses when an immutable tag points at this manifest.
+    pub(super) async fn refuse_immutable(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
+        if !self.policy.has_immutable(name) {
+            return Ok(());
+        }
+        let mut last = None::<Tag>;
+        loop {
+            let page = self.tag_records(name, last.as_ref().map(Tag::as_str), PAGE).await?;
+            for (tag, record) in page.iter().filter(|(_, record)| record.points_at(digest)) {
+                self.may_change(name, tag, record)?;
+            }
+            match page.last() {
+                Some((tag, _)) if page.len() == PAGE => last = Some(tag.clone()),
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    /// Brings an earlier version of a tag back, as a new version. To where it stands already is no new version.
+    pub async fn rollback(
         &self,
         name: &RepositoryName,
         tag: &Tag,
-        next: impl Fn(&TagRecord) -> Option<TagVersion>,
-    ) -> Result<bool> {
+        earlier: Earlier,
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<TagRecord> {
+        let find = |record: &TagRecord| record.find(earlier);
+        self.bring_back(name, tag, find, (precondition, self.stamp(by, How::Rollback))).await
+    }
+
+    /// Brings a deleted tag back, pointing at what it pointed at last.
+    pub async fn restore_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<TagRecord> {
+        self.bring_back(name, tag, TagRecord::before_deletion, (precondition, self.stamp(by, How::Restore))).await
+    }
+
+    /// One compare-and-swap, and a look at the manifest after it. One that is being deleted is marked as gone before its
+    /// record goes, so the swap itself refuses it; only a push that died in between can have entered it since. What is
+    /// not there is taken back here, as the delete does.
+    async fn bring_back(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        find: impl Fn(&TagRecord) -> Result<Found, NoWayBack>,
+        (precondition, stamp): (&Precondition, Stamp<'_>),
+    ) -> Result<TagRecord> {
+        self.history(name, tag).await?;
+        let record = self
+            .edit_tag(name, tag, |record| {
+                precondition.check(tag, record)?;
+                let Found { descriptor, origin } =
+                    find(record).map_err(|problem| Error::NoWayBack { tag: tag.clone(), problem })?;
+                if record.points_at(&descriptor.digest) {
+                    return Ok(Edit::Unchanged);
+                }
+                self.may_change(name, tag, record)?;
+                record.append(Some(descriptor), Some(origin), stamp);
+                Ok(Edit::Changed)
+            })
+            .await?;
+        if let Some(current) = &record.current
+            && !self.confirm_manifest(name, &current.digest).await?
+        {
+            self.untag(name, tag, &current.digest, stamp.by).await?;
+            return Err(Error::NoWayBack { tag: tag.clone(), problem: NoWayBack::Gone(record.version) });
+        }
+        Ok(record)
+    }
+
+    /// Deletes a tag; its manifest and history stay.
+    pub async fn delete_tag(&self, name: &RepositoryName, tag: &Tag, by: &str) -> Result<()> {
+        self.delete_tag_if(name, tag, (&Precondition::None, by)).await
+    }
+
+    /// Deletes a tag, if it is what the caller thinks it is.
+    pub async fn delete_tag_if(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        (precondition, by): (&Precondition, &str),
+    ) -> Result<()> {
+        if self.resolve(name, tag).await?.is_none() {
+            return Err(self.unknown_manifest(name, tag.to_string()).await?);
+        }
+        self.edit_tag(name, tag, |record| {
+            precondition.check(tag, record)?;
+            self.may_change(name, tag, record)?;
+            Ok(self.delete_record(record, by, How::Delete))
+        })
+        .await
+        .map(|_| ())
+    }
+
+    pub(super) fn delete_record(&self, record: &mut TagRecord, by: &str, how: How) -> Edit {
+        if record.current.is_none() {
+            return Edit::Unchanged;
+        }
+        record.append(None, None, self.stamp(by, how));
+        Edit::Changed
+    }
+
+    /// Deletes every tag that points at `digest`, and marks the versions of all tags that did.
+    pub(super) async fn untag_all(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
+        let mut last = None::<Tag>;
+        loop {
+            let page = self.tag_records(name, last.as_ref().map(Tag::as_str), PAGE).await?;
+            for (tag, record) in &page {
+                if record.roots().any(|root| root == *digest) {
+                    self.untag(name, tag, digest, by).await?;
+                }
+            }
+            match page.last() {
+                Some((tag, _)) if page.len() == PAGE => last = Some(tag.clone()),
+                Some(_) | None => return Ok(()),
+            }
+        }
+    }
+
+    async fn untag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest, by: &str) -> Result<()> {
+        self.edit_tag(name, tag, |record| {
+            let marked = record.mark_gone(digest);
+            if record.points_at(digest) {
+                return Ok(self.delete_record(record, by, How::Delete));
+            }
+            Ok(if marked { Edit::Changed } else { Edit::Unchanged })
+        })
+        .await
+        .map(|_| ())
+    }
+
+    fn stamp<'a>(&self, by: &'a str, how: How) -> Stamp<'a> {
+        Stamp { at: self.now(), by, how }
+    }
+
+    /// Changes a tag's record in one compare-and-swap, again as long as others come first; the record as it is then.
+    pub(super) async fn edit_tag(
+        &self,
+        name: &RepositoryName,
+        tag: &Tag,
+        edit: impl Fn(&mut TagRecord) -> Result<Edit>,
+    ) -> Result<TagRecord> {
         let key = keys::tag(name, tag);
-        for _ in 0..ATTEMPTS {
-            let (mut record, expect) = match self.tag_record(name, tag).await? {
+        for attempt in 0..ATTEMPTS {
+            let found = self.tag_record(name, tag).await?;
+            let (mut record, expect) = match found {
                 Some((record, version)) => (record, Expect::Version(version)),
                 None => (TagRecord::default(), Expect::Absent),
             };
-            let Some(version) = next(&record) else { return Ok(false) };
-            record.version = version.version;
-            record.current.clone_from(&version.descriptor);
-            record.history.insert(0, version);
-            record.history.truncate(HISTORY);
-            match self.store.records.put_json(key.clone(), expect, &record).await? {
-                Outcome::Done(_) => return Ok(true),
-                Outcome::Conflict => {}
+            let change = match edit(&mut record)? {
+                Edit::Unchanged => return Ok(record),
+                Edit::Changed => {
+                    record.trim(self.policy.history);
+                    Change::Put(encode(&record))
+                }
+                Edit::Forgotten => Change::Delete,
+            };
+            match self.store.records.swap(key.clone(), expect, change).await? {
+                Outcome::Done(_) => return Ok(record),
+                Outcome::Conflict => step_back(attempt).await,
             }
         }
         Err(Error::TagContended(tag.clone()))

@@ -164,7 +164,7 @@ fn owner_and_mode_rule_everything_new() {
     assert_eq!(
         show(layout),
         [
-            "/n 755 5:6 dateless dir",
+            "/n 640 5:6 dateless dir",
             "/n/m 640 5:6 1000 dir",
             "/n/m/a 640 5:6 1000 file",
             "/n/m/l 777 5:6 1000 -> a",

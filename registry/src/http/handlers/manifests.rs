@@ -5,10 +5,11 @@ use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
 use wharf_spec::{Algorithm, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::super::body::{empty, whole};
+use super::super::conditions::precondition;
 use super::super::route::RouteError;
 use super::super::{Call, Failure, ManifestReference, Registry};
 use super::{CONTENT_DIGEST, set, set_digest, unchanged};
-use crate::repo::{Error, StoredManifest};
+use crate::repo::{Error, Precondition, StoredManifest};
 
 const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 const OCI_TAG: HeaderName = HeaderName::from_static("oci-tag");
@@ -36,6 +37,12 @@ impl Registry {
         call: Call,
     ) -> Result<Response<Body>, Failure> {
         let repositories = &self.inner.repositories;
+        if let ManifestReference::Digest(digest) = &reference
+            && call.request.method == Method::HEAD
+        {
+            // Whoever asks is about to rely on it.
+            repositories.confirm_manifest(&name, digest).await?;
+        }
         let StoredManifest { digest, media_type, bytes, .. } = match &reference {
             ManifestReference::Tag(tag) => repositories.manifest_by_tag(&name, tag).await?,
             ManifestReference::Digest(digest) => repositories.manifest(&name, digest).await?,
@@ -74,6 +81,11 @@ impl Registry {
         if tags.len() > limits.tags {
             return Err(Failure::TooManyTags { limit: limits.tags });
         }
+        // What the path names is what the condition is about; content under its digest never changes.
+        let condition = match &reference {
+            ManifestReference::Tag(_) => precondition(&call.request.headers)?,
+            ManifestReference::Digest(_) => Precondition::None,
+        };
         let content_type = call.request.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let media_type = content_type.map(MediaType::new).filter(is_said);
         let bytes = whole(body, limits.manifest, limits.body_idle).await?;
@@ -90,7 +102,7 @@ impl Registry {
             }
             ManifestReference::Digest(_) => {}
         }
-        let pushed = self.inner.repositories.put_manifest(&name, &manifest, &tags, &call.user).await?;
+        let pushed = self.inner.repositories.put_manifest_if(&name, &manifest, &tags, (&condition, &call.user)).await?;
         let mut response = empty(StatusCode::CREATED);
         let headers = response.headers_mut();
         set(headers, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));
@@ -117,7 +129,10 @@ impl Registry {
         }
         let repositories = &self.inner.repositories;
         match reference {
-            ManifestReference::Tag(tag) => repositories.delete_tag(&name, &tag, &call.user).await?,
+            ManifestReference::Tag(tag) => {
+                let condition = precondition(&call.request.headers)?;
+                repositories.delete_tag_if(&name, &tag, (&condition, &call.user)).await?;
+            }
             ManifestReference::Digest(digest) => repositories.delete_manifest(&name, &digest, &call.user).await?,
         }
         Ok(empty(StatusCode::ACCEPTED))

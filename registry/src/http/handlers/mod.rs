@@ -4,6 +4,7 @@ mod blobs;
 mod lists;
 mod manifests;
 mod uploads;
+mod versions;
 
 use axum::body::Body;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, header};

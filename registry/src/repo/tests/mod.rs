@@ -1,7 +1,9 @@
 //! Repositories over a store in memory: what every module promises, and what is left behind.
 
 mod blobs;
+mod histories;
 mod manifests;
+mod policy;
 mod referrers;
 mod tags;
 mod uploads;

@@ -1,0 +1,160 @@
+//! Writing: what a large blob costs, and how many images a second come in at once.
+
+use std::fs::{self, File};
+use std::io::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use ring::digest::{SHA256, digest};
+
+use crate::Bench;
+use crate::fixture::{self, Content, push_blob, push_manifest};
+use crate::http::{Client, with_parameter};
+use crate::peers::{Peer, Software};
+use crate::process::cpu_seconds;
+use crate::table::{Goal, Row, Table};
+
+const REGISTRIES: [Software; 3] = [Software::Wharf, Software::Distribution, Software::Zot];
+const LARGE: usize = 100_000_000;
+/// Large blobs in a round.
+const BLOBS: usize = 5;
+const PIECE: usize = 1 << 20;
+
+/// What nobody has used yet.
+static SEED: AtomicU64 = AtomicU64::new(1000);
+
+fn seed() -> u64 {
+    SEED.fetch_add(1, Ordering::Relaxed)
+}
+
+/// Processor time of the server for a gigabyte of blobs of 100 MB, pushed one after the other.
+pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
+    let mut whole = Row::new("100 MB blob push, POST and PUT", "CPU s/GB");
+    let mut streamed = Row::new("100 MB blob push, POST, chunked PATCH and PUT", "CPU s/GB");
+    let mut content = Content::random(LARGE, seed());
+    let next = |content: &mut Content| {
+        content.bytes[..8].copy_from_slice(&seed().to_le_bytes());
+        *content = Content::new(std::mem::take(&mut content.bytes));
+    };
+    for _ in 0..bench.options.rounds {
+        let alone = alone(bench, &content.bytes)?;
+        whole.sample("alone", alone);
+        streamed.sample("alone", alone);
+        for peer in bench.those(&REGISTRIES) {
+            for (row, push) in [(&mut whole, push_blob as Push), (&mut streamed, push_streamed as Push)] {
+                let mut client = peer.client()?;
+                let mut used = 0.0;
+                for _ in 0..BLOBS {
+                    next(&mut content);
+                    let before = cpu_seconds(peer.pid());
+                    push(&mut client, "pushed", &content)?;
+                    used += cpu_seconds(peer.pid()) - before;
+                }
+                row.sample(peer.software.name(), used * 1e9 / (LARGE * BLOBS) as f64);
+            }
+        }
+    }
+    let row = |row: Row| row.ratio("alone", &Goal::AtMost(1.3));
+    table.add(row(whole));
+    table.add(row(streamed));
+    Ok(())
+}
+
+type Push = fn(&mut Client, &str, &Content) -> Result<(), String>;
+
+/// Hashing and writing, and nothing else: by ring, to a file that is made durable.
+fn alone(bench: &Bench, bytes: &[u8]) -> Result<f64, String> {
+    let path = bench.options.work.join("alone");
+    let cannot = |error: std::io::Error| format!("{}: {error}", path.display());
+    let before = cpu_seconds(std::process::id());
+    for _ in 0..BLOBS {
+        let mut file = File::create(&path).map_err(cannot)?;
+        for piece in bytes.chunks(256 << 10) {
+            file.write_all(piece).map_err(cannot)?;
+        }
+        std::hint::black_box(digest(&SHA256, bytes));
+        file.sync_data().map_err(cannot)?;
+        fs::remove_file(&path).map_err(cannot)?;
+    }
+    Ok((cpu_seconds(std::process::id()) - before) * 1e9 / (bytes.len() * BLOBS) as f64)
+}
+
+/// As docker does: the bytes in one chunked `PATCH`, and a `PUT` with nothing in it.
+fn push_streamed(client: &mut Client, repository: &str, content: &Content) -> Result<(), String> {
+    let begun = client.call(("POST", &format!("/v2/{repository}/blobs/uploads/")), "", &[], 202)?;
+    client.begin("PATCH", &begun.location()?, "Content-Type: application/octet-stream\r\n", None)?;
+    for piece in content.bytes.chunks(PIECE) {
+        client.chunk(piece)?;
+    }
+    client.chunk(&[])?;
+    let sent = client.answer(false)?;
+    if sent.status != 202 {
+        return Err(format!("PATCH: {} {}", sent.status, String::from_utf8_lossy(&sent.body)));
+    }
+    let end = with_parameter(&sent.location()?, &format!("digest={}", content.digest));
+    client.call(("PUT", &end), "", &[], 201).map(|_| ())
+}
+
+const PUSHERS: usize = 32;
+/// Images that each of them pushes in a round.
+const IMAGES: usize = 3;
+const LAYERS: usize = 10;
+const LAYER: usize = 10_000;
+
+/// Images a second: 32 clients at once, ten small layers each, looked for and then pushed.
+pub fn images(bench: &Bench, table: &mut Table) -> Result<(), String> {
+    let mut one = Row::new("32 clients push 10-layer images into one repository", "images/s");
+    let mut many = Row::new("32 clients push 10-layer images into 32 repositories", "images/s");
+    for round in 0..bench.options.rounds {
+        for peer in bench.those(&REGISTRIES) {
+            one.sample(peer.software.name(), images_per_second(peer, |_| format!("one-{round}"))?);
+            many.sample(peer.software.name(), images_per_second(peer, |client| format!("many-{round}-{client}"))?);
+        }
+    }
+    let spread = many.median("wharf");
+    let one = one.ratio("distribution", &Goal::AtLeast(3.0));
+    table.add(one.against("32 repositories", spread, &Goal::AtLeast(0.9)));
+    table.add(many.ratio("distribution", &Goal::AtLeast(3.0)));
+    Ok(())
+}
+
+fn images_per_second(peer: &Peer, repository: impl Fn(usize) -> String + Sync) -> Result<f64, String> {
+    let images: Vec<Vec<Image>> = (0..PUSHERS).map(|_| (0..IMAGES).map(|_| Image::new()).collect()).collect();
+    let begun = Instant::now();
+    std::thread::scope(|scope| {
+        let pushers: Vec<_> = images
+            .iter()
+            .enumerate()
+            .map(|(number, images)| {
+                let repository = repository(number);
+                scope.spawn(move || images.iter().enumerate().try_for_each(|(image, it)| it.push(peer, &repository, (number, image))))
+            })
+            .collect();
+        pushers.into_iter().try_for_each(|pusher| pusher.join().map_err(|_| "a client panicked".to_owned())?)
+    })?;
+    Ok((PUSHERS * IMAGES) as f64 / begun.elapsed().as_secs_f64())
+}
+
+struct Image {
+    blobs: Vec<Content>,
+    manifest: Content,
+}
+
+impl Image {
+    fn new() -> Self {
+        let mut blobs: Vec<_> = (0..LAYERS).map(|_| Content::random(LAYER, seed())).collect();
+        let config = fixture::config(seed());
+        let manifest = fixture::manifest(&config, &blobs.iter().collect::<Vec<_>>());
+        blobs.push(config);
+        Self { blobs, manifest }
+    }
+
+    fn push(&self, peer: &Peer, repository: &str, (client, image): (usize, usize)) -> Result<(), String> {
+        let mut connection = peer.client()?;
+        for blob in &self.blobs {
+            connection.call(("HEAD", &format!("/v2/{repository}/blobs/{}", blob.digest)), "", &[], 404)?;
+            push_blob(&mut connection, repository, blob)?;
+        }
+        push_manifest(&mut connection, repository, &format!("{client}-{image}"), &self.manifest)
+    }
+}

@@ -1,0 +1,80 @@
+//! Contexts that are no directories, and options that change what a build is given.
+
+use std::os::unix::net::UnixListener;
+
+use crate::support::Desk;
+
+/// A tar of these files. It is valid UTF-8 as well.
+fn tar(files: &[(&str, &str)]) -> String {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, text.as_bytes()).expect("a file");
+    }
+    String::from_utf8(builder.into_inner().expect("a tar")).expect("ASCII")
+}
+
+#[test]
+fn standard_input_is_a_dockerfile_or_a_tar() {
+    let desk = Desk::new();
+    let finished = desk.run_with(desk.command(&["build", "-o", "one", "-"]), "FROM scratch\nCOPY <<x /y\nz\nx\n");
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert_eq!(std::fs::read_to_string(desk.path("one/y")).expect("a file"), "z\n");
+    let archive = tar(&[("Dockerfile", "FROM scratch\nCOPY a /b\n"), ("a", "from the tar")]);
+    let finished = desk.run_with(desk.command(&["build", "-o", "two", "-"]), &archive);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert_eq!(std::fs::read_to_string(desk.path("two/b")).expect("a file"), "from the tar");
+    let left: Vec<_> = std::fs::read_dir(desk.path("store")).expect("a store").collect();
+    assert!(
+        left.iter().flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with("context-")),
+        "{left:?}"
+    );
+}
+
+#[test]
+fn a_dockerfile_alone_has_nothing_to_copy_from() {
+    let desk = Desk::new();
+    let finished = desk.run_with(desk.command(&["build", "-"]), "FROM scratch\nCOPY a /b\n");
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.stderr.contains("this build has no context to copy from"), "{finished}");
+    let both = desk.run_with(desk.command(&["build", "-f", "-", "-"]), "FROM scratch\n");
+    assert_eq!(both.code, Some(125), "{both}");
+}
+
+#[test]
+fn contexts_that_make_no_sense_are_said_at_once() {
+    let desk = Desk::new();
+    desk.write("context/Dockerfile", "FROM scratch\n");
+    for (arguments, words) in [
+        (vec!["build", "https://127.0.0.1/r.git?no=1"], "`no=1` is nothing that can be asked of a repository"),
+        (vec!["build", "nowhere"], "there is no directory nowhere to build"),
+        (vec!["build", "--build-context", "a=nowhere", "context"], "there is no such directory"),
+        (vec!["build", "--ssh", "default", "context"], "there is no agent in SSH_AUTH_SOCK"),
+        (vec!["build", "--ssh", "k=context/Dockerfile", "context"], "is no socket of an agent"),
+        (vec!["build", "--allow", "everything", "context"], "it is security.insecure or network.host"),
+        (vec!["build", "--call=what", "context"], "the methods are build, check, outline and targets"),
+    ] {
+        let finished = desk.run(&arguments);
+        assert_eq!(finished.code, Some(125), "{finished}");
+        assert!(finished.stderr.contains(words), "{finished}");
+    }
+}
+
+#[test]
+fn options_reach_the_build() {
+    let desk = Desk::new();
+    desk.write("context/Dockerfile", "FROM scratch AS one\nCOPY <<x /y\nz\nx\n");
+    let _agent = UnixListener::bind(desk.path("agent")).expect("a socket");
+    let agent = format!("k={}", desk.text("agent"));
+    let build =
+        ["build", "-t", "app", "--load", "--annotation", "a=b", "--ssh", agent.as_str(), "--allow", "network.host"];
+    desk.good(&[&build[..], &["context"]].concat());
+    let shown = desk.good(&["inspect", "app"]);
+    assert!(shown.contains("\"annotations\"") && shown.contains("\"a\": \"b\""), "{shown}");
+    let again = desk.run(&[&["--progress=plain"], &build[..], &["context"]].concat());
+    assert!(again.stderr.contains("CACHED"), "{again}");
+    let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());
+    assert!(!fresh.stderr.contains("CACHED"), "{fresh}");
+}
