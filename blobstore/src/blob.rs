@@ -293,6 +293,7 @@ impl OwnUpload {
     pub async fn commit(self, digest: Digest) -> Result<Blob> {
         let Self { store, epoch, writer, size } = self;
         if let Some(blob) = store.find(&digest).await?.filter(Blob::is_live) {
+            // Nothing was finished, so dropping the writer leaves nothing.
             return Ok(blob);
         }
         store.announce(digest, epoch).await?;

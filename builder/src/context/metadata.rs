@@ -47,11 +47,11 @@ pub(super) fn of_root(root: &OwnedFd) -> Result<Found, Errno> {
 }
 
 /// What identifies a file's content.
-#[expect(clippy::unnecessary_cast, reason = "the fields' types differ between machines")]
+#[expect(clippy::cast_possible_wrap, clippy::unnecessary_cast, reason = "the fields' types differ between machines")]
 pub(super) fn stamp(stat: &Stat) -> Stamp {
     [
-        (stat.st_dev as u64).cast_signed(),
-        (stat.st_ino as u64).cast_signed(),
+        stat.st_dev as i64,
+        stat.st_ino as i64,
         stat.st_size as i64,
         stat.st_mtime as i64,
         stat.st_mtime_nsec as i64,

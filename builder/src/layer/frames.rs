@@ -165,7 +165,7 @@ impl Cutter {
             return Cut::None;
         }
         let full = self.open + length > self.encoding.block_size() as u64;
-        let here = self.open >= self.least() && check(path) % 16 == 0;
+        let here = self.open >= self.least() && check(path).is_multiple_of(16);
         if full || here || self.is_large(length) { Cut::Before } else { Cut::None }
     }
 

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use wharf_spec::{Algorithm, Hasher};
+use wharf_spec::{Algorithm, Digest, Hasher};
 
 use crate::copy::ContentDigests;
 use crate::event::MissReason;
@@ -44,7 +44,7 @@ impl Notes {
     pub(super) fn files(&mut self, things: &[Selection], contents: &ContentDigests) {
         for found in things.iter().flat_map(|thing| std::iter::once(&thing.top).chain(&thing.below)) {
             let entry = &found.entry;
-            let content = contents.get(&entry.path).map(|digest| digest.as_bytes()).unwrap_or_default();
+            let content = contents.get(&entry.path).map(Digest::as_bytes).unwrap_or_default();
             let kind = match &entry.kind {
                 // The size says no more than the content does.
                 Kind::File { .. } => String::new(),
@@ -81,7 +81,9 @@ impl Notes {
         removed.extend(before.files.keys().filter(|path| !self.files.contains_key(*path)).map(|path| text(path)));
         let count = changed.len() + added.len() + removed.len();
         if count > 0 {
-            [&mut changed, &mut added, &mut removed].into_iter().for_each(|list| list.truncate(MOST_NAMED));
+            for list in [&mut changed, &mut added, &mut removed] {
+                list.truncate(MOST_NAMED);
+            }
             reasons.push(MissReason::Files { count, changed, added, removed });
         }
         reasons
