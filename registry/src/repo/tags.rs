@@ -24,6 +24,12 @@ pub struct TagRecord {
     pub history: Vec<TagVersion>,
 }
 
+/// What a list needs of a [`TagRecord`]: its history may be long.
+#[derive(Deserialize)]
+struct Pointer {
+    current: Option<Descriptor>,
+}
+
 /// One version of a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TagVersion {
@@ -82,7 +88,7 @@ impl Repositories {
             let complete = entries.len() < wanted;
             after = entries.last().map(|entry| entry.key.as_str().to_owned()).or(after);
             for entry in entries {
-                let record: TagRecord = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
+                let record: Pointer = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
                 if let (Ok(tag), Some(current)) = (entry.key.name().parse(), record.current) {
                     tags.push((tag, current));
                 }
