@@ -38,6 +38,7 @@ pub use collect::{BlobView, CANDIDATES, Candidate, view_entry};
 use record::BlobRecord;
 pub use record::{Arriving, Current};
 
+use crate::hashing::Hashing;
 use crate::{
     ByteStream, Change, Checkpoint, Error, Expect, ObjectKey, ObjectWriter, Outcome, RecordKey, RecordsExt as _,
     Result, Store, Write, encode,
@@ -185,7 +186,9 @@ impl BlobStore {
     pub async fn upload(&self, algorithm: Algorithm) -> Result<BlobUpload> {
         let epoch = ObjectKey::new(self.store.ids.fresh());
         let writer = self.store.objects.create(epoch).await?;
-        Ok(BlobUpload { store: self.clone(), epoch, writer, hasher: Hasher::new(algorithm), algorithm, size: 0 })
+        let hashing = Hashing::new(Hasher::new(algorithm));
+        let (store, gathered) = (self.clone(), BytesMut::new());
+        Ok(BlobUpload { store, epoch, writer, gathered, hashing, algorithm, size: 0 })
     }
 
     /// Begins an upload of bytes that this process makes and hashes itself.
@@ -200,7 +203,8 @@ impl BlobStore {
         let hasher = Hasher::restore(&state.hasher).ok_or(Error::UploadLost)?;
         let writer = self.store.objects.resume(state.epoch, &state.checkpoint).await?;
         let UploadState { epoch, size, algorithm, .. } = *state;
-        Ok(BlobUpload { store: self.clone(), epoch, writer, hasher, algorithm: algorithm.into(), size })
+        let (store, gathered, hashing) = (self.clone(), BytesMut::new(), Hashing::new(hasher));
+        Ok(BlobUpload { store, epoch, writer, gathered, hashing, algorithm: algorithm.into(), size })
     }
 
     /// Forgets an upload and its bytes.
@@ -263,12 +267,17 @@ impl BlobStore {
     }
 }
 
-/// An upload under way: bytes are hashed while they arrive and written once.
+/// What is worth handing to other threads, in bytes.
+const PIECE: usize = 256 << 10;
+
+/// An upload under way: bytes are hashed while they arrive and written once. It holds three pieces at most.
 pub struct BlobUpload {
     store: BlobStore,
     epoch: ObjectKey,
     writer: Box<dyn ObjectWriter>,
-    hasher: Hasher,
+    /// What came in since the last piece was sent on.
+    gathered: BytesMut,
+    hashing: Hashing,
     algorithm: Algorithm,
     size: u64,
 }
@@ -348,27 +357,43 @@ impl BlobUpload {
 
     /// Takes in the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.hasher.update(&bytes);
         self.size += bytes.len() as u64;
-        self.writer.write(bytes).await
+        if self.gathered.is_empty() && bytes.len() >= PIECE {
+            return self.send(bytes).await;
+        }
+        self.gathered.extend_from_slice(&bytes);
+        if self.gathered.len() >= PIECE { self.send_gathered().await } else { Ok(()) }
+    }
+
+    async fn send_gathered(&mut self) -> Result<()> {
+        let piece = self.gathered.split().freeze();
+        if piece.is_empty() { Ok(()) } else { self.send(piece).await }
+    }
+
+    /// Has a piece hashed and written.
+    async fn send(&mut self, piece: Bytes) -> Result<()> {
+        self.hashing.update(&piece).await?;
+        self.writer.write(piece).await
     }
 
     /// Makes what was taken in durable, and says how to go on from here.
     pub async fn checkpoint(&mut self) -> Result<UploadState> {
+        self.send_gathered().await?;
         Ok(UploadState {
             epoch: self.epoch,
             size: self.size,
             checkpoint: self.writer.checkpoint().await?,
-            hasher: self.hasher.save(),
+            hasher: self.hashing.settled().await?.save(),
             algorithm: self.algorithm.into(),
         })
     }
 
     /// Ends the upload: the bytes are durable, then verified, then visible. With no `expected` digest, the blob is named
     /// by the algorithm the upload was begun with.
-    pub async fn commit(self, expected: Option<Digest>) -> Result<Blob> {
-        let Self { store, epoch, writer, hasher, algorithm, size } = self;
-        let hashed = hasher.finish();
+    pub async fn commit(mut self, expected: Option<Digest>) -> Result<Blob> {
+        self.send_gathered().await?;
+        let hashed = self.hashing.settled().await?.clone().finish();
+        let Self { store, epoch, writer, algorithm, size, .. } = self;
         if let Some(expected) = expected.filter(|expected| expected.algorithm() == algorithm)
             && expected != hashed
         {

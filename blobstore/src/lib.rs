@@ -37,6 +37,7 @@ mod clock;
 pub mod conformance;
 pub mod embedded;
 mod error;
+mod hashing;
 mod key;
 pub mod memory;
 mod object;
@@ -52,7 +53,9 @@ pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};
 pub use key::{ObjectKey, RecordKey};
 pub use object::{ByteStream, Checkpoint, ObjectWriter, Objects};
-pub use record::{Change, Entry, Expect, Outcome, Record, Records, RecordsExt, Version, Write, decode, encode};
+pub use record::{
+    Change, Entry, Expect, Generation, Outcome, Record, Records, RecordsExt, Version, Write, decode, encode,
+};
 
 /// A store: the two engines, and the clock and source of fresh ids that the protocols above them use.
 ///

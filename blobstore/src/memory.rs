@@ -10,8 +10,8 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use crate::{
-    ByteStream, Change, Checkpoint, Entry, Error, Expect, ObjectKey, ObjectWriter, Objects, Outcome, Record, RecordKey,
-    Records, Result, Version, Write,
+    ByteStream, Change, Checkpoint, Entry, Error, Expect, Generation, ObjectKey, ObjectWriter, Objects, Outcome,
+    Record, RecordKey, Records, Result, Version, Write,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -189,6 +189,10 @@ impl Records for MemoryRecords {
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
         let mut table = lock(&self.inner);
         Ok(batch.into_iter().map(|write| table.swap(write)).collect())
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        Some(Generation(lock(&self.inner).last_version))
     }
 }
 

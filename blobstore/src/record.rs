@@ -69,6 +69,10 @@ pub enum Outcome {
     Conflict,
 }
 
+/// A mark of a moment between two writes: while it stays the same, so does every record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Generation(pub u64);
+
 /// Small values under keys, written only by compare-and-swap.
 ///
 /// Reads see every write that was acknowledged before they began, from any process that has the store open. An
@@ -88,6 +92,12 @@ pub trait Records: Debug + Send + Sync + 'static {
     /// Does several compare-and-swaps, each on its own: one may conflict while its neighbours happen. When this
     /// returns, every one that is `Done` is durable. Keys in one batch are distinct.
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>>;
+
+    /// The generation the records are at, where the engine can tell in less time than reading a record takes. What was
+    /// read after it was asked for is still so as long as asking again gives the same, whichever process writes.
+    fn generation(&self) -> Option<Generation> {
+        None
+    }
 }
 
 /// Calls every owner of records makes, on top of [`Records`].

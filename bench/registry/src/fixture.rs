@@ -63,17 +63,16 @@ fn described(media_type: &str, content: &Content) -> String {
 pub fn manifest(config: &Content, layers: &[&Content]) -> Content {
     let layers: Vec<_> = layers.iter().map(|layer| described(LAYER, layer)).collect();
     let config = described("application/vnd.oci.image.config.v1+json", config);
-    let text = format!(
-        r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[{}]}}"#,
-        layers.join(",")
-    );
+    let text =
+        format!(r#"{{"schemaVersion":2,"mediaType":"{MANIFEST}","config":{config},"layers":[{}]}}"#, layers.join(","));
     Content::new(text.into_bytes())
 }
 
 /// A configuration that no other seed gives.
 pub fn config(seed: u64) -> Content {
-    let text =
-        format!(r#"{{"architecture":"amd64","os":"linux","author":"{seed}","rootfs":{{"type":"layers","diff_ids":[]}}}}"#);
+    let text = format!(
+        r#"{{"architecture":"amd64","os":"linux","author":"{seed}","rootfs":{{"type":"layers","diff_ids":[]}}}}"#
+    );
     Content::new(text.into_bytes())
 }
 

@@ -24,7 +24,8 @@ impl Answer {
     /// Where the answer sends the client: path and query.
     pub fn location(&self) -> Result<String, String> {
         let location = self.header("location").ok_or("no Location")?;
-        let path = location.split_once("://").map_or(location, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+        let path =
+            location.split_once("://").map_or(location, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
         Ok(path.to_owned())
     }
 }
@@ -76,8 +77,11 @@ impl Client {
             self.stream.read_line(line).map_err(|error| format!("read an answer: {error}"))
         };
         read(&mut line)?;
-        let status: u16 =
-            line.split(' ').nth(1).and_then(|code| code.parse().ok()).ok_or_else(|| format!("no status in {line:?}"))?;
+        let status: u16 = line
+            .split(' ')
+            .nth(1)
+            .and_then(|code| code.parse().ok())
+            .ok_or_else(|| format!("no status in {line:?}"))?;
         let mut headers = Vec::new();
         loop {
             read(&mut line)?;

@@ -143,7 +143,11 @@ impl Peer {
         for address in [Some(self.address), self.tls].into_iter().flatten() {
             while std::net::TcpStream::connect(address).is_err() {
                 if begun.elapsed() > Duration::from_secs(20) {
-                    return Err(format!("{} does not listen; see {}.log0", self.software.name(), self.directory.display()));
+                    return Err(format!(
+                        "{} does not listen; see {}.log0",
+                        self.software.name(),
+                        self.directory.display()
+                    ));
                 }
                 sleep(Duration::from_millis(20));
             }

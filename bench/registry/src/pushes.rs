@@ -127,7 +127,9 @@ fn images_per_second(peer: &Peer, repository: impl Fn(usize) -> String + Sync) -
             .enumerate()
             .map(|(number, images)| {
                 let repository = repository(number);
-                scope.spawn(move || images.iter().enumerate().try_for_each(|(image, it)| it.push(peer, &repository, (number, image))))
+                scope.spawn(move || {
+                    images.iter().enumerate().try_for_each(|(image, it)| it.push(peer, &repository, (number, image)))
+                })
             })
             .collect();
         pushers.into_iter().try_for_each(|pusher| pusher.join().map_err(|_| "a client panicked".to_owned())?)

@@ -15,7 +15,9 @@ pub fn small(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let blob = format!("blobs/{}", bench.fixture.small.digest);
     let by_digest = format!("manifests/{}", bench.fixture.manifest.digest);
     let fast = |row: Row| {
-        row.ratio("nginx", &Goal::AtLeast(0.6)).ratio("distribution", &Goal::AtLeast(5.0)).ratio("zot", &Goal::AtLeast(3.0))
+        row.ratio("nginx", &Goal::AtLeast(0.6))
+            .ratio("distribution", &Goal::AtLeast(5.0))
+            .ratio("zot", &Goal::AtLeast(3.0))
     };
     table.add(fast(requests(bench, "manifest GET by tag, 32 connections", "manifests/latest", &ALL)?));
     table.add(fast(requests(bench, "manifest GET by digest, 32 connections", &by_digest, &ALL)?));
@@ -43,7 +45,8 @@ fn requests(bench: &Bench, work: &str, path: &str, software: &[Software]) -> Res
 /// Processor time of the server for a gigabyte.
 pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let path = format!("/v2/bench/blobs/{}", bench.fixture.large.digest);
-    let row = cost(bench, "100 MB blob GET", &ALL, |peer| Some((format!("http://{}{path}", peer.address), peer.pid())))?;
+    let row =
+        cost(bench, "100 MB blob GET", &ALL, |peer| Some((format!("http://{}{path}", peer.address), peer.pid())))?;
     table.add(row.ratio("nginx", &Goal::AtMost(1.3)));
     let row = cost(bench, "100 MB blob GET over TLS", &ALL, |peer| {
         Some((format!("https://{}{path}", peer.tls?), peer.tls_pid()))

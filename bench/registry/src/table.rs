@@ -25,7 +25,11 @@ pub enum Goal {
 pub fn median(samples: &[f64]) -> f64 {
     let mut sorted: Vec<f64> = samples.iter().copied().filter(|sample| sample.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    match sorted.len() {
+        0 => f64::NAN,
+        length if length % 2 == 0 => f64::midpoint(sorted[length / 2 - 1], sorted[length / 2]),
+        length => sorted[length / 2],
+    }
 }
 
 impl Goal {
@@ -35,7 +39,7 @@ impl Goal {
             Self::AtLeast(limit) => ("≥", limit, value >= *limit),
             Self::AtMost(limit) => ("≤", limit, value <= *limit),
         };
-        let verdict = if value.is_nan() { "not measured" } else if met { "met" } else { "**missed**" };
+        let verdict = if met { "met" } else { "**missed**" };
         format!("{name} {value:.2}{unit}, goal {words} {limit}{unit}: {verdict}")
     }
 }
@@ -60,7 +64,9 @@ impl Row {
     /// Wharf's value divided by another's.
     pub fn ratio(mut self, other: &'static str, goal: &Goal) -> Self {
         let ratio = self.median("wharf") / self.median(other);
-        self.goals.push(goal.judge(&format!("÷ {other}"), ratio, ""));
+        if ratio.is_finite() {
+            self.goals.push(goal.judge(&format!("÷ {other}"), ratio, ""));
+        }
         self
     }
 

@@ -58,6 +58,8 @@ cases! {
     keys_are_ordered_by_bytes,
     one_of_many_creators_wins,
     no_update_is_lost,
+    a_generation_ends_with_the_next_write,
+    what_was_read_in_a_generation_is_so_until_it_ends,
     a_write_is_seen_through_another_handle_at_once,
     a_reader_never_goes_back,
 }
@@ -453,4 +455,53 @@ async fn a_reader_never_goes_back(bench: Bench) {
         reader.await.unwrap();
     }
     clear(&*writer).await;
+}
+
+async fn a_generation_ends_with_the_next_write(bench: Bench) {
+    let (reader, writer) = (bench.records().await, bench.records().await);
+    // Engines that cannot tell say so every time.
+    let Some(mut before) = reader.generation() else { return assert_eq!(writer.generation(), None) };
+    let key = RecordKey::new("generation");
+    let mut expect = Expect::Absent;
+    for records in [&writer, &reader, &writer] {
+        assert_eq!(reader.generation(), Some(before), "nobody has written");
+        match records.swap(key.clone(), expect, Change::Put("value".into())).await.unwrap() {
+            Outcome::Done(version) => expect = Expect::Version(version),
+            Outcome::Conflict => panic!("nobody else writes"),
+        }
+        let after = reader.generation().unwrap();
+        assert_ne!(after, before, "acknowledged, and not seen");
+        before = after;
+    }
+    writer.swap(key, expect, Change::Delete).await.unwrap();
+    assert_ne!(reader.generation(), Some(before));
+}
+
+async fn what_was_read_in_a_generation_is_so_until_it_ends(bench: Bench) {
+    let key = RecordKey::new("counter");
+    let writer = bench.records().await;
+    let counting = {
+        let key = key.clone();
+        tokio::spawn(async move {
+            let mut expect = Expect::Absent;
+            for number in 0..200 {
+                match writer.put_json(key.clone(), expect, &number).await.unwrap() {
+                    Outcome::Done(version) => expect = Expect::Version(version),
+                    Outcome::Conflict => panic!("nobody else writes"),
+                }
+            }
+            writer.swap(key, expect, Change::Delete).await.unwrap();
+        })
+    };
+    let reader = bench.records().await;
+    while !counting.is_finished() {
+        let before = reader.generation();
+        let first = reader.get(&key).await.unwrap();
+        let second = reader.get(&key).await.unwrap();
+        if before.is_some() && reader.generation() == before {
+            assert_eq!(first, second);
+        }
+        tokio::task::yield_now().await;
+    }
+    counting.await.unwrap();
 }

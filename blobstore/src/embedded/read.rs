@@ -1,4 +1,4 @@
-//! Reading an object: what is small comes in one go; of the rest, one piece is read ahead while another is on its way
+//! Reading an object: what is small comes in one go, and right away when it is in the page cache; of the rest, one piece is read ahead while another is on its way
 //! to the reader. A reader holds two pieces at most.
 
 use std::fs::File;
@@ -10,6 +10,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use rustix::fs::Advice;
+use rustix::io::ReadWriteFlags;
 use tokio::task::JoinHandle;
 
 use super::blocking::{blocking, joined};
@@ -17,6 +18,9 @@ use crate::{ByteStream, Error, ObjectKey, Result};
 
 /// What is read at once.
 const PIECE: u64 = 256 << 10;
+
+/// What may be read right where it is asked for: handing it to another thread and back would take longer.
+const FEW: u64 = 64 << 10;
 
 /// A range of an open object, of which the first piece is read.
 struct Opened {
@@ -27,6 +31,11 @@ struct Opened {
 
 /// Reads `range` of the object in this file. `None` when there is no such file.
 pub(super) async fn read(path: PathBuf, key: ObjectKey, range: Range<u64>) -> Result<Option<ByteStream>> {
+    if range.end.saturating_sub(range.start) <= FEW
+        && let Some(bytes) = read_now(&path, &range)
+    {
+        return Ok(Some(stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()));
+    }
     let Some(opened) = blocking(move || open(&path, key, range)).await? else { return Ok(None) };
     let Opened { file, first, rest } = opened;
     if rest.is_empty() {
@@ -35,6 +44,15 @@ pub(super) async fn read(path: PathBuf, key: ObjectKey, range: Range<u64>) -> Re
     }
     let ahead = ReadAhead::begin(Arc::new(file), key, rest);
     Ok(Some(stream::once(async { Ok(first) }).chain(stream::unfold(Some(ahead), ReadAhead::next)).boxed()))
+}
+
+/// Reads what needs no waiting for the disk; `None` when that is not all of it, for whatever reason.
+fn read_now(path: &PathBuf, range: &Range<u64>) -> Option<Bytes> {
+    let file = File::open(path).ok()?;
+    let mut bytes = vec![0; usize::try_from(range.end.checked_sub(range.start)?).ok()?];
+    let mut slices = [io::IoSliceMut::new(&mut bytes)];
+    let read = rustix::io::preadv2(&file, &mut slices, range.start, ReadWriteFlags::NOWAIT).ok()?;
+    (read == bytes.len()).then(|| bytes.into())
 }
 
 fn open(path: &PathBuf, key: ObjectKey, range: Range<u64>) -> Result<Option<Opened>> {

@@ -13,7 +13,7 @@ use super::blocking::blocking;
 use super::commit::Committer;
 use super::database::{self, Failure, Purpose};
 use super::layout::Layout;
-use crate::{Entry, Outcome, Record, RecordKey, Records, Result, Version, Write};
+use crate::{Entry, Generation, Outcome, Record, RecordKey, Records, Result, Version, Write};
 
 /// Up to so many records are read right away.
 const FEW: usize = 32;
@@ -26,12 +26,17 @@ pub struct EmbeddedRecords {
     // Before the readers, so that they are there until the last write is done.
     committer: Arc<Committer>,
     readers: Arc<Readers>,
+    /// Tells whether anybody has written. What it says compares only with what the same connection said.
+    watcher: Arc<Mutex<Connection>>,
 }
 
 impl EmbeddedRecords {
     pub(super) fn open(layout: &Layout) -> Result<Self> {
         let readers = Arc::new(Readers { layout: layout.clone(), idle: Mutex::default() });
-        Ok(Self { committer: Arc::new(Committer::begin(layout)?), readers })
+        let committer = Arc::new(Committer::begin(layout)?);
+        let watcher = database::connect(&layout.database(), Purpose::Read)
+            .map_err(|error| Failure::new(&error, layout).while_doing("watch the records"))?;
+        Ok(Self { committer, readers, watcher: Arc::new(Mutex::new(watcher)) })
     }
 }
 
@@ -60,6 +65,14 @@ impl Records for EmbeddedRecords {
 
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
         self.committer.write(batch).await
+    }
+
+    fn generation(&self) -> Option<Generation> {
+        // Held for a microsecond or two. A database that cannot be asked cannot be read either, and reading says why.
+        let watcher = self.watcher.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut statement = watcher.prepare_cached("PRAGMA data_version").ok()?;
+        let version: i64 = statement.query_row([], |row| row.get(0)).ok()?;
+        Some(Generation(version.cast_unsigned()))
     }
 }
 

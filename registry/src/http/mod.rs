@@ -4,9 +4,11 @@
 mod auth;
 mod body;
 mod conditions;
+mod direct;
 mod error;
 mod handlers;
 mod range;
+mod remembered;
 mod route;
 mod server;
 mod stall;
@@ -27,6 +29,7 @@ pub use server::{ServeError, Timeouts, serve};
 pub use tls::{TlsError, acceptor};
 pub use warning::{Notice, NoticeError};
 
+use self::remembered::Remembered;
 use crate::repo::Repositories;
 
 /// What the registry allows.
@@ -62,6 +65,7 @@ struct Inner {
     authenticator: Option<Authenticator>,
     limits: Limits,
     draining: AtomicBool,
+    remembered: Remembered,
 }
 
 /// What a handler needs of a request.
@@ -76,7 +80,8 @@ impl Registry {
     /// A registry over `repositories`. Without an authenticator everybody may do everything.
     pub fn new(repositories: Repositories, authenticator: Option<Authenticator>, limits: Limits) -> Self {
         let draining = AtomicBool::new(false);
-        Self { inner: Arc::new(Inner { repositories, authenticator, limits, draining }) }
+        let remembered = Remembered::default();
+        Self { inner: Arc::new(Inner { repositories, authenticator, limits, draining, remembered }) }
     }
 
     /// From now on `/readyz` says no, so that load balancers look elsewhere.
@@ -117,6 +122,29 @@ impl Registry {
             Some(authenticator) => authenticator.check(&request.headers, &route, access).await?,
             None => "anonymous".to_owned(),
         };
+        // Before anything is read: what is read later may be newer, and is then forgotten sooner than it must.
+        let generation = if remembered::is_plain(&route, &request) {
+            self.inner.repositories.store().records.generation()
+        } else {
+            None
+        };
+        let Some(generation) = generation else { return self.handle(route, request, user, body).await };
+        let place = request.uri.path_and_query().map_or_else(String::new, ToString::to_string);
+        if let Some(response) = self.inner.remembered.get(generation, &place) {
+            return Ok(response);
+        }
+        let whole = request.method == Method::GET;
+        let response = self.handle(route, request, user, body).await?;
+        Ok(if whole { self.inner.remembered.put(generation, &place, response).await } else { response })
+    }
+
+    async fn handle(
+        &self,
+        route: Route,
+        request: http::request::Parts,
+        user: String,
+        body: Body,
+    ) -> Result<Response<Body>, Failure> {
         let query = Query::parse(request.uri.query());
         let call = Call { request, query, user };
         match route {

@@ -16,6 +16,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::Registry;
 use super::body::Refusable;
+use super::direct::{Direct, DirectStream};
 use super::stall::Stalling;
 
 /// How long is waited for what.
@@ -110,11 +111,15 @@ fn accept(
     let (server, registry, watcher) = (server.clone(), registry.clone(), connections.watcher());
     tokio::spawn(async move {
         match tls {
-            None => connection(bounded(stream, timeouts), server, registry, watcher).await,
+            None => {
+                let stream = DirectStream::new(stream);
+                let direct = stream.direct();
+                connection(bounded(stream, timeouts), server, (registry, Some(direct)), watcher).await;
+            }
             Some(tls) => {
                 // A handshake that fails is the client's business: scanners do it all day.
                 if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.header, tls.accept(stream)).await {
-                    connection(bounded(stream, timeouts), server, registry, watcher).await;
+                    connection(bounded(stream, timeouts), server, (registry, None), watcher).await;
                 }
             }
         }
@@ -128,13 +133,17 @@ fn bounded<I>(stream: I, timeouts: Timeouts) -> TokioIo<Stalling<I>> {
 async fn connection<I>(
     stream: TokioIo<Stalling<I>>,
     server: Builder<TokioExecutor>,
-    registry: Registry,
+    (registry, direct): (Registry, Option<Direct>),
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request: http::Request<Incoming>| {
+    let service = service_fn(move |mut request: http::Request<Incoming>| {
         let registry = registry.clone();
+        // HTTP/2 frames what it sends, so it has to read it.
+        if let Some(direct) = direct.as_ref().filter(|_| request.version() < http::Version::HTTP_2) {
+            request.extensions_mut().insert(direct.clone());
+        }
         // Who says `Expect: 100-continue` waits for leave before it sends; refused, it sends nothing.
         let asks_first = request.headers().contains_key(http::header::EXPECT);
         let request = request.map(|body| if asks_first { Body::new(body) } else { Body::new(Refusable::new(body)) });

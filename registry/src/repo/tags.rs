@@ -1,6 +1,7 @@
 //! Tags are versions: one record holds what a tag points at now, a version number that only grows, and its history.
 //! Pushing, rolling back, deleting and restoring are one compare-and-swap on that record.
 
+use serde::Deserialize;
 use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, Version, encode};
 use wharf_spec::{Descriptor, Digest, Earlier, How, RepositoryName, Tag};
 
@@ -19,6 +20,12 @@ pub(super) enum Edit {
     Changed,
     /// There is nothing left to remember: it goes.
     Forgotten,
+}
+
+/// What a list needs of a [`TagRecord`]: its history may be long.
+#[derive(Deserialize)]
+struct Pointer {
+    current: Option<Descriptor>,
 }
 
 impl Repositories {
@@ -51,14 +58,20 @@ impl Repositories {
         last: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(Tag, Descriptor)>> {
-        let mut after = last.map(str::to_owned);
+        let prefix = keys::tags(name);
+        let mut after = last.map(|last| format!("{prefix}{last}"));
         let mut tags = Vec::new();
         while tags.len() < limit {
             let wanted = (limit - tags.len()).min(PAGE);
-            let page = self.tag_records(name, after.as_deref(), wanted).await?;
-            let complete = page.len() < wanted;
-            after = page.last().map(|(tag, _)| tag.to_string()).or(after);
-            tags.extend(page.into_iter().filter_map(|(tag, record)| Some((tag, record.current?))));
+            let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
+            let complete = entries.len() < wanted;
+            after = entries.last().map(|entry| entry.key.as_str().to_owned()).or(after);
+            for entry in entries {
+                let record: Pointer = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
+                if let (Ok(tag), Some(current)) = (entry.key.name().parse(), record.current) {
+                    tags.push((tag, current));
+                }
+            }
             if complete {
                 break;
             }

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Response, StatusCode, header};
 use wharf_blobstore::{Blob, BlobStore};
 use wharf_spec::{Digest, RepositoryName};
 
+use super::super::direct::{Direct, LARGE};
 use super::super::range::{Wanted, wanted};
 use super::super::{Call, Failure, Registry, body};
 use super::{set, set_digest, unchanged};
@@ -47,9 +48,10 @@ impl Registry {
         let blobs = repositories.store().blobs();
         let mut response = match wanted(range, blob.size) {
             Wanted::Unsatisfiable => return Err(Failure::Range { size: blob.size }),
-            Wanted::Whole => part(&blobs, blob, 0..blob.size, head).await?,
+            Wanted::Whole if head => headers_only(blob.size),
+            Wanted::Whole => part(&blobs, blob, 0..blob.size, call).await?,
             Wanted::Parts(parts) => match <[Range<u64>; 1]>::try_from(parts) {
-                Ok([only]) => partial(&blobs, blob, only).await?,
+                Ok([only]) => partial(&blobs, blob, only, call).await?,
                 Err(parts) => multipart(&blobs, blob, parts),
             },
         };
@@ -70,21 +72,29 @@ fn range_header<'a>(call: &'a Call, digest: &Digest) -> Option<&'a str> {
     header(header::RANGE).filter(|_| same && call.request.method == Method::GET)
 }
 
-async fn part(blobs: &BlobStore, blob: Blob, range: Range<u64>, head: bool) -> Result<Response<Body>, Failure> {
+fn headers_only(length: u64) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
+    response
+}
+
+async fn part(blobs: &BlobStore, blob: Blob, range: Range<u64>, call: &Call) -> Result<Response<Body>, Failure> {
     let length = range.end - range.start;
-    let body = if head || length == 0 {
-        Body::empty()
-    } else {
-        Body::from_stream(blobs.read(&blob, range).await.map_err(repo::Error::from)?)
+    let direct = call.request.extensions.get::<Direct>().filter(|_| length >= LARGE);
+    let path = blobs.local_path(&blob);
+    let body = match direct.zip(path).and_then(|(direct, path)| direct.body(&path, range.clone())) {
+        Some(body) => body,
+        None if length == 0 => Body::empty(),
+        None => Body::from_stream(blobs.read(&blob, range).await.map_err(repo::Error::from)?),
     };
     let mut response = Response::new(body);
     response.headers_mut().insert(header::CONTENT_LENGTH, length.into());
     Ok(response)
 }
 
-async fn partial(blobs: &BlobStore, blob: Blob, range: Range<u64>) -> Result<Response<Body>, Failure> {
+async fn partial(blobs: &BlobStore, blob: Blob, range: Range<u64>, call: &Call) -> Result<Response<Body>, Failure> {
     let content_range = content_range(&range, blob.size);
-    let mut response = part(blobs, blob, range, false).await?;
+    let mut response = part(blobs, blob, range, call).await?;
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     set(response.headers_mut(), header::CONTENT_RANGE, &content_range);
     Ok(response)
