@@ -20,6 +20,7 @@
 
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
@@ -116,6 +117,11 @@ impl BlobStore {
             digest: blob.digest,
             problem: "its bytes are missing; push it again".to_owned(),
         })
+    }
+
+    /// An address under which anybody may read a blob for a while, where the engine has such; see [`crate::Objects::url`].
+    pub async fn url(&self, blob: &Blob, valid: Duration) -> Result<Option<String>> {
+        self.store.objects.url(blob.epoch, valid).await
     }
 
     /// The file that holds a blob, where the engine keeps files.

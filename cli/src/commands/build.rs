@@ -27,7 +27,7 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
     if command.push && tags.iter().all(|tag| tag.host.is_none()) {
         return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
     }
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let prepared = prepare(session, &command.options, &command.context, &store.scratch()?)?;
     let progress = session.progress()?;
     let cancel = cancel_on_signal()?;

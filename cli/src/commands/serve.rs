@@ -20,6 +20,10 @@ const LISTEN: &str = "127.0.0.1:5000";
 /// Uploads that nobody continues are forgotten after this.
 const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
+/// Addresses that clients are sent to are good for this long: more than the slowest layer takes to begin with its last
+/// range.
+const REDIRECT: Duration = Duration::from_mins(30);
+
 /// How often is looked for such uploads.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
@@ -39,11 +43,11 @@ pub struct Server {
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(session: &Session, command: Serve) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let server = Server::bind(session, &command.options, store.repositories.clone()).await?;
     let scheme = if server.tls { "https" } else { "http" };
     if !session.global.quiet {
-        eprintln!("serving {} on {scheme}://{}", store.directory.display(), server.address);
+        eprintln!("serving {} on {scheme}://{}", store.place, server.address);
     }
     server.run(stop_signal()?).await
 }
@@ -77,6 +81,7 @@ impl Server {
         let limits = Limits {
             manifest: config.max_manifest_size.and_then(|size| size.try_into().ok()).unwrap_or(defaults.manifest),
             delete: config.delete.unwrap_or(defaults.delete),
+            redirect: (options.redirect || config.redirect.unwrap_or(false)).then_some(REDIRECT),
             ..defaults
         };
         let drain = config.drain_timeout.map_or(Timeouts::default().drain, Duration::from_secs);

@@ -37,11 +37,14 @@ pub struct Limits {
     pub body_idle: Duration,
     /// Whether deleting is allowed.
     pub delete: bool,
+    /// Whether clients are sent to the store itself for blobs, where it has addresses for that, and how long an address
+    /// is good for.
+    pub redirect: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true }
+        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true, redirect: None }
     }
 }
 
