@@ -158,7 +158,7 @@ mod tests {
         let config = |url| s3_config(&session(false, environment(), None), url).unwrap();
         let found = config("s3://images/wharf");
         assert_eq!(found.to_string(), "s3://images/wharf/ at http://10.0.0.9:9000");
-        assert_eq!((found.region.as_str(), found.path_style, found.credentials.len()), ("eu-north-1", true, 2));
+        assert_eq!((found.region.as_str(), found.path_style, found.credentials.len()), ("eu-north-1", None, 2));
         let named = config("s3://images?region=us-west-2&endpoint=https://s3.example");
         assert_eq!(
             (named.region.as_str(), named.to_string().as_str()),

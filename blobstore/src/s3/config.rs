@@ -18,10 +18,9 @@ pub struct S3Config {
     pub endpoint: Option<String>,
     /// The region that requests are signed for.
     pub region: String,
-    /// Whether the bucket stands in the path (`https://host/bucket/key`) or in the host name.
-    pub path_style: bool,
-    /// What the URL says of it, if anything.
-    path_style_named: Option<bool>,
+    /// Whether the bucket stands in the path (`https://host/bucket/key`) or in the host name. In the path, where nobody
+    /// says and there is an endpoint of its own.
+    pub path_style: Option<bool>,
     /// How the service encrypts what is written.
     pub encryption: Encryption,
     /// Credentials and where to get them, by the names of the variables that Amazon's own tools read, as
@@ -109,8 +108,7 @@ impl S3Config {
             prefix,
             endpoint: None,
             region: String::new(),
-            path_style: false,
-            path_style_named: None,
+            path_style: None,
             encryption: Encryption::default(),
             credentials: BTreeMap::new(),
             patience: Patience::default(),
@@ -119,20 +117,18 @@ impl S3Config {
             match &*option {
                 "endpoint" => config.endpoint = Some(endpoint(&value)?),
                 "region" => config.region = value.into_owned(),
-                "path_style" => config.path_style_named = Some(truth(&value)?),
+                "path_style" => config.path_style = Some(truth(&value)?),
                 "encryption" => config.encryption = config.encryption.chosen(&value)?,
                 "kms_key" => config.encryption = Encryption::Kms(Some(value.into_owned())),
                 _ => return Err(BadS3Url::Option(option.into_owned())),
             }
         }
-        config.path_style = config.path_style_named.unwrap_or(config.endpoint.is_some());
         Ok(config)
     }
 
     /// The same place at this service's address, which a URL without an endpoint leaves open.
     pub fn at(mut self, address: &str) -> Result<Self, BadS3Url> {
         self.endpoint = Some(endpoint(address)?);
-        self.path_style = self.path_style_named.unwrap_or(true);
         Ok(self)
     }
 
@@ -144,7 +140,7 @@ impl S3Config {
     /// The bucket's own address, without a `/` at its end.
     pub(super) fn base(&self) -> String {
         let bucket = &self.bucket;
-        match (&self.endpoint, self.path_style) {
+        match (&self.endpoint, self.path_style.unwrap_or(self.endpoint.is_some())) {
             (Some(endpoint), true) => format!("{endpoint}/{bucket}"),
             (Some(endpoint), false) => endpoint.replacen("://", &format!("://{bucket}."), 1),
             (None, true) => format!("https://s3.{}.amazonaws.com/{bucket}", self.region()),

@@ -9,22 +9,22 @@ use wharf_blobstore::s3::{S3Config, S3Objects, S3Records, open_engines};
 use wharf_blobstore::{Ids as _, Objects, RandomIds, Records};
 
 /// A place in the bucket that nobody else has.
-pub struct S3Bench {
+pub(crate) struct S3Bench {
     config: S3Config,
 }
 
 /// This place, under a fresh prefix.
-pub fn fresh(place: &S3Config) -> S3Config {
+pub(crate) fn fresh(place: &S3Config) -> S3Config {
     let id = u128::from_be_bytes(RandomIds.fresh());
     S3Config { prefix: format!("{}test/{id:032x}/", place.prefix), ..place.clone() }
 }
 
 impl S3Bench {
-    pub fn new(place: &S3Config) -> Ready<Self> {
+    pub(crate) fn new(place: &S3Config) -> Ready<Self> {
         ready(Self { config: fresh(place) })
     }
 
-    pub async fn engines(&self) -> (S3Objects, S3Records) {
+    pub(crate) async fn engines(&self) -> (S3Objects, S3Records) {
         open_engines(&self.config).await.unwrap()
     }
 

@@ -17,7 +17,7 @@ use crate::bench::fresh;
 use crate::large::{noise, read, run};
 use crate::proxy::Proxy;
 
-pub fn tests(place: &'static S3Config) -> Vec<Test> {
+pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     if !place.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
         println!("skipped: faults cannot be injected into a connection that is encrypted");
         return Vec::new();

@@ -13,7 +13,7 @@ use crate::bench::{S3Bench, fresh};
 const MIB: usize = 1 << 20;
 const KEY: ObjectKey = ObjectKey::new([7; 16]);
 
-pub fn tests(place: &'static S3Config) -> Vec<Test> {
+pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     vec![
         Test::new("large::parts_make_one_object", || run(parts_make_one_object(place))),
         Test::new("large::another_process_goes_on", || run(another_process_goes_on(place))),
@@ -28,7 +28,7 @@ pub fn tests(place: &'static S3Config) -> Vec<Test> {
     ]
 }
 
-pub fn run(test: impl Future<Output = ()>) {
+pub(crate) fn run(test: impl Future<Output = ()>) {
     tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(async {
         tokio::time::timeout(std::time::Duration::from_mins(3), test)
             .await
@@ -37,7 +37,7 @@ pub fn run(test: impl Future<Output = ()>) {
 }
 
 /// Bytes in which no two neighbourhoods are alike.
-pub fn noise(length: usize, seed: u64) -> Bytes {
+pub(crate) fn noise(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = BytesMut::with_capacity(length + 8);
     while bytes.len() < length {
@@ -50,7 +50,7 @@ pub fn noise(length: usize, seed: u64) -> Bytes {
     bytes.freeze()
 }
 
-pub async fn read(objects: &S3Objects, key: ObjectKey) -> Option<Bytes> {
+pub(crate) async fn read(objects: &S3Objects, key: ObjectKey) -> Option<Bytes> {
     let size = objects.size(key).await.unwrap()?;
     let stream = objects.read(key, 0..size).await.unwrap()?;
     Some(stream.try_collect::<BytesMut>().await.unwrap().freeze())

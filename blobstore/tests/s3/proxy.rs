@@ -29,22 +29,22 @@ enum Fate {
 }
 
 /// A proxy in front of a service. Everything goes well until [`Proxy::set_percentage`].
-pub struct Proxy {
+pub(crate) struct Proxy {
     /// Where it listens, as an endpoint.
-    pub endpoint: String,
+    pub(crate) endpoint: String,
     percentage: Arc<AtomicU64>,
     /// Requests that were harmed.
-    pub harmed: Arc<AtomicU64>,
+    pub(crate) harmed: Arc<AtomicU64>,
 }
 
 impl Proxy {
     /// In front of this endpoint, `http://HOST:PORT`.
-    pub async fn start(endpoint: &str) -> Self {
+    pub(crate) async fn start(endpoint: &str) -> Self {
         Self::with(endpoint, fate).await
     }
 
     /// One that seems to ignore conditions in this header.
-    pub async fn without(endpoint: &str, header: &'static str) -> Self {
+    pub(crate) async fn without(endpoint: &str, header: &'static str) -> Self {
         Self::with(endpoint, move |_, _| Fate::Unconditional(header)).await
     }
 
@@ -69,7 +69,7 @@ impl Proxy {
     }
 
     /// How many of a hundred requests are harmed from now on.
-    pub fn set_percentage(&self, percentage: u64) {
+    pub(crate) fn set_percentage(&self, percentage: u64) {
         self.percentage.store(percentage, Ordering::Relaxed);
     }
 }
