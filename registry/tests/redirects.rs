@@ -74,7 +74,8 @@ async fn server(redirect: Option<Duration>, addressed: bool) -> (Server, Digest)
 async fn a_blob_or_one_range_of_it_is_elsewhere() {
     let (server, digest) = server(Some(Duration::from_mins(5)), true).await;
     for range in ["", "\r\nRange: bytes=2-5"] {
-        let (head, body) = server.connect().await.call(&format!("GET /v2/app/blobs/{digest} HTTP/1.1{range}"), b"").await;
+        let (head, body) =
+            server.connect().await.call(&format!("GET /v2/app/blobs/{digest} HTTP/1.1{range}"), b"").await;
         assert_eq!((head.status, body.len()), (307, 0), "{range}");
         assert_eq!(head.get("location"), Some("https://bucket.example/object?seconds=300"));
         assert_eq!(head.get("docker-content-digest"), Some(digest.to_string().as_str()));

@@ -43,7 +43,10 @@ impl Setback {
                 | StatusCode::SERVICE_UNAVAILABLE
                 | StatusCode::GATEWAY_TIMEOUT
                 | StatusCode::REQUEST_TIMEOUT
-        ) || matches!(code, "RequestTimeout" | "IncompleteBody" | "InternalError");
+        ) || matches!(
+            code,
+            "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch" | "InternalError"
+        );
         (refused || failed).then(|| Self { problem: format!("{status} {code}"), doubtful: !refused })
     }
 

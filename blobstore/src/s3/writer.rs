@@ -212,7 +212,8 @@ impl ObjectWriter for S3Writer {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         self.enter()?;
-        if self.buffer.len() >= SMALLEST {
+        // Late parts are no small ones either, or many small chunks would use up the numbers.
+        if self.buffer.len() >= SMALLEST.max(self.part_size() / 2) {
             self.send_part().await?;
         }
         while self.arrived().await? {}
@@ -251,7 +252,9 @@ impl ObjectWriter for S3Writer {
         while self.arrived().await? {}
         let Some(seen) = self.seen.clone() else {
             let bytes = self.buffer.split().freeze();
-            return self.bucket.write(&object_name(self.key), bytes).await;
+            self.bucket.write(&object_name(self.key), bytes).await?;
+            self.broken = false;
+            return Ok(());
         };
         let state = self.unfinished().claim(seen).await?;
         // Whatever happens from here on, nobody can go on with it.
@@ -264,7 +267,11 @@ impl ObjectWriter for S3Writer {
         self.kept = true;
         // Another writer of the same object may have begun an upload in parts that is of no use now.
         let left = state.upload.filter(|_| !in_parts);
-        self.unfinished().clear(left.as_deref()).await
+        if let Err(error) = self.unfinished().clear(left.as_deref()).await {
+            // The object is there; what lies around of its upload can be removed later.
+            tracing::warn!(key = %self.key, error = &error as &dyn std::error::Error, "an upload's remains stay on S3");
+        }
+        Ok(())
     }
 }
 
@@ -272,7 +279,7 @@ impl Drop for S3Writer {
     fn drop(&mut self) {
         // Nobody knows of it, and nobody else would ever remove it. A process that is killed here leaves a state behind,
         // which `S3Objects::unfinished` finds.
-        if self.kept || self.seen.is_none() {
+        if self.kept || (self.seen.is_none() && !self.broken) {
             return;
         }
         let (bucket, ids, key) = (Arc::clone(&self.bucket), Arc::clone(&self.ids), self.key);
