@@ -50,7 +50,7 @@ sum=sha256:$(sha "$WORK/bytes")
 location() { tr -d '\r' <"$WORK/headers" | awk 'tolower($1) == "location:" { print $2 }' | sed 's|^http://[^/]*||'; }
 # chunk REPLICA FROM TO PATH
 chunk() {
-  tail -c "+$(($2 + 1))" "$WORK/bytes" | head -c "$(($3 - $2))" |
+  dd if="$WORK/bytes" bs=1M iflag=skip_bytes,count_bytes skip="$2" count="$(($3 - $2))" status=none |
     curl -fsS -o /dev/null -D "$WORK/headers" -X PATCH -H 'Content-Type: application/octet-stream' \
       -H "Content-Range: $2-$(($3 - 1))" --data-binary @- "http://$1$4"
 }
