@@ -9,7 +9,7 @@ export PATH="$CACHE/bin:$PATH"
 
 DEBIAN_PACKAGES=(
   ca-certificates curl jq procps git gcc libc6-dev
-  skopeo podman containerd runc docker.io debootstrap busybox-static uidmap python3
+  skopeo podman containerd runc docker.io debootstrap busybox-static uidmap python3-venv
 )
 
 # name in $CACHE/bin | module | version | package inside the module
@@ -24,6 +24,11 @@ GO_TOOLS=(
   "buildctl|github.com/moby/buildkit|v0.32.0|cmd/buildctl"
   "cosign|github.com/sigstore/cosign/v3|v3.1.3|cmd/cosign"
 )
+
+# A service for S3 in the tests; the module proxy serves this commit.
+MINIO_VERSION=v0.0.0-20260212201848-7aac2a2c5b7c
+# A second one, in Python: `moto-python` is a Python that has it.
+MOTO_VERSION=5.2.5
 
 # The newest version of the official suite that the Go module proxy and its checksum database both know. Later ones, among them the
 # rewritten suite of 2026, are commits that the proxy does not serve; raise this on purpose when it does.
@@ -78,11 +83,22 @@ built() {
   ln -sf "$path" "$CACHE/bin/$name"
 }
 
-go_binary() { in_go_module "$1" "$2" go build -o "$4" "$1/$3"; }
+go_binary() { in_go_module "$1" "$2" go build -o "$4" "$1${3:+/$3}"; }
 go_test_binary() { in_go_module "$1" "$2" go test -c -o "$3" "$1"; }
 cargo_binary() {
   # Away from the tree: its cargo configuration is for Wharf.
   (cd / && cargo install --quiet --locked --root "$CACHE/cargo" "$1@$2") && cp "$CACHE/cargo/bin/$1" "$3"
+}
+
+# A script that starts the Python of an environment of its own, which lies beside it.
+moto_python() {
+  local python
+  for python in python3 /usr/bin/python3; do
+    "$python" -m venv "$2.env" && break
+  done
+  "$2.env/bin/python" -m pip install --quiet "moto[server]==$1"
+  printf '#!/bin/sh\nexec "%s/bin/python" "$@"\n' "$2.env" >"$2"
+  chmod +x "$2"
 }
 
 install_tools() {
@@ -91,6 +107,8 @@ install_tools() {
   install_debian_packages || failed=1
   built cargo-deny "$CARGO_DENY_VERSION" cargo_binary cargo-deny "$CARGO_DENY_VERSION" || failed=1
   built conformance "$CONFORMANCE_VERSION" go_test_binary "$CONFORMANCE_MODULE" "$CONFORMANCE_VERSION" || failed=1
+  built minio "$MINIO_VERSION" go_binary github.com/minio/minio "$MINIO_VERSION" "" || failed=1
+  built moto-python "$MOTO_VERSION" moto_python "$MOTO_VERSION" || failed=1
   for line in "${GO_TOOLS[@]}"; do
     IFS='|' read -r name module version package <<<"$line"
     built "$name" "$version" go_binary "$module" "$version" "$package" || failed=1

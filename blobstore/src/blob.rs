@@ -27,7 +27,7 @@ mod record;
 
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::UNIX_EPOCH;
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
@@ -150,6 +150,11 @@ impl BlobStore {
     /// Seconds since 1970, by the store's clock.
     fn now(&self) -> u64 {
         self.store.clock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+
+    /// An address under which anybody may read a blob for a while, where the engine has such; see [`crate::Objects::url`].
+    pub async fn url(&self, blob: &Blob, valid: Duration) -> Result<Option<String>> {
+        self.store.objects.url(blob.epoch, valid).await
     }
 
     /// The file that holds a blob, where the engine keeps files.

@@ -44,6 +44,23 @@ pub enum Error {
         /// The record's key.
         key: String,
     },
+    /// The storage service did not answer, or failed, for as long as was waited. Trying again later will do; what was
+    /// being written may have been written.
+    #[error("could not {doing}: the storage service does not answer as it should: {problem}")]
+    Unavailable {
+        /// What was being done.
+        doing: String,
+        /// What happened last.
+        problem: String,
+    },
+    /// The storage service refuses: credentials, permissions, or a bucket that is not there. Trying again is no use.
+    #[error("could not {doing}: {problem}")]
+    Refused {
+        /// What was being done.
+        doing: String,
+        /// The service's words, and what to do.
+        problem: String,
+    },
     /// Written by a newer version, or not a store.
     #[error("{path} cannot be used as a store: {reason}")]
     Unusable {

@@ -65,10 +65,10 @@ impl<'de> Deserialize<'de> for ObjectKey {
 pub struct RecordKey(String);
 
 impl RecordKey {
-    /// The key with this text. It must not be empty or end in `/`; engines store it as it is.
+    /// The key with this text, in which no segment is empty, `.` or `..`; engines store it as it is.
     pub fn new(text: impl Into<String>) -> Self {
         let text = text.into();
-        debug_assert!(!text.is_empty() && !text.ends_with('/'), "record key {text:?}");
+        debug_assert!(text.split('/').all(|part| !matches!(part, "" | "." | "..")), "record key {text:?}");
         Self(text)
     }
 

@@ -3,7 +3,7 @@
 //! 1. **Objects**: immutable bytes under a fresh key ([`Objects`]); [`BlobStore`] names them by digest.
 //! 2. **Records**: small values with a version, written only by compare-and-swap ([`Records`]).
 //!
-//! Engines implement these two traits (memory for tests, [`embedded`] for one machine); every protocol above them is
+//! Engines implement these two traits (memory for tests, [`embedded`] for one machine, [`s3`] for many); every protocol above them is
 //! written once. This crate knows no HTTP, no manifests and no tags.
 //!
 //! # Key space
@@ -42,6 +42,7 @@ mod key;
 pub mod memory;
 mod object;
 mod record;
+pub mod s3;
 
 use std::sync::Arc;
 

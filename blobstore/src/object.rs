@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -54,6 +55,12 @@ pub trait Objects: Debug + Send + Sync + 'static {
 
     /// The file that holds the finished object, on engines that keep one file per object; it may not be there.
     fn local_path(&self, key: ObjectKey) -> Option<PathBuf>;
+
+    /// An address under which anybody may `GET` the finished object (whole, or one range of it) without credentials
+    /// while it is `valid`, on engines that have such; it may not be there.
+    async fn url(&self, _key: ObjectKey, _valid: Duration) -> Result<Option<String>> {
+        Ok(None)
+    }
 }
 
 /// Writes one object.

@@ -35,7 +35,7 @@ Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/envir
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub struct Global {
-    /// Directory of the store [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
+    /// The store: a directory, or s3://BUCKET/PREFIX [env: WHARF_STORE] [default: /var/lib/wharf for root, else ~/.local/share/wharf]
     #[arg(long, global = true, value_name = "DIR")]
     pub store: Option<String>,
     /// Configuration file [env: WHARF_CONFIG] [default: /etc/wharf/config.toml, else ~/.config/wharf/config.toml]
@@ -346,6 +346,9 @@ pub struct ServeOptions {
     /// Let everybody pull although a htpasswd file is set
     #[arg(long)]
     pub anonymous_pull: bool,
+    /// Let clients fetch layers from the bucket itself, which they must be able to reach (S3 stores)
+    #[arg(long)]
+    pub redirect: bool,
 }
 
 #[derive(Debug, Args)]
@@ -353,6 +356,7 @@ pub struct ServeOptions {
 Examples:
   wharf serve
   wharf serve --listen 0.0.0.0:5000 --tls-cert cert.pem --tls-key key.pem --htpasswd users
+  wharf serve --store 's3://images/wharf?region=eu-central-1'
   htpasswd -Bbn ann secret > users               one line a user, bcrypt only")]
 pub struct Serve {
     #[command(flatten)]

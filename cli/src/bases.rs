@@ -83,7 +83,7 @@ impl Bases {
                 None => Err(failed(error)),
             },
             Err(TransferError::ManifestNotFound { .. }) => {
-                let tried = vec![format!("the store {}", self.store.directory.display()), remote.reference.to_string()];
+                let tried = vec![format!("the store {}", self.store.place), remote.reference.to_string()];
                 Err(BaseError::NotFound { name: name.clone(), tried })
             }
             Err(error) => Err(failed(error)),

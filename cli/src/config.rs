@@ -14,7 +14,7 @@ use crate::size::Size;
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct Config {
-    /// Directory of the store.
+    /// The store: a directory, or `s3://…`.
     pub store: Option<String>,
     /// `[build]`
     pub build: Build,
@@ -54,6 +54,8 @@ pub struct Serve {
     pub anonymous_pull: Option<bool>,
     /// Whether deleting is allowed.
     pub delete: Option<bool>,
+    /// Whether clients are sent to the bucket for layers.
+    pub redirect: Option<bool>,
     /// Largest manifest accepted, in bytes.
     pub max_manifest_size: Option<u64>,
     /// Least length of a chunk of an upload but its last one, in bytes.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// What each variable is for; tests hold this against the code below and against the page.
 pub const VARIABLES: &[(&str, &str)] = &[
-    ("WHARF_STORE", "directory of the store, where --store is not given"),
+    ("WHARF_STORE", "directory or s3:// URL of the store, where --store is not given"),
     ("WHARF_CONFIG", "configuration file, where --config is not given"),
     ("WHARF_LOG", "log filter, for example `info` or `wharf_registry=debug` (default `warn`)"),
     ("DOCKER_CONFIG", "directory of config.json with registry credentials (default ~/.docker)"),
@@ -23,7 +23,36 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("PATH", "where credential helpers (docker-credential-*) are looked for"),
     ("HOME", "home directory of the user"),
     ("XDG_DATA_HOME", "where an ordinary user's store lies: $XDG_DATA_HOME/wharf"),
+    ("XDG_CACHE_HOME", "where an ordinary user's builds keep what they can make again, with a store in S3"),
     ("XDG_CONFIG_HOME", "where an ordinary user's configuration lies: $XDG_CONFIG_HOME/wharf/config.toml"),
+    ("AWS_ACCESS_KEY_ID", "S3: the key's name"),
+    ("AWS_SECRET_ACCESS_KEY", "S3: the key"),
+    ("AWS_SESSION_TOKEN", "S3: belongs to a key that is good for a while"),
+    ("AWS_REGION", "S3: region of the bucket, where the URL names none"),
+    ("AWS_DEFAULT_REGION", "S3: the same, where AWS_REGION is not set"),
+    ("AWS_ENDPOINT_URL_S3", "S3: address of the service, where the URL names none"),
+    ("AWS_ENDPOINT_URL", "S3: the same, where AWS_ENDPOINT_URL_S3 is not set"),
+    ("AWS_WEB_IDENTITY_TOKEN_FILE", "S3: token to exchange for credentials"),
+    ("AWS_ROLE_ARN", "S3: role to take on with that token"),
+    ("AWS_ROLE_SESSION_NAME", "S3: name of that session"),
+    ("AWS_ENDPOINT_URL_STS", "S3: where that token is exchanged"),
+    ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "S3: where a container gets credentials (ECS)"),
+    ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "S3: where a container gets credentials (EKS)"),
+    ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "S3: token to show there"),
+];
+
+/// What the S3 engine is told of where credentials come from.
+const S3_CREDENTIALS: [&str; 10] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_ROLE_ARN",
+    "AWS_ROLE_SESSION_NAME",
+    "AWS_ENDPOINT_URL_STS",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
 /// Proxy variables, which builds hand to RUN in both spellings.
@@ -116,6 +145,27 @@ impl Environment {
         self.known("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(self.home()?.join(".config")))
     }
 
+    /// Where an ordinary user's programs keep what they can make again.
+    pub fn cache_home(&self) -> Option<PathBuf> {
+        self.known("XDG_CACHE_HOME").map(PathBuf::from).or_else(|| Some(self.home()?.join(".cache")))
+    }
+
+    /// Credentials for S3 and where to get them, by the variables' names.
+    pub fn s3_credentials(&self) -> BTreeMap<String, String> {
+        let set = |name: &&str| Some(((*name).to_owned(), self.known(name)?.to_owned()));
+        S3_CREDENTIALS.iter().filter_map(set).collect()
+    }
+
+    /// The region of S3 buckets.
+    pub fn s3_region(&self) -> Option<&str> {
+        self.known("AWS_REGION").or_else(|| self.known("AWS_DEFAULT_REGION"))
+    }
+
+    /// The address of the S3 service.
+    pub fn s3_endpoint(&self) -> Option<&str> {
+        self.known("AWS_ENDPOINT_URL_S3").or_else(|| self.known("AWS_ENDPOINT_URL"))
+    }
+
     /// Proxy settings in the spellings that are set, for RUN.
     pub fn proxies(&self) -> Vec<(String, String)> {
         PROXIES
@@ -145,6 +195,9 @@ mod tests {
         assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));
         assert_eq!(environment.data_home(), Some(PathBuf::from("/home/ann/.local/share")));
         assert_eq!(environment.config_home(), Some(PathBuf::from("/home/ann/.config")));
+        assert_eq!(environment.cache_home(), Some(PathBuf::from("/home/ann/.cache")));
+        assert_eq!((environment.s3_region(), environment.s3_endpoint()), (None, None));
+        assert!(environment.s3_credentials().is_empty());
         assert_eq!(environment.proxies(), [("https_proxy".to_owned(), "http://p:1".to_owned())]);
         for name in PROXIES {
             assert!(VARIABLES.iter().any(|(known, _)| *known == name));

@@ -42,7 +42,7 @@ impl OpenStore {
     /// Finds an image, or says that it is not there.
     pub async fn require(&self, reference: &Reference) -> Result<LocalImage, Failure> {
         self.find(reference).await?.ok_or_else(|| {
-            Failure::new(format!("{reference} is not in the store {}", self.directory.display()))
+            Failure::new(format!("{reference} is not in the store {}", self.place))
                 .hint("`wharf images` lists what is; `wharf pull` fetches from a registry")
         })
     }

@@ -89,7 +89,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(command) => commands::build::run(&session, command).await,
-        Command::Cache(options) => commands::cache::run(&session, &options.command),
+        Command::Cache(options) => commands::cache::run(&session, &options.command).await,
         Command::Serve(command) => commands::serve::run(&session, command).await,
         Command::Up(command) => commands::up::run(&session, command).await,
         Command::Push(command) => commands::push::run(&session, command).await,

@@ -175,9 +175,9 @@ pub enum Destination {
 
 impl Destination {
     /// Opens what the user names; the store when he names nothing.
-    pub fn open(session: &Session, host: Option<&str>) -> Result<Self, Failure> {
+    pub async fn open(session: &Session, host: Option<&str>) -> Result<Self, Failure> {
         match host {
-            None => Ok(Self::Store(OpenStore::open(session)?)),
+            None => Ok(Self::Store(OpenStore::open(session).await?)),
             Some(host) => Ok(Self::Registry(registry_host(Some(host))?, session.client()?)),
         }
     }

@@ -145,11 +145,12 @@ fn stores_that_cannot_be_opened() {
     desk.good(&["images", "--store", "newer"]);
     let marker = std::fs::read_to_string(desk.path("newer/wharf-store.json")).expect("a marker");
     desk.write("newer/wharf-store.json", marker.replace("\"version\":1", "\"version\":9"));
-    let lines: [&[&str]; 5] = [
+    let lines: [&[&str]; 6] = [
         &["images", "--store", "file"],
         &["images", "--store", "full"],
         &["images", "--store", "newer"],
-        &["images", "--store", "s3://bucket/prefix"],
+        &["images", "--store", "gs://bucket/prefix"],
+        &["images", "--store", "s3://bucket/prefix?regoin=eu-north-1"],
         &["images", "--store", "/proc/nowhere"],
     ];
     insta::assert_snapshot!(transcript(&desk, &lines, &[]));

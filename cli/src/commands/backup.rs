@@ -14,8 +14,11 @@ use crate::stores::OpenStore;
 
 /// Writes the file. It is there when it is whole, and not before.
 pub async fn run(session: &Session, command: Backup) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
-    let directory = store.directory.clone();
+    let store = OpenStore::open(session).await?;
+    let Some(directory) = store.directory.clone() else {
+        return Err(Failure::new(format!("{} is not in a directory", store.place))
+            .hint("the records of a store in S3 are objects like all the rest: copy the bucket"));
+    };
     let file = command.file.clone();
     let written = tokio::task::spawn_blocking(move || write(&directory, &file)).await;
     let written = written.map_err(|error| Failure::new("the backup stopped").because(error))?;
@@ -50,7 +53,7 @@ pub async fn restore_records(session: &Session, command: Restore) -> Result<(), 
     let mut file = File::open(&command.file).map_err(|error| failed(error.into()))?;
     verify(BufReader::new(&file)).map_err(failed)?;
     file.rewind().map_err(|error| failed(error.into()))?;
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let records = &store.repositories.store().records;
     let count = restore(&**records, BufReader::new(file)).await.map_err(failed)?;
     if !session.global.quiet {
@@ -60,5 +63,5 @@ pub async fn restore_records(session: &Session, command: Restore) -> Result<(), 
 }
 
 fn objects(store: &OpenStore) -> String {
-    store.directory.join("objects").display().to_string()
+    format!("{}/objects", store.place)
 }

@@ -32,7 +32,7 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
         return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
     }
     let caches = flags(&command.options.cache_to)?;
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let call = command.asked();
     if let Some(question) = call.question {
         let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;

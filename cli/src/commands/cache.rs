@@ -12,8 +12,8 @@ use crate::session::Session;
 use crate::stores::OpenStore;
 
 /// Prints how much there is, or how much went.
-pub fn run(session: &Session, command: &CacheCommand) -> Result<(), Failure> {
-    let root = OpenStore::open(session)?.build_cache();
+pub async fn run(session: &Session, command: &CacheCommand) -> Result<(), Failure> {
+    let root = OpenStore::open(session).await?.build_cache();
     match command {
         CacheCommand::Du => {
             let usage = cache_usage(&root).map_err(unreadable)?;

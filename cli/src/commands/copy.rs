@@ -13,7 +13,7 @@ use crate::transfers;
 /// Copies, and prints the digest.
 pub async fn run(session: &Session, command: Copy) -> Result<(), Failure> {
     let (from, to): (Place, Place) = (command.source.parse()?, command.destination.parse()?);
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let platforms = command.platform.map_or(Platforms::All, |platform| Platforms::Only(vec![platform]));
     let options = CopyOptions { platforms, referrers: !command.no_referrers, ..CopyOptions::default() };
     let progress = session.progress()?;

@@ -22,7 +22,7 @@ struct Shown<'a> {
 
 /// Checks, and repairs what was asked to be repaired.
 pub async fn run(session: &Session, command: Fsck) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let mode = if command.repair { Mode::Repair } else { Mode::Look };
     let progress = session.progress()?;
     let task = progress.start("check the store");

@@ -23,7 +23,7 @@ struct Shown {
 
 /// Collects once.
 pub async fn run(session: &Session, command: Gc) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let serve = crate::commands::serve::collection_policy(&session.config.serve);
     let policy = Policy {
         grace: command.grace.unwrap_or(serve.grace),

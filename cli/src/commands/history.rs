@@ -86,7 +86,7 @@ async fn find(session: &Session, reference: &Reference, tag: &Tag) -> Result<Opt
         let history = remote.history(tag).await.map_err(|error| failed().because(error))?;
         return Ok(Some((Versions::Remote(remote), history)));
     }
-    let repositories = OpenStore::open(session)?.repositories;
+    let repositories = OpenStore::open(session).await?.repositories;
     for candidate in candidates(reference) {
         let Some(name) = store_name(&candidate) else { continue };
         match repositories.history(&name, tag).await {

@@ -30,7 +30,7 @@ struct Row {
 
 /// Prints the list.
 pub async fn run(session: &Session, command: Images) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let mut rows = Vec::new();
     let mut last: Option<RepositoryName> = None;
     loop {

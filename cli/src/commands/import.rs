@@ -27,7 +27,7 @@ pub async fn run(session: &Session, command: Import) -> Result<(), Failure> {
                 .hint(format!("these do: {}", CHANGES.join(", "))));
         }
     }
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let spooled;
     let path = if command.file.as_os_str() == "-" {
         spooled = Spooled::stdin(&store.scratch()?)?;

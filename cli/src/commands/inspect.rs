@@ -31,7 +31,7 @@ struct Shown {
 
 /// Prints it.
 pub async fn run(session: &Session, command: Inspect) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let failed = || Failure::new(format!("could not inspect {}", command.image));
     // Only a name with a host is looked for at a registry.
     let (manifest, source): (RawManifest, Box<dyn ImageSource>) = match store.find(&command.image).await? {

@@ -36,7 +36,7 @@ impl Sum {
 /// Moves repository after repository, images of each at once. What cannot be moved is said, and the rest goes on.
 pub async fn run(session: &Session, command: Migrate) -> Result<(), Failure> {
     let source: Source = command.source.parse()?;
-    let destination = Destination::open(session, command.destination.as_deref())?;
+    let destination = Destination::open(session, command.destination.as_deref()).await?;
     let client = session.client()?;
     let names = source.repositories(session, &Selection::new(&command.repositories)).await?;
     let jobs = usize::from(command.jobs.get());

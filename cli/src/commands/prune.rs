@@ -13,7 +13,7 @@ use crate::stores::OpenStore;
 
 /// Prints what goes, one line each, and why.
 pub async fn run(session: &Session, command: Prune) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let repositories = &store.repositories;
     if !repositories.policy().has_retention() {
         return Err(Failure::new("there is nothing to do: the configuration has no rule about what to delete")

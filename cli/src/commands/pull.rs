@@ -12,7 +12,7 @@ use crate::transfers;
 
 /// Pulls, and prints the digest reference.
 pub async fn run(session: &Session, command: Pull) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let remote = session.remote(&command.image)?;
     let name = command.name.as_ref().unwrap_or(&remote.reference);
     let sink = store.place(&destination(name)?);

@@ -28,7 +28,7 @@ pub async fn run(session: &Session, command: Push) -> Result<(), Failure> {
         }
         None => command.image.clone(),
     };
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let progress = session.progress()?;
     let pushed = push(session, &store, (&command.image, &destination), &progress).await?;
     progress.close();

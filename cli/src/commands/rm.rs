@@ -15,7 +15,7 @@ use crate::stores::OpenStore;
 
 /// Removes every image that is named, and stops at the first that cannot be.
 pub async fn run(session: &Session, command: Rm) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     for reference in &command.images {
         if !remove_local(&store, reference).await? {
             remove_remote(session, &store, reference).await?;
@@ -46,7 +46,7 @@ async fn remove_local(store: &OpenStore, reference: &Reference) -> Result<bool, 
 /// Only when a registry is named: `wharf rm debian` must never reach out to the hub.
 async fn remove_remote(session: &Session, store: &OpenStore, reference: &Reference) -> Result<(), Failure> {
     if reference.host.is_none() {
-        return Err(Failure::new(format!("{reference} is not in the store {}", store.directory.display()))
+        return Err(Failure::new(format!("{reference} is not in the store {}", store.place))
             .hint("`wharf images` lists what is"));
     }
     let image = session.remote(reference)?;

@@ -21,6 +21,10 @@ const LISTEN: &str = "127.0.0.1:5000";
 /// Uploads that nobody continues are forgotten after this.
 const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 
+/// Addresses that clients are sent to are good for this long: more than the slowest layer takes to begin with its last
+/// range.
+const REDIRECT: Duration = Duration::from_mins(30);
+
 /// How often is looked for such uploads.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
@@ -76,11 +80,11 @@ pub fn collection_policy(config: &crate::config::Serve) -> Policy {
 
 /// Runs until SIGINT or SIGTERM.
 pub async fn run(session: &Session, command: Serve) -> Result<(), Failure> {
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let server = Server::bind(session, &command.options, store.repositories.clone()).await?;
     let scheme = if server.tls { "https" } else { "http" };
     if !session.global.quiet {
-        eprintln!("serving {} on {scheme}://{}", store.directory.display(), server.address);
+        eprintln!("serving {} on {scheme}://{}", store.place, server.address);
     }
     server.run(stop_signal()?).await
 }
@@ -115,6 +119,7 @@ impl Server {
             manifest: config.max_manifest_size.and_then(|size| size.try_into().ok()).unwrap_or(defaults.manifest),
             delete: config.delete.unwrap_or(defaults.delete),
             notice: config.notice.as_deref().map(notice).transpose()?,
+            redirect: (options.redirect || config.redirect.unwrap_or(false)).then_some(REDIRECT),
             ..defaults
         };
         let served = repositories.clone().with_least_chunk(config.chunk_min_length.unwrap_or(0));

@@ -13,7 +13,7 @@ pub async fn run(session: &Session, command: Tag) -> Result<(), Failure> {
     if command.name.digest.is_some() {
         return Err(Failure::usage(format!("{} ends in a digest: a new name ends in a tag", command.name)));
     }
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let image = store.require(&command.image).await?;
     let (source, sink) = (store.place(&image.name), store.place(&destination(&command.name)?));
     let target = Target::Digest(image.manifest.digest());

@@ -24,7 +24,7 @@ pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     if tags.is_empty() {
         tags.push(name_of(Path::new(&command.context))?);
     }
-    let store = OpenStore::open(session)?;
+    let store = OpenStore::open(session).await?;
     let server = Server::bind(session, &command.serve, store.repositories.clone()).await?;
     let (address, tls) = (server.address, server.tls);
     let prepared = prepare(session, &command.build, &command.context, &store.scratch()?).await?;

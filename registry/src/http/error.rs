@@ -207,7 +207,9 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
             StoreError::Full { .. } => (Status::INSUFFICIENT_STORAGE, Code::Unknown),
             StoreError::Contended { .. } => (Status::TOO_MANY_REQUESTS, Code::TooManyRequests),
             StoreError::UploadLost => (Status::NOT_FOUND, Code::BlobUploadUnknown),
+            StoreError::Unavailable { .. } => (Status::SERVICE_UNAVAILABLE, Code::Unknown),
             StoreError::Corrupt { .. }
+            | StoreError::Refused { .. }
             | StoreError::CorruptRecord { .. }
             | StoreError::Unusable { .. }
             | StoreError::Io { .. }

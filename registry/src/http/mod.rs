@@ -45,11 +45,15 @@ pub struct Limits {
     pub delete: bool,
     /// What everybody who pushes or pulls is told.
     pub notice: Option<Notice>,
+    /// Whether clients are sent to the store itself for blobs, where it has addresses for that, and how long an address
+    /// is good for.
+    pub redirect: Option<Duration>,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { manifest: 4 << 20, tags: 100, body_idle: Duration::from_mins(1), delete: true, notice: None }
+        let body_idle = Duration::from_mins(1);
+        Self { manifest: 4 << 20, tags: 100, body_idle, delete: true, notice: None, redirect: None }
     }
 }
 

@@ -50,6 +50,7 @@ pub(super) fn is_plain(route: &Route, request: &request::Parts) -> bool {
         // `HEAD` of a blob marks it as needed.
         Route::Blob(..) | Route::Tags(_) | Route::Referrers(..) | Route::Catalog => request.method == Method::GET,
         Route::Live | Route::Ready | Route::Ping | Route::Uploads(_) | Route::Upload(..) => false,
+        Route::History(..) | Route::Rollback(..) | Route::Restore(..) => false,
     };
     reads && !conditional
 }

@@ -46,7 +46,11 @@ impl Registry {
         }
         let range = range_header(call, digest);
         let blobs = repositories.store().blobs();
-        let mut response = match wanted(range, blob.size) {
+        let wanted = wanted(range, blob.size);
+        if let Some(url) = self.elsewhere(&blobs, &blob, &wanted, head).await? {
+            return Ok(redirected(&url, digest));
+        }
+        let mut response = match wanted {
             Wanted::Unsatisfiable => return Err(Failure::Range { size: blob.size }),
             Wanted::Whole if head => headers_only(blob.size),
             Wanted::Whole => part(&blobs, blob, 0..blob.size, call).await?,
@@ -63,6 +67,37 @@ impl Registry {
         headers.entry(header::CONTENT_TYPE).or_insert(octets);
         Ok(response)
     }
+
+    /// The store's own address for these bytes, when clients may be sent there. Never for several parts: services for
+    /// objects answer with all of it instead. Never for `HEAD`: the address is signed for `GET`.
+    async fn elsewhere(
+        &self,
+        blobs: &BlobStore,
+        blob: &Blob,
+        wanted: &Wanted,
+        head: bool,
+    ) -> Result<Option<String>, Failure> {
+        let one = match wanted {
+            Wanted::Whole => true,
+            Wanted::Parts(parts) => parts.len() == 1,
+            Wanted::Unsatisfiable => false,
+        };
+        match self.inner.limits.redirect {
+            Some(valid) if one && !head => Ok(blobs.url(blob, valid).await.map_err(repo::Error::from)?),
+            Some(_) | None => Ok(None),
+        }
+    }
+}
+
+/// "Fetch it from there": with the same method and the same `Range`. Whoever keeps the answer must not keep it longer
+/// than the address is good for.
+fn redirected(url: &str, digest: &Digest) -> Response<Body> {
+    let mut response = body::empty(StatusCode::TEMPORARY_REDIRECT);
+    let headers = response.headers_mut();
+    set_digest(headers, digest);
+    set(headers, header::LOCATION, url);
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// What `Range` asks for: only a `GET` has one, and not when the client's copy is of something else (`If-Range`).

@@ -1,0 +1,156 @@
+//! A network between the store and the service that loses requests and answers. What it does to a request depends on
+//! the request's number alone, so a run can be repeated.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+/// What happens to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// It is carried out and answered.
+    Answered,
+    /// It never arrives; the service seems busy.
+    Busy,
+    /// It never arrives; the connection is closed.
+    Lost,
+    /// It is carried out, and the answer says that it was not.
+    Denied,
+    /// It is carried out, and the connection is closed.
+    Unanswered,
+    /// It is carried out, and half of the answer arrives.
+    Cut,
+    /// It is carried out, and nothing is heard of it.
+    Silent,
+    /// A write on this condition is answered as if the condition were met.
+    Unconditional(&'static str),
+}
+
+/// A proxy in front of a service. Everything goes well until [`Proxy::set_percentage`].
+pub(crate) struct Proxy {
+    /// Where it listens, as an endpoint.
+    pub(crate) endpoint: String,
+    percentage: Arc<AtomicU64>,
+    /// Requests that were harmed.
+    pub(crate) harmed: Arc<AtomicU64>,
+}
+
+impl Proxy {
+    /// In front of this endpoint, `http://HOST:PORT`.
+    pub(crate) async fn start(endpoint: &str) -> Self {
+        Self::with(endpoint, fate).await
+    }
+
+    /// One that seems to ignore conditions in this header.
+    pub(crate) async fn without(endpoint: &str, header: &'static str) -> Self {
+        Self::with(endpoint, move |_, _| Fate::Unconditional(header)).await
+    }
+
+    async fn with(endpoint: &str, fate: impl Fn(u64, u64) -> Fate + Send + 'static) -> Self {
+        let upstream = endpoint.strip_prefix("http://").expect("a plain endpoint").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (percentage, harmed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
+        let (shared, counted) = (Arc::clone(&percentage), Arc::clone(&harmed));
+        tokio::spawn(async move {
+            let number = Arc::new(AtomicU64::new(0));
+            while let Ok((client, _)) = listener.accept().await {
+                let percentage = shared.load(Ordering::Relaxed);
+                let fate = fate(number.fetch_add(1, Ordering::Relaxed), percentage);
+                counted.fetch_add(u64::from(fate != Fate::Answered), Ordering::Relaxed);
+                let upstream = upstream.clone();
+                // Whoever hangs up early is no trouble here.
+                tokio::spawn(async move { pass(client, &upstream, fate).await.ok() });
+            }
+        });
+        Self { endpoint: format!("http://{address}"), percentage, harmed }
+    }
+
+    /// How many of a hundred requests are harmed from now on.
+    pub(crate) fn set_percentage(&self, percentage: u64) {
+        self.percentage.store(percentage, Ordering::Relaxed);
+    }
+}
+
+fn fate(number: u64, percentage: u64) -> Fate {
+    // Spread, and the same in every run.
+    let mixed =
+        (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20;
+    if mixed % 100 >= percentage {
+        return Fate::Answered;
+    }
+    match (mixed / 100) % 11 {
+        0 | 1 => Fate::Busy,
+        2 | 3 => Fate::Lost,
+        4 | 5 => Fate::Denied,
+        6 | 7 => Fate::Unanswered,
+        8 | 9 => Fate::Cut,
+        _ => Fate::Silent,
+    }
+}
+
+/// One request of one connection; then both are closed.
+async fn pass(mut client: TcpStream, upstream: &str, fate: Fate) -> std::io::Result<()> {
+    let Some(request) = request(&mut client).await? else { return Ok(()) };
+    let error = |status: &str, code: &str| {
+        let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
+    };
+    match fate {
+        Fate::Busy => return client.write_all(error("503 Slow Down", "SlowDown").as_bytes()).await,
+        Fate::Lost => return Ok(()),
+        Fate::Unconditional(header) if has(&request, header) => {
+            let answer = "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            return client.write_all(answer.as_bytes()).await;
+        }
+        Fate::Answered | Fate::Denied | Fate::Unanswered | Fate::Cut | Fate::Silent | Fate::Unconditional(_) => {}
+    }
+    let mut service = TcpStream::connect(upstream).await?;
+    service.write_all(&request).await?;
+    let mut answer = Vec::new();
+    service.read_to_end(&mut answer).await?;
+    match fate {
+        Fate::Answered | Fate::Unconditional(_) => client.write_all(&answer).await,
+        Fate::Denied => client.write_all(error("500 Internal", "InternalError").as_bytes()).await,
+        Fate::Cut => client.write_all(&answer[..answer.len() / 2]).await,
+        Fate::Silent => {
+            // Until the client has had enough.
+            client.read_to_end(&mut Vec::new()).await.map(|_| ())
+        }
+        Fate::Busy | Fate::Lost | Fate::Unanswered => Ok(()),
+    }
+}
+
+fn has(request: &[u8], header: &str) -> bool {
+    let text = String::from_utf8_lossy(request);
+    let head = text.split("\r\n\r\n").next().unwrap_or_default().to_lowercase();
+    head.lines().any(|line| line.starts_with(&format!("{header}:")))
+}
+
+/// A whole request, changed to be the last one of its connection.
+async fn request(client: &mut TcpStream) -> std::io::Result<Option<Vec<u8>>> {
+    let mut bytes = Vec::new();
+    let end = loop {
+        if let Some(end) = bytes.windows(4).position(|window| window == b"\r\n\r\n") {
+            break end;
+        }
+        if client.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+    };
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let length = head
+        .lines()
+        .filter_map(|line| line.split_once(':'))
+        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    let length: usize = length.map_or(0, |(_, length)| length.trim().parse().unwrap());
+    while bytes.len() < end + 4 + length {
+        if client.read_buf(&mut bytes).await? == 0 {
+            return Ok(None);
+        }
+    }
+    bytes.splice(end..end, b"\r\nConnection: close".iter().copied());
+    Ok(Some(bytes))
+}
