@@ -101,7 +101,8 @@ struct BackupReader<R> {
 impl<R: Read> BackupReader<R> {
     fn begin(from: R) -> Result<Self, BackupError> {
         let mut reader = Self { from, hasher: Hasher::new(Algorithm::Sha256) };
-        let magic = reader.take(MAGIC.len()).map_err(|_| BackupError::Damaged { problem: "it does not begin as one" })?;
+        let magic =
+            reader.take(MAGIC.len()).map_err(|_| BackupError::Damaged { problem: "it does not begin as one" })?;
         if magic == MAGIC { Ok(reader) } else { Err(BackupError::Damaged { problem: "it does not begin as one" }) }
     }
 

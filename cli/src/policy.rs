@@ -111,7 +111,10 @@ mod tests {
     #[test]
     fn a_rule_says_one_thing() {
         let policy = read("[tags]\nhistory = 5\n[[rule]]\nkeep-last = 3\nkeep-newer = \"14d\"").unwrap();
-        assert_eq!((policy.history, policy.rules[0].action), (5, Action::Keep { last: Some(3), newer: Some(1_209_600) }));
+        assert_eq!(
+            (policy.history, policy.rules[0].action),
+            (5, Action::Keep { last: Some(3), newer: Some(1_209_600) })
+        );
         assert!(policy.rules[0].covers(&"x".parse().unwrap()) && policy.rules[0].concerns(&"a/b".parse().unwrap()));
         for bad in [
             "[[rule]]\ntags = [\"v*\"]",

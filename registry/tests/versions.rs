@@ -17,14 +17,16 @@ async fn image(client: &mut Client, text: &str) -> (String, Vec<u8>) {
         json!({"mediaType": MediaType::OCI_LAYER, "digest": digest, "size": bytes.len()})
     };
     let (config, layer) = (blob(b"{}").await, blob(text.as_bytes()).await);
-    let manifest = json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [layer]});
+    let manifest =
+        json!({"schemaVersion": 2, "mediaType": MediaType::OCI_MANIFEST, "config": config, "layers": [layer]});
     let bytes = serde_json::to_vec(&manifest).unwrap();
     (Digest::sha256(&bytes).to_string(), bytes)
 }
 
 /// Pushes under the tag with these header lines; the status.
 async fn put(client: &mut Client, manifest: &[u8], headers: &str) -> u16 {
-    let head = format!("PUT /v2/team/app/manifests/stable HTTP/1.1\r\nContent-Type: {}{headers}", MediaType::OCI_MANIFEST);
+    let head =
+        format!("PUT /v2/team/app/manifests/stable HTTP/1.1\r\nContent-Type: {}{headers}", MediaType::OCI_MANIFEST);
     client.call(&head, manifest).await.0.status
 }
 

@@ -19,8 +19,8 @@ pub async fn run(session: &Session, command: Backup) -> Result<(), Failure> {
     let file = command.file.clone();
     let written = tokio::task::spawn_blocking(move || write(&directory, &file)).await;
     let written = written.map_err(|error| Failure::new("the backup stopped").because(error))?;
-    let count = written
-        .map_err(|error| Failure::new(format!("could not write {}", command.file.display())).because(error))?;
+    let count =
+        written.map_err(|error| Failure::new(format!("could not write {}", command.file.display())).because(error))?;
     if !session.global.quiet {
         eprintln!("{count} records; the bytes of images are not among them: copy {}", objects(&store));
     }

@@ -79,11 +79,7 @@ fn tag(reference: &Reference) -> Result<Tag, Failure> {
 }
 
 /// The tag with its history: at the registry for a name with a host, else in the store.
-async fn find(
-    session: &Session,
-    reference: &Reference,
-    tag: &Tag,
-) -> Result<Option<(Versions, TagHistory)>, Failure> {
+async fn find(session: &Session, reference: &Reference, tag: &Tag) -> Result<Option<(Versions, TagHistory)>, Failure> {
     let failed = || Failure::new(format!("could not read the history of {reference}"));
     if reference.host.is_some() {
         let remote = session.remote(reference)?.repository;

@@ -7,6 +7,6 @@ mod interrupted;
 mod logins;
 mod migrating;
 mod platforms;
-mod versions;
 #[path = "../support/mod.rs"]
 mod support;
+mod versions;

@@ -38,8 +38,7 @@ fn a_registry_moves_with_all_its_repositories() {
     assert!(first.stderr.contains("2 repositories: 3 images"), "{first}");
     let again = new.good(&["migrate", &server.address.to_string()]);
     assert!(again.lines().all(|line| line.contains(" 0 blobs copied")), "{again}");
-    let history: Value =
-        serde_json::from_str(&new.good(&["history", "team/app:1", "--format", "json"])).expect("JSON");
+    let history: Value = serde_json::from_str(&new.good(&["history", "team/app:1", "--format", "json"])).expect("JSON");
     assert_eq!(history["version"], 1, "telling it twice is no new version");
 
     // From one registry to another, and only some of it.
@@ -85,7 +84,8 @@ fn the_storage_of_another_registry_is_read_as_it_lies() {
     // A signature without a tag.
     let descriptor = |digest: &str, size: usize, kind: &str| json!({"mediaType": kind, "digest": digest, "size": size});
     let manifest_type = "application/vnd.oci.image.manifest.v1+json";
-    let config_size = std::fs::metadata(desk.path(&format!("one/blobs/{}", one.config.replace(':', "/")))).expect("one");
+    let config_size =
+        std::fs::metadata(desk.path(&format!("one/blobs/{}", one.config.replace(':', "/")))).expect("one");
     let size = usize::try_from(config_size.len()).expect("small");
     let signature = serde_json::to_vec(&json!({
         "schemaVersion": 2, "mediaType": manifest_type, "artifactType": "application/x.signature",

@@ -45,7 +45,10 @@ fn a_tag_goes_back_in_the_store_and_at_a_registry() {
         assert_eq!(forth.trim_end(), format!("{repository}@{two}"));
         let said = place.run(&["rollback", name, "--to", "99"]);
         assert_eq!(said.code, Some(1));
-        assert!(said.stderr.contains("there is no version 99") && said.stderr.contains("hint: `wharf history"), "{said}");
+        assert!(
+            said.stderr.contains("there is no version 99") && said.stderr.contains("hint: `wharf history"),
+            "{said}"
+        );
     }
     let table = user.good(&["history", &remote]);
     let heads: Vec<_> = table.lines().next().expect("heads").split_whitespace().collect();
@@ -104,7 +107,8 @@ fn a_registry_that_is_not_wharf_is_named_so() {
             }
             let body = "404 page not found\n";
             let status = if head.starts_with(b"GET /v2/ ") { "200 OK" } else { "404 Not Found" };
-            let answer = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let answer =
+                format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}", body.len());
             let _ = stream.write_all(answer.as_bytes());
         }
     });

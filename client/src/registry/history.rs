@@ -39,7 +39,8 @@ impl RemoteRepository {
             Earlier::Digest(digest) => serde_json::json!({ "digest": digest }),
         };
         let url = self.version_url(&endpoint, tag, "rollback");
-        let expected = HeaderValue::from_str(&format!("\"{version}\"")).expect("a number in quotes is a header's value");
+        let expected =
+            HeaderValue::from_str(&format!("\"{version}\"")).expect("a number in quotes is a header's value");
         let call = Call::new(&endpoint, Method::POST, url, &scopes, &doing)
             .header(IF_MATCH, expected)
             .payload(Payload::Bytes(Bytes::from(body.to_string())));

@@ -304,13 +304,7 @@ impl Repositories {
     }
 
     /// `live | condemned -> live`, wanted now. `false` when somebody else wrote the record first.
-    pub(super) async fn revive(
-        &self,
-        key: RecordKey,
-        header: Header,
-        bytes: &[u8],
-        version: Version,
-    ) -> Result<bool> {
+    pub(super) async fn revive(&self, key: RecordKey, header: Header, bytes: &[u8], version: Version) -> Result<bool> {
         let live = Header { state: State::Live, confirmed_at: self.now(), ..header }.encode(bytes);
         let outcome = self.store.records.swap(key, Expect::Version(version), Change::Put(live)).await?;
         Ok(outcome != Outcome::Conflict)

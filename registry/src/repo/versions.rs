@@ -67,7 +67,8 @@ impl TagRecord {
         self.version += 1;
         if let Some(descriptor) = &descriptor {
             // It is here again, so what was marked can be gone back to.
-            let same = |entry: &&mut TagVersion| entry.descriptor.as_ref().is_some_and(|to| to.digest == descriptor.digest);
+            let same =
+                |entry: &&mut TagVersion| entry.descriptor.as_ref().is_some_and(|to| to.digest == descriptor.digest);
             self.history.iter_mut().filter(same).for_each(|entry| entry.gone = false);
         }
         self.current.clone_from(&descriptor);

@@ -102,8 +102,7 @@ impl Registry {
             }
             ManifestReference::Digest(_) => {}
         }
-        let pushed =
-            self.inner.repositories.put_manifest_if(&name, &manifest, &tags, (&condition, &call.user)).await?;
+        let pushed = self.inner.repositories.put_manifest_if(&name, &manifest, &tags, (&condition, &call.user)).await?;
         let mut response = empty(StatusCode::CREATED);
         let headers = response.headers_mut();
         set(headers, header::LOCATION, &format!("/v2/{name}/manifests/{}", pushed.digest));

@@ -37,7 +37,9 @@ impl Registry {
     ) -> Result<Response<Body>, Failure> {
         let condition = precondition(&call.request.headers)?;
         let body = whole(body, MAX_BODY, self.inner.limits.body_idle).await.map_err(|failure| match failure {
-            Failure::ManifestTooLarge { limit } => Failure::Body { problem: format!("it is longer than {limit} bytes") },
+            Failure::ManifestTooLarge { limit } => {
+                Failure::Body { problem: format!("it is longer than {limit} bytes") }
+            }
             other => other,
         })?;
         let earlier = read(&body)?;

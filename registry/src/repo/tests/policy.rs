@@ -21,7 +21,7 @@ fn keep(last: Option<usize>, newer: Option<u64>) -> Action {
 fn with(rules: Vec<Rule>, history_age: Option<u64>) -> (Repositories, Arc<TestClock>) {
     let clock = Arc::new(TestClock::default());
     let store = Store { clock: clock.clone(), ..Store::memory() };
-    (Repositories::new(store).with_policy(Policy { rules, history_age, ..Policy::default() }), clock)
+    (Repositories::new(store).with_policy(Policy { history_age, rules, ..Policy::default() }), clock)
 }
 
 fn later(clock: &TestClock, seconds: u64) {
@@ -54,7 +54,10 @@ async fn an_immutable_tag_stays_what_it_is_whatever_is_tried() {
     let name = name("app");
     let (one, two) = (image(&repositories, &name, "one").await, image(&repositories, &name, "two").await);
     for _ in 0..2 {
-        repositories.put_manifest(&name, &one, &[tag("v1"), tag("latest")], "ann").await.expect("the same again is fine");
+        repositories
+            .put_manifest(&name, &one, &[tag("v1"), tag("latest")], "ann")
+            .await
+            .expect("the same again is fine");
     }
     repositories.put_manifest(&name, &two, &[tag("latest")], "ann").await.unwrap();
     repositories.put_manifest(&name, &two, &[tag("v2")], "ann").await.unwrap();
@@ -81,7 +84,8 @@ async fn an_immutable_tag_is_not_rolled_back() {
         let image = image(&repositories, &name, text).await;
         repositories.put_manifest(&name, &image, &[tag("v1")], "ann").await.unwrap();
     }
-    let strict = repositories.with_policy(Policy { rules: vec![rule(&["v*"], Action::Immutable)], ..Policy::default() });
+    let strict =
+        repositories.with_policy(Policy { rules: vec![rule(&["v*"], Action::Immutable)], ..Policy::default() });
     let rolled = strict.rollback(&name, &tag("v1"), Earlier::OneBack, (&Precondition::None, "ann")).await;
     assert!(matches!(rolled, Err(Error::Immutable { .. })));
 }

@@ -85,11 +85,7 @@ async fn a_rollback_and_a_restore_are_versions_by_whoever_did_them() {
         restored.history.iter().map(|entry| (entry.version, entry.how, entry.by.as_str(), entry.from)).collect();
     assert_eq!(
         newest[..3],
-        [
-            (5, How::Restore, "ben", Some(1)),
-            (4, How::Delete, "cid", None),
-            (3, How::Rollback, "ben", Some(1))
-        ]
+        [(5, How::Restore, "ben", Some(1)), (4, How::Delete, "cid", None), (3, How::Rollback, "ben", Some(1))]
     );
 }
 
