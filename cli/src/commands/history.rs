@@ -23,9 +23,8 @@ enum Versions {
 pub async fn run(session: &Session, command: History) -> Result<(), Failure> {
     let tag = tag(&command.image)?;
     let failed = || Failure::new(format!("could not read the history of {}", command.image));
-    let history = match find(session, &command.image, &tag).await? {
-        Some((_, history)) => history,
-        None => return Err(failed().hint("`wharf images` lists what is in the store")),
+    let Some((_, history)) = find(session, &command.image, &tag).await? else {
+        return Err(failed().hint("`wharf images` lists what is in the store"));
     };
     match command.format {
         Format::Json => output::json(&history),

@@ -80,8 +80,8 @@ impl Model {
     }
 
     fn usable(&self, wanted: impl Fn(&Line) -> bool) -> Option<(usize, u64)> {
-        let lines = self.lines.iter().rev().filter(|line| !line.gone && wanted(line));
-        lines.filter_map(|line| Some((line.image?, line.origin))).next()
+        let mut lines = self.lines.iter().rev().filter(|line| !line.gone && wanted(line));
+        lines.find_map(|line| Some((line.image?, line.origin)))
     }
 
     fn earlier(&self, earlier: Earlier, images: &[RawManifest]) -> Option<(usize, u64)> {

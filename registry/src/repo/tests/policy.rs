@@ -21,7 +21,7 @@ fn keep(last: Option<usize>, newer: Option<u64>) -> Action {
 fn with(rules: Vec<Rule>, history_age: Option<u64>) -> (Repositories, Arc<TestClock>) {
     let clock = Arc::new(TestClock::default());
     let store = Store { clock: clock.clone(), ..Store::memory() };
-    (Repositories::new(store).with_policy(Policy { rules, history_age, ..Policy::default() }), clock)
+    (Repositories::new(store).with_policy(Policy { history_age, rules, ..Policy::default() }), clock)
 }
 
 fn later(clock: &TestClock, seconds: u64) {
