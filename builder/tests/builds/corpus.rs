@@ -65,7 +65,10 @@ async fn outcome(case: &Path) -> String {
             let made = world.events().iter().any(|event| matches!(event, BuildEvent::Done { .. }));
             let after = world.records().await;
             let new = |line: &&str| !before.contains(*line);
-            let kept = |line: &str| made && (line.starts_with("cache/") || line.starts_with("blobs/"));
+            // A layer is a blob, and every new blob is one that collectors may look at.
+            let kept = |line: &str| {
+                made && ["cache/", "blobs/", "candidates/blobs/"].iter().any(|prefix| line.starts_with(prefix))
+            };
             assert!(after.lines().filter(new).all(kept), "{}: {after}", case.display());
             explain(&error, &text).replace(&*world.context.path().to_string_lossy(), "CONTEXT") + "\n"
         }
