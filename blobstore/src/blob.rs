@@ -13,26 +13,43 @@
 //!      bytes of e deleted
 //! ```
 //!
+//! Before an upload's object is finished it is entered in the record as *arriving*, and a candidate for collectors is
+//! written; only an upload that still stands there can become the blob's. So an object whose upload died between
+//! finishing and the record is found, and a collector that gives an upload up takes its right to commit first.
+//!
 //! A commit that finds the blob condemned or deleting makes it live again with **its own** fresh bytes, so a late delete
 //! of the old epoch can never hit them; the old epoch is kept in the record until its bytes are deleted. While
 //! condemned, the bytes can still be read; but whoever is about to rely on the blob (`HEAD`, mount, manifest `PUT`)
 //! must be told that it is unknown, so that the client uploads it again.
 
+mod collect;
+mod record;
+
 use std::ops::Range;
 use std::path::PathBuf;
+use std::time::UNIX_EPOCH;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use serde::{Deserialize, Serialize};
 use wharf_spec::{Algorithm, Digest, DigestMismatch, Hasher, HasherState};
 
+pub use collect::{BlobView, CANDIDATES, Candidate, view_entry};
+use record::BlobRecord;
+pub use record::{Arriving, Current};
+
 use crate::hashing::Hashing;
 use crate::{
-    ByteStream, Checkpoint, Error, Expect, ObjectKey, ObjectWriter, Outcome, RecordKey, RecordsExt as _, Result, Store,
+    ByteStream, Change, Checkpoint, Error, Expect, ObjectKey, ObjectWriter, Outcome, RecordKey, RecordsExt as _,
+    Result, Store, Write, encode,
 };
 
 /// How often a compare-and-swap is tried before the caller is told that others keep getting in between.
 const ATTEMPTS: usize = 64;
+
+/// That somebody is about to rely on a blob is noted only when the last such note is older than this, in seconds: hot base
+/// layers must not become hot records.
+pub const RESTAMP: u64 = 3600;
 
 /// Where a blob stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -44,17 +61,6 @@ pub enum BlobState {
     Condemned,
     /// Its bytes are being deleted.
     Deleting,
-}
-
-/// The value of `blobs/<digest>`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct BlobRecord {
-    state: BlobState,
-    epoch: ObjectKey,
-    size: u64,
-    /// Epochs whose bytes are still to be deleted.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    stale: Vec<ObjectKey>,
 }
 
 /// A readable blob: what is needed to read it without asking again.
@@ -105,18 +111,45 @@ impl BlobStore {
         let decode = |((digest, key), record): ((&Digest, &RecordKey), Option<crate::Record>)| {
             let Some(record) = record else { return Ok(None) };
             let found: BlobRecord = crate::decode(key, &record.value)?;
-            let blob = Blob { digest: *digest, size: found.size, epoch: found.epoch, state: found.state };
-            Ok((found.state != BlobState::Deleting).then_some(blob))
+            let readable = found.current.filter(|current| current.state != BlobState::Deleting);
+            Ok(readable.map(|Current { state, epoch, size, .. }| Blob { digest: *digest, size, epoch, state }))
         };
         digests.iter().zip(&keys).zip(records).map(decode).collect()
     }
 
     /// Reads `range` of a blob. The bytes are as they were verified at commit; they are not hashed again.
     pub async fn read(&self, blob: &Blob, range: Range<u64>) -> Result<ByteStream> {
-        self.store.objects.read(blob.epoch, range).await?.ok_or_else(|| Error::Corrupt {
-            digest: blob.digest,
-            problem: "its bytes are missing; push it again".to_owned(),
-        })
+        if let Some(bytes) = self.store.objects.read(blob.epoch, range.clone()).await? {
+            return Ok(bytes);
+        }
+        // Since it was looked up, a collector may have condemned it and a push may have brought it back: elsewhere.
+        if let Some(now) = self.find(&blob.digest).await?.filter(|now| now.epoch != blob.epoch)
+            && let Some(bytes) = self.store.objects.read(now.epoch, range).await?
+        {
+            return Ok(bytes);
+        }
+        Err(Error::Corrupt { digest: blob.digest, problem: "its bytes are missing; push it again".to_owned() })
+    }
+
+    /// The write that notes that somebody is about to rely on a blob; none when that was noted lately, or there is no
+    /// blob to rely on. A conflict means that the blob is changing just now: look again before relying on it.
+    pub async fn note_use(&self, digest: &Digest) -> Result<Option<Write>> {
+        let (key, now) = (blob_key(digest), self.now());
+        let Some((mut record, version)) = self.store.records.get_json::<BlobRecord>(&key).await? else {
+            return Ok(None);
+        };
+        match &mut record.current {
+            Some(current) if current.state == BlobState::Live && now.saturating_sub(current.used_at) >= RESTAMP => {
+                current.used_at = now;
+            }
+            Some(_) | None => return Ok(None),
+        }
+        Ok(Some(Write { key, expect: Expect::Version(version), change: Change::Put(encode(&record)) }))
+    }
+
+    /// Seconds since 1970, by the store's clock.
+    fn now(&self) -> u64 {
+        self.store.clock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 
     /// The file that holds a blob, where the engine keeps files.
@@ -172,27 +205,51 @@ impl BlobStore {
         self.store.objects.abandon(state.epoch, &state.checkpoint).await
     }
 
+    /// Enters an upload that is about to finish in the blob's record, and makes the blob a candidate for collectors.
+    /// Nothing of this is undone when the upload dies: that is what it is for.
+    async fn announce(&self, digest: Digest, epoch: ObjectKey) -> Result<()> {
+        let key = blob_key(&digest);
+        for _ in 0..ATTEMPTS {
+            let (mut record, expect) = match self.store.records.get_json::<BlobRecord>(&key).await? {
+                Some((record, version)) => (record, Expect::Version(version)),
+                None => (BlobRecord::default(), Expect::Absent),
+            };
+            record.arriving.push(Arriving { epoch, at: self.now() });
+            let enter = Write { key: key.clone(), expect, change: Change::Put(encode(&record)) };
+            let outcomes = self.store.records.write(vec![enter, self.candidate(digest, epoch)]).await?;
+            if matches!(outcomes.first(), Some(Outcome::Done(_))) {
+                return Ok(());
+            }
+        }
+        Err(Error::Contended { key: key.to_string() })
+    }
+
     /// Makes finished bytes the blob's: `gone | condemned | deleting -> live(epoch)`; already live, our copy is dropped.
+    /// [`Error::UploadLost`] when a collector gave this upload up meanwhile.
     async fn commit(&self, digest: Digest, epoch: ObjectKey, size: u64) -> Result<Blob> {
         let key = blob_key(&digest);
         for _ in 0..ATTEMPTS {
             let found = self.store.records.get_json::<BlobRecord>(&key).await?;
-            let (expect, stale) = match found {
-                Some((BlobRecord { state: BlobState::Live, epoch: live, size, .. }, _)) => {
-                    if live != epoch {
-                        self.store.objects.delete(epoch).await?;
-                    }
-                    return Ok(Blob { digest, size, epoch: live, state: BlobState::Live });
+            let Some((mut record, version)) = found else { return Err(Error::UploadLost) };
+            if !record.take_arriving(epoch) {
+                return Err(Error::UploadLost);
+            }
+            let blob = match record.current {
+                Some(Current { state: BlobState::Live, epoch: live, size, .. }) => {
+                    // First its bytes: while it stands in the record, somebody will see to them.
+                    self.store.objects.delete(epoch).await?;
+                    Blob { digest, size, epoch: live, state: BlobState::Live }
                 }
-                Some((old, version)) => {
-                    let stale = old.stale.into_iter().chain([old.epoch]).collect();
-                    (Expect::Version(version), stale)
+                Some(Current { state: BlobState::Condemned | BlobState::Deleting, .. }) | None => {
+                    record.stale.extend(record.current.map(|old| old.epoch));
+                    record.current = Some(Current { state: BlobState::Live, epoch, size, used_at: self.now() });
+                    Blob { digest, size, epoch, state: BlobState::Live }
                 }
-                None => (Expect::Absent, Vec::new()),
             };
-            let record = BlobRecord { state: BlobState::Live, epoch, size, stale };
-            match self.store.records.put_json(key.clone(), expect, &record).await? {
-                Outcome::Done(_) => return Ok(Blob { digest, size, epoch, state: BlobState::Live }),
+            match self.store.records.put_json(key.clone(), Expect::Version(version), &record).await? {
+                Outcome::Done(_) => return Ok(blob),
+                // Our bytes are gone by then: somebody else's blob, live a moment ago, is the only one there is.
+                Outcome::Conflict if blob.epoch != epoch => return Ok(blob),
                 Outcome::Conflict => {}
             }
         }
@@ -304,18 +361,24 @@ impl BlobUpload {
             // Not finished, so dropping the writer leaves nothing; a checkpoint is the session's to abandon.
             return Err(DigestMismatch { expected, actual: hashed }.into());
         }
+        let digest = expected.unwrap_or(hashed);
+        let verified = digest.algorithm() == algorithm;
+        if verified && let Some(blob) = store.find(&digest).await?.filter(Blob::is_live) {
+            // Nothing was finished, so dropping the writer leaves nothing; a checkpoint is the session's to abandon.
+            return Ok(blob);
+        }
+        store.announce(digest, epoch).await?;
         writer.finish().await?;
-        let digest = match expected {
-            Some(other) if other.algorithm() != algorithm => store.verify_finished(other, epoch, size).await?,
-            Some(_) | None => hashed,
-        };
+        if !verified {
+            store.verify_finished(digest, epoch, size).await?;
+        }
         store.commit(digest, epoch, size).await
     }
 }
 
 impl BlobStore {
     /// The promised digest uses another algorithm than the upload was begun with: the finished bytes are read again.
-    async fn verify_finished(&self, expected: Digest, epoch: ObjectKey, size: u64) -> Result<Digest> {
+    async fn verify_finished(&self, expected: Digest, epoch: ObjectKey, size: u64) -> Result<()> {
         let mut hasher = Hasher::new(expected.algorithm());
         let mut bytes = self.store.objects.read(epoch, 0..size).await?.ok_or(Error::UploadLost)?;
         while let Some(piece) = bytes.try_next().await? {
@@ -323,7 +386,7 @@ impl BlobStore {
         }
         let actual = hasher.finish();
         if actual == expected {
-            return Ok(actual);
+            return Ok(());
         }
         self.store.objects.delete(epoch).await?;
         Err(DigestMismatch { expected, actual }.into())
@@ -333,7 +396,6 @@ impl BlobStore {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Change;
 
     fn store() -> (Store, crate::memory::MemoryObjects) {
         let objects = crate::memory::MemoryObjects::default();
@@ -377,23 +439,86 @@ mod tests {
 
     #[tokio::test]
     async fn a_condemned_blob_is_readable_and_pushing_it_again_gives_it_fresh_bytes() {
-        let (store, _) = store();
+        let (store, objects) = store();
         let blobs = store.blobs();
         let old = blobs.put(Bytes::from_static(b"phoenix")).await.unwrap();
-        let key = blob_key(&old.digest);
+        let view = async || blobs.view(&old.digest).await.unwrap().unwrap();
         for state in [BlobState::Condemned, BlobState::Deleting] {
-            let (mut record, version) = store.records.get_json::<BlobRecord>(&key).await.unwrap().unwrap();
-            record.state = state;
-            let change = Change::Put(crate::encode(&record));
-            store.records.swap(key.clone(), Expect::Version(version), change).await.unwrap();
+            let before = view().await.current.unwrap().epoch;
+            assert!(blobs.condemn(&view().await).await.unwrap());
+            if state == BlobState::Deleting {
+                assert!(blobs.doom(&view().await).await.unwrap());
+            }
             let found = blobs.find(&old.digest).await.unwrap();
             assert_eq!(found.map(|blob| blob.is_live()), (state == BlobState::Condemned).then_some(false));
             let new = blobs.put(Bytes::from_static(b"phoenix")).await.unwrap();
-            assert_ne!(new.epoch, record.epoch, "never the old bytes: a late delete may still hit them");
-            let (now, _) = store.records.get_json::<BlobRecord>(&key).await.unwrap().unwrap();
-            assert!(now.stale.contains(&record.epoch), "the old bytes are not forgotten");
+            assert_ne!(new.epoch, before, "never the old bytes: a late delete may still hit them");
+            assert!(view().await.stale.contains(&before), "the old bytes are not forgotten");
             assert_eq!(text(&blobs, &old.digest).await, "phoenix");
         }
+        assert!(blobs.sweep(&view().await).await.unwrap());
+        assert_eq!(objects.total_size(), 7, "old bytes are deleted, the blob's are not");
+        assert_eq!(text(&blobs, &old.digest).await, "phoenix");
+    }
+
+    #[tokio::test]
+    async fn a_step_against_what_is_no_longer_so_does_nothing() {
+        let (store, _) = store();
+        let blobs = store.blobs();
+        let blob = blobs.put(Bytes::from_static(b"blob")).await.unwrap();
+        let live = blobs.view(&blob.digest).await.unwrap().unwrap();
+        assert!(blobs.condemn(&live).await.unwrap());
+        assert!(!blobs.condemn(&live).await.unwrap(), "somebody was faster");
+        let condemned = blobs.view(&blob.digest).await.unwrap().unwrap();
+        assert!(blobs.spare(&condemned).await.unwrap());
+        assert!(!blobs.doom(&condemned).await.unwrap(), "it was spared");
+        assert!(blobs.find(&blob.digest).await.unwrap().unwrap().is_live());
+    }
+
+    #[tokio::test]
+    async fn an_upload_that_a_collector_gave_up_cannot_commit() {
+        let (store, objects) = store();
+        let blobs = store.blobs();
+        let digest = Digest::sha256(b"late");
+        let epoch = ObjectKey::new([5; 16]);
+        blobs.announce(digest, epoch).await.unwrap();
+        let mut writer = store.objects.create(epoch).await.unwrap();
+        writer.write(Bytes::from_static(b"late")).await.unwrap();
+        writer.finish().await.unwrap();
+        let candidates = store.records.list(CANDIDATES, None, 10).await.unwrap();
+        assert_eq!(candidates.len(), 1, "who dies here is found");
+
+        let seen = blobs.view(&digest).await.unwrap().unwrap();
+        assert!(blobs.void(&seen, epoch).await.unwrap());
+        let seen = blobs.view(&digest).await.unwrap().unwrap();
+        assert!(blobs.sweep(&seen).await.unwrap());
+        assert_eq!(blobs.view(&digest).await.unwrap(), None);
+        assert_eq!(objects.total_size(), 0);
+        assert!(matches!(blobs.commit(digest, epoch, 4).await, Err(Error::UploadLost)));
+        assert_eq!(blobs.find(&digest).await.unwrap(), None);
+    }
+
+    #[tokio::test]
+    async fn bytes_that_moved_while_somebody_was_about_to_read_them_are_found_where_they_are() {
+        let (store, _) = store();
+        let blobs = store.blobs();
+        let old = blobs.put(Bytes::from_static(b"moved")).await.unwrap();
+        let view = async || blobs.view(&old.digest).await.unwrap().unwrap();
+        assert!(blobs.condemn(&view().await).await.unwrap());
+        blobs.put(Bytes::from_static(b"moved")).await.unwrap();
+        assert!(blobs.sweep(&view().await).await.unwrap());
+        let bytes: BytesMut = blobs.read(&old, 0..5).await.unwrap().try_collect().await.unwrap();
+        assert_eq!(&bytes[..], b"moved");
+    }
+
+    #[test]
+    fn a_record_says_all_of_where_a_blob_stands_or_nothing() {
+        let key = RecordKey::new("blobs/x");
+        let epoch = "0".repeat(32);
+        let whole = format!(r#"{{"state":"live","epoch":"{epoch}","size":3}}"#);
+        assert!(crate::decode::<BlobRecord>(&key, whole.as_bytes()).unwrap().current.is_some());
+        let half = format!(r#"{{"state":"live","epoch":"{epoch}"}}"#);
+        assert!(matches!(crate::decode::<BlobRecord>(&key, half.as_bytes()), Err(Error::CorruptRecord { .. })));
     }
 
     #[tokio::test]

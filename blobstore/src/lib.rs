@@ -13,7 +13,12 @@
 //!
 //! ```text
 //! objects  <epoch>                            bytes of one upload; never rewritten, never copied
-//! blobs/<alg>:<hex>                           blob.rs: live | condemned | deleting, epoch, size, epochs still to delete
+//! blobs/<alg>:<hex>                           blob.rs: live | condemned | deleting, epoch, size, epochs still to delete,
+//!                                             uploads about to finish
+//! candidates/blobs/<epoch>                    blob.rs: a blob that this upload is about to bring; collectors look at it
+//! candidates/manifests/<id>                   registry: a manifest whose references are about to come or to go
+//! gc/lease                                    registry: which process collects
+//! quarantine/<key>                            registry: a damaged record as it was, taken out of use by a check
 //! refs/<alg>:<hex>/<holder>                   registry: who needs this content; the holder is fresh per push attempt
 //! repos/<name>/_manifests/<alg>:<hex>         registry: pending | live (holder), media type, the exact bytes, pushed at/by
 //! repos/<name>/_blobs/<alg>:<hex>             registry: this repository may read this blob, last confirmed at
@@ -38,7 +43,10 @@ mod record;
 
 use std::sync::Arc;
 
-pub use blob::{Blob, BlobState, BlobStore, BlobUpload, UploadState};
+pub use blob::{
+    Arriving, Blob, BlobState, BlobStore, BlobUpload, BlobView, CANDIDATES, Candidate, Current, RESTAMP, UploadState,
+    view_entry,
+};
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};
 pub use key::{ObjectKey, RecordKey};

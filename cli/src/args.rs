@@ -96,6 +96,8 @@ pub enum Command {
     Rm(Rm),
     /// Make an image of a root file system tar
     Import(Import),
+    /// Delete what no image in the store needs any more
+    Gc(Gc),
     /// Log in to a registry
     Login(Login),
     /// Log out of a registry
@@ -326,6 +328,25 @@ pub struct Rm {
     /// The images, NAME:TAG or NAME@DIGEST
     #[arg(required = true)]
     pub images: Vec<Reference>,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  wharf gc --dry-run
+  wharf gc --grace 0                      nobody pushes or builds at the moment: whatever is not needed goes now
+
+Runs while others use the store. `wharf serve` does the same by itself every hour.")]
+pub struct Gc {
+    /// Say what would be freed, and change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// Leave alone what is younger: a number and s, m, h or d [default: 24h]
+    #[arg(long, value_name = "AGE", value_parser = crate::span::parse)]
+    pub grace: Option<std::time::Duration>,
+    /// Print a JSON object
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -42,6 +42,10 @@ pub struct Serve {
     pub max_manifest_size: Option<u64>,
     /// Seconds after which an upload that nobody continues is forgotten.
     pub upload_expiry: Option<u64>,
+    /// Seconds between two collections of garbage; 0 is never.
+    pub gc_interval: Option<u64>,
+    /// Seconds that garbage collection leaves alone what was lately uploaded or asked for.
+    pub gc_grace: Option<u64>,
     /// Seconds that transfers under way are given at shutdown.
     pub drain_timeout: Option<u64>,
 }

@@ -23,6 +23,7 @@ mod publish;
 mod remote;
 mod requests;
 mod session;
+mod span;
 mod stores;
 mod transfers;
 
@@ -85,6 +86,7 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
         Command::Inspect(command) => commands::inspect::run(&session, command).await,
         Command::Rm(command) => commands::rm::run(&session, command).await,
         Command::Import(command) => commands::import::run(&session, command).await,
+        Command::Gc(command) => commands::gc::run(&session, command).await,
         Command::Login(command) => commands::login::run(&session, command).await,
         Command::Logout(command) => commands::login::logout(&session, command).await,
         Command::Doctor => commands::doctor::run(),

@@ -1,5 +1,6 @@
 //! The registry: [`repo`] keeps repositories, tags with their history, uploads and referrers over a store;
-//! [`http`] serves them as the OCI distribution specification says. Knows no Dockerfile and no terminal.
+//! [`gc`] collects what nobody needs any more; [`http`] serves them as the OCI distribution specification says. Knows no Dockerfile and no terminal.
 
+pub mod gc;
 pub mod http;
 pub mod repo;

@@ -1,5 +1,8 @@
 //! Layers end to end: written, read by other tools, unpacked, mounted, compared, attacked.
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod archives;
 mod hostile;
 mod overlay;
@@ -55,9 +58,9 @@ fn unpack_plain(tar: &[u8], dest: &Path) -> Result<Unpacked, UnpackError> {
     unpack(tar, Format::Plain, Expected::default(), dest, UnpackOptions::for_root())
 }
 
-/// Whether this process may do what only root may; if not, says that the test is skipped.
+/// Whether this process may do what only the machine's root may; if not, says that the test is skipped.
 fn is_root(test: &str) -> bool {
-    let root = rustix::process::geteuid().is_root();
+    let root = support::is_root();
     if !root {
         eprintln!("skipped {test}: needs root");
     }

@@ -10,9 +10,10 @@ pub(crate) mod image;
 pub(crate) mod step;
 pub(crate) mod syscalls;
 
+use rustix::thread::{CapabilitySet, CapabilitySets};
 use wharf_builder::sandbox::{self, Tier};
 
-/// Set in the environment of a test program that shall stay as it was started.
+/// Set in the environment of a test program that shall have no privileges at all.
 pub(crate) const STAY: &str = "WHARF_TEST_STAY_UNPRIVILEGED";
 
 // SAFETY: the section holds functions that the C library calls before main, after std's own.
@@ -28,7 +29,7 @@ extern "C" fn before_main() {
         std::process::exit(0);
     }
     if std::env::var_os(STAY).is_some() {
-        return;
+        return give_up_privileges();
     }
     match sandbox::enter_user_namespace_if_needed() {
         Ok(Tier::None { reason }) if reason.starts_with("the kernel refuses") => {
@@ -41,6 +42,16 @@ extern "C" fn before_main() {
             std::process::exit(1);
         }
     }
+}
+
+/// An ordinary user's test program is root of a user namespace, and so is what it starts again.
+fn give_up_privileges() {
+    let none = CapabilitySets {
+        effective: CapabilitySet::empty(),
+        permitted: CapabilitySet::empty(),
+        inheritable: CapabilitySet::empty(),
+    };
+    rustix::thread::set_capabilities(None, none).expect("anybody may give up privileges");
 }
 
 /// The argument that makes a test program print what it finds about the machine, and end.

@@ -4,6 +4,7 @@ pub mod build;
 pub mod completion;
 pub mod copy;
 pub mod doctor;
+pub mod gc;
 pub mod images;
 pub mod import;
 pub mod inspect;

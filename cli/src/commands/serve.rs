@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wharf_registry::gc::{Collector, Lease, Policy, Report};
 use wharf_registry::http::{Authenticator, Limits, Registry, Timeouts, acceptor, serve};
 use wharf_registry::repo::Repositories;
 
@@ -23,6 +24,15 @@ const UPLOAD_EXPIRY: Duration = Duration::from_secs(24 * 3600);
 /// How often is looked for such uploads.
 const PURGE_EVERY: Duration = Duration::from_secs(600);
 
+/// How often garbage is collected.
+const COLLECT_EVERY: Duration = Duration::from_secs(3600);
+
+/// How long a server waits after each candidate for collection: at most five hundred a second.
+const COLLECTION_PAUSE: Duration = Duration::from_millis(2);
+
+/// How long a server that collects is believed to do so without saying it again.
+const LEASE: Duration = Duration::from_secs(900);
+
 /// A server that listens.
 pub struct Server {
     /// The address, with the port the system chose where it was 0.
@@ -34,7 +44,30 @@ pub struct Server {
     registry: Registry,
     repositories: Repositories,
     upload_expiry: Duration,
+    collection: Collection,
     timeouts: Timeouts,
+}
+
+/// How garbage is collected while serving.
+#[derive(Clone, Copy, Debug)]
+struct Collection {
+    /// Zero is never.
+    every: Duration,
+    policy: Policy,
+}
+
+impl Collection {
+    fn new(config: &crate::config::Serve) -> Self {
+        let every = config.gc_interval.map_or(COLLECT_EVERY, Duration::from_secs);
+        Self { every, policy: collection_policy(config) }
+    }
+}
+
+/// How a server collects garbage.
+pub fn collection_policy(config: &crate::config::Serve) -> Policy {
+    let grace = config.gc_grace.map_or(Policy::default().grace, Duration::from_secs);
+    let upload_expiry = config.upload_expiry.map_or(UPLOAD_EXPIRY, Duration::from_secs);
+    Policy { grace, upload_expiry, pause: COLLECTION_PAUSE, ..Policy::default() }
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -90,17 +123,20 @@ impl Server {
             registry: Registry::new(repositories.clone(), authenticator, limits),
             repositories,
             upload_expiry: config.upload_expiry.map_or(UPLOAD_EXPIRY, Duration::from_secs),
+            collection: Collection::new(config),
             timeouts: Timeouts { drain, ..Timeouts::default() },
         })
     }
 
     /// Serves until `stop` is ready and transfers under way have ended.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), Failure> {
-        let purge = purge(self.repositories, self.upload_expiry);
+        let purge = purge(self.repositories.clone(), self.upload_expiry);
+        let collect = collect(self.repositories, self.collection);
         let serve = serve(self.listener, self.acceptor, self.registry, self.timeouts, stop);
         tokio::select! {
             served = serve => served.map_err(|error| Failure::new("the server stopped").because(error)),
             () = purge => Ok(()),
+            () = collect => Ok(()),
         }
     }
 }
@@ -131,6 +167,49 @@ async fn purge(repositories: Repositories, age: Duration) {
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not purge uploads"),
         }
     }
+}
+
+/// Collects garbage now and then, unless another server of the store does. Never ends.
+async fn collect(repositories: Repositories, Collection { every, policy }: Collection) {
+    if every.is_zero() {
+        return std::future::pending().await;
+    }
+    let lease = Lease::new(repositories.clone());
+    let collector = Collector::new(repositories, policy);
+    let mut every = tokio::time::interval(every);
+    loop {
+        every.tick().await;
+        match collect_once(&lease, &collector).await {
+            Ok(None) => {}
+            Ok(Some(Report { blobs, objects, bytes, .. })) if blobs + objects > 0 => {
+                tracing::info!(blobs, objects, bytes, "deleted what nobody needs");
+            }
+            Ok(Some(_)) => {}
+            Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not collect garbage"),
+        }
+    }
+}
+
+/// `None` when somebody else collects.
+async fn collect_once(lease: &Lease, collector: &Collector) -> wharf_registry::repo::Result<Option<Report>> {
+    if !lease.take(LEASE).await? {
+        return Ok(None);
+    }
+    let mut renewal = tokio::time::interval(LEASE / 3);
+    let mut ignore = |_| {};
+    let run = collector.run(&mut ignore);
+    tokio::pin!(run);
+    let report = loop {
+        tokio::select! {
+            report = &mut run => break report,
+            // Should it be lost, two collect: no harm.
+            _ = renewal.tick() => {
+                lease.take(LEASE).await?;
+            }
+        }
+    };
+    lease.release().await?;
+    report.map(Some)
 }
 
 /// Ready when the process is told to stop. Whoever says it twice does not want to wait for work to end in order.

@@ -169,6 +169,8 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::Missing { .. } => (Status::NOT_FOUND, Code::ManifestBlobUnknown),
         E::WrongSize { .. } | E::Manifest(_) => (Status::BAD_REQUEST, Code::ManifestInvalid),
         E::ManifestDigest { .. } => (Status::BAD_REQUEST, Code::DigestInvalid),
+        // As the specification has it for what cannot be deleted.
+        E::InUse { .. } => (Status::METHOD_NOT_ALLOWED, Code::Denied),
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
         E::ChunkLength { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),

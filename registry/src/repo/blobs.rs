@@ -1,17 +1,22 @@
 //! Which repository may read which blob. Bytes are shared by all repositories; the right to read them is not.
 
 use serde::{Deserialize, Serialize};
-use wharf_blobstore::{Blob, Change, Expect, Outcome, RecordsExt as _, Write, encode};
+use wharf_blobstore::{Blob, Change, Expect, Outcome, RESTAMP, RecordsExt as _, Write, encode};
 use wharf_spec::{Digest, RepositoryName};
 
 use super::{ATTEMPTS, Error, Repositories, Result, keys};
 
-/// A link is stamped again only when its stamp is older than this, in seconds: hot base layers must not become hot
-/// records.
-const RESTAMP: u64 = 3600;
-
 /// How many references, and then how many repositories, are looked at to find one that already holds a blob.
 const MOUNT_CANDIDATES: usize = 1000;
+
+/// When a link is stamped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stamp {
+    /// When its stamp is older than [`RESTAMP`].
+    IfOld,
+    /// In any case: whoever brought the blob must find it, even when a collector is about to remove an old link.
+    Always,
+}
 
 /// The value of `repos/<name>/_blobs/<digest>`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -33,7 +38,11 @@ impl Repositories {
 
     /// Gives `name` the right to read a blob of the store.
     pub async fn link_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        let writes = self.link_writes(name, digest).await?;
+        self.link(name, digest, Stamp::IfOld).await
+    }
+
+    pub(super) async fn link(&self, name: &RepositoryName, digest: &Digest, stamp: Stamp) -> Result<()> {
+        let writes = self.link_writes(name, digest, stamp).await?;
         if !writes.is_empty() {
             // A conflict means that somebody else did the same just now.
             self.store.records.write(writes).await?;
@@ -42,15 +51,18 @@ impl Repositories {
     }
 
     /// The writes that link `digest` into `name`: none when it is linked and its stamp is fresh.
-    pub(super) async fn link_writes(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Write>> {
+    /// Also notes that the blob is about to be relied on.
+    pub(super) async fn link_writes(&self, name: &RepositoryName, digest: &Digest, stamp: Stamp) -> Result<Vec<Write>> {
         let (key, now) = (keys::blob_link(name, digest), self.now());
         let expect = match self.store.records.get_json::<Link>(&key).await? {
-            Some((link, _)) if now.saturating_sub(link.confirmed_at) < RESTAMP => return Ok(Vec::new()),
+            Some((link, _)) if stamp == Stamp::IfOld && now.saturating_sub(link.confirmed_at) < RESTAMP => {
+                return Ok(Vec::new());
+            }
             Some((_, version)) => Expect::Version(version),
             None => Expect::Absent,
         };
         let link = Write { key, expect, change: Change::Put(encode(&Link { confirmed_at: now })) };
-        Ok(vec![link, Self::enter(name)])
+        Ok([link, Self::enter(name)].into_iter().chain(self.blobs.note_use(digest).await?).collect())
     }
 
     /// Mounts a blob of `from` into `name`. `false` when `from` has no such blob, or a collector is about to take it.
@@ -82,11 +94,30 @@ impl Repositories {
         Ok(names.into_iter().zip(links).filter(|(_, link)| link.is_some()).map(|(name, _)| name).collect())
     }
 
-    /// Takes `name`'s right to read a blob away. The bytes go when nobody needs them.
+    /// Takes `name`'s right to read a blob away. The bytes go when nobody needs them. [`Error::InUse`] when a manifest of
+    /// `name` needs it.
     pub async fn delete_blob(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        let key = keys::blob_link(name, digest);
         // A link without a blob behind it is left over from one that was collected.
         self.blob(name, digest).await?;
+        self.refuse_needed(name, digest).await?;
+        self.unlink(name, digest).await?;
+        // Once more, for a manifest that was published meanwhile: it took its references before it looked for the link.
+        let again = self.refuse_needed(name, digest).await;
+        if again.is_err() {
+            self.link(name, digest, Stamp::Always).await?;
+        }
+        again
+    }
+
+    async fn refuse_needed(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
+        match self.needed_by(name, digest).await? {
+            Some(needed_by) => Err(Error::InUse { repository: name.clone(), digest: *digest, needed_by }),
+            None => Ok(()),
+        }
+    }
+
+    async fn unlink(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
+        let key = keys::blob_link(name, digest);
         for _ in 0..ATTEMPTS {
             let Some(record) = self.store.records.get(&key).await? else { return Ok(()) };
             let outcome = self.store.records.swap(key.clone(), Expect::Version(record.version), Change::Delete).await?;
@@ -96,6 +127,18 @@ impl Repositories {
             }
         }
         Err(wharf_blobstore::Error::Contended { key: key.to_string() }.into())
+    }
+
+    /// Removes the link to a blob that is gone. A young one stays: whoever made it may be about to bring the blob, and
+    /// whoever relies on an old one stamps it first.
+    pub(crate) async fn forget_old_link(&self, name: &RepositoryName, digest: &Digest) -> Result<bool> {
+        let key = keys::blob_link(name, digest);
+        let Some((link, version)) = self.store.records.get_json::<Link>(&key).await? else { return Ok(false) };
+        if self.now().saturating_sub(link.confirmed_at) < RESTAMP || self.blobs.view(digest).await?.is_some() {
+            return Ok(false);
+        }
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Delete).await?;
+        Ok(outcome != Outcome::Conflict)
     }
 
     /// Those of these blobs that are live and `name` may read, in the order asked.

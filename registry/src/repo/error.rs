@@ -36,6 +36,16 @@ pub enum Error {
         /// What is missing.
         digests: Vec<Digest>,
     },
+    /// Something cannot be deleted while a manifest needs it: delete that first.
+    #[error("{repository} needs {digest} for its manifest {needed_by}: delete that first")]
+    InUse {
+        /// The repository asked.
+        repository: RepositoryName,
+        /// What was to be deleted.
+        digest: Digest,
+        /// The manifest that needs it.
+        needed_by: Digest,
+    },
     /// A manifest gives another length than the content has: clients would refuse to pull it.
     #[error("the manifest says that {digest} has {said} bytes, it has {actual}")]
     WrongSize {

@@ -1,8 +1,12 @@
 //! Manifests: publishing, reading, deleting.
 //!
-//! The record of a manifest is `pending(holder)`, `live(holder)` or gone, and holds the manifest's exact bytes behind a
+//! The record of a manifest is `pending(holder)`, `live(holder)`, `condemned(holder)` or gone, and holds the manifest's exact bytes behind a
 //! line of JSON. A holder is a fresh id per attempt to publish; it is part of the keys of the references the attempt
 //! takes, so that tidying up after a dead attempt never takes the references of a later one.
+//!
+//! Deleting is publishing backwards: the record is condemned *before* is looked who needs the manifest, and an index is
+//! published only after it has taken its references and *then* found every child live. One of the two sees the other, so
+//! nothing that is published ever misses a child. A condemned manifest can still be pulled; a push makes it live again.
 
 use std::fmt;
 
@@ -13,6 +17,7 @@ use wharf_blobstore::{
 };
 use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
 
+use super::candidates::Why;
 use super::content::{Needs, needs};
 use super::tags::How;
 use super::{ATTEMPTS, Error, Repositories, Result, keys, step_back};
@@ -23,7 +28,7 @@ const PAGE: usize = 50;
 /// One attempt to publish.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(super) struct Holder(wharf_blobstore::ObjectKey);
+pub(crate) struct Holder(wharf_blobstore::ObjectKey);
 
 impl fmt::Display for Holder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -40,23 +45,34 @@ impl fmt::Debug for Holder {
 /// Where a manifest stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum State {
+pub(super) enum State {
     /// Somebody is publishing it.
     Pending,
     /// It is published.
     Live,
+    /// It is published, and somebody who wants to delete it is looking whether it is needed.
+    Condemned,
+}
+
+impl State {
+    fn is_published(self) -> bool {
+        match self {
+            Self::Live | Self::Condemned => true,
+            Self::Pending => false,
+        }
+    }
 }
 
 /// The first line of the value of `repos/<name>/_manifests/<digest>`; the manifest's bytes follow when it is live.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Header {
-    state: State,
-    holder: Holder,
-    media_type: MediaType,
+pub(super) struct Header {
+    pub(super) state: State,
+    pub(super) holder: Holder,
+    pub(super) media_type: MediaType,
     /// Seconds since 1970.
-    pushed_at: u64,
-    pushed_by: String,
+    pub(super) pushed_at: u64,
+    pub(super) pushed_by: String,
 }
 
 /// A published manifest as it is served.
@@ -85,7 +101,7 @@ pub struct Pushed {
 pub type ManifestList = Vec<(Digest, MediaType)>;
 
 impl Header {
-    fn encode(&self, bytes: &[u8]) -> Bytes {
+    pub(super) fn encode(&self, bytes: &[u8]) -> Bytes {
         let header = wharf_blobstore::encode(self);
         let mut value = BytesMut::with_capacity(header.len() + 1 + bytes.len());
         value.put(header);
@@ -94,7 +110,7 @@ impl Header {
         value.freeze()
     }
 
-    fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
+    pub(super) fn decode(key: &RecordKey, value: &Bytes) -> Result<(Self, Bytes), StoreError> {
         let corrupt = |problem: &str| StoreError::CorruptRecord { key: key.to_string(), problem: problem.to_owned() };
         let line = value.iter().position(|byte| *byte == b'\n').ok_or_else(|| corrupt("no header"))?;
         Ok((wharf_blobstore::decode(key, &value[..line])?, value.slice(line + 1..)))
@@ -124,11 +140,11 @@ impl Repositories {
 
     /// One attempt to publish. `false` when another push, a delete or a collector got in between.
     async fn attempt(&self, name: &RepositoryName, manifest: &RawManifest, tags: &[Tag], by: &str) -> Result<bool> {
-        match self.declare(name, manifest, by).await? {
+        let needs = needs(manifest);
+        match self.declare(name, manifest, &needs, by).await? {
             Declared::Live => {}
             Declared::Overtaken => return Ok(false),
             Declared::Pending(attempt) => {
-                let needs = needs(manifest);
                 self.refer(name, manifest, &needs, attempt.holder).await?;
                 // Step 3: only now is looked whether all of it is there.
                 if let Err(problem) = self.check(name, &needs).await {
@@ -151,7 +167,13 @@ impl Repositories {
     }
 
     /// Step 1: the record becomes `pending(holder)`, unless the manifest is live: its references protect it then.
-    async fn declare(&self, name: &RepositoryName, manifest: &RawManifest, by: &str) -> Result<Declared> {
+    async fn declare(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        needs: &Needs,
+        by: &str,
+    ) -> Result<Declared> {
         let key = keys::manifest(name, &manifest.digest());
         let header = Header {
             state: State::Pending,
@@ -163,13 +185,19 @@ impl Repositories {
         let expect = match self.store.records.get(&key).await? {
             Some(record) => match Header::decode(&key, &record.value)? {
                 (Header { state: State::Live, .. }, _) => return Ok(Declared::Live),
+                // Whoever is deleting it, or died doing so, must begin again.
+                (Header { state: State::Condemned, .. }, _) => {
+                    let live = self.reaffirm(&key, &record.version).await?;
+                    return Ok(if live { Declared::Live } else { Declared::Overtaken });
+                }
                 // A dead attempt, or one that is slower than we are: taking over makes its commit fail.
                 (Header { state: State::Pending, .. }, _) => Expect::Version(record.version),
             },
             None => Expect::Absent,
         };
         let write = Write { key, expect, change: Change::Put(header.encode(&[])) };
-        let outcomes = self.store.records.write(vec![write, Self::enter(name)]).await?;
+        let candidate = self.candidate(name, manifest, needs, (header.holder, Why::Push));
+        let outcomes = self.store.records.write(vec![write, Self::enter(name), candidate]).await?;
         Ok(match outcomes.into_iter().next() {
             Some(Outcome::Done(version)) => Declared::Pending(Attempt { holder: header.holder, version, header }),
             Some(Outcome::Conflict) | None => Declared::Overtaken,
@@ -224,7 +252,7 @@ impl Repositories {
     }
 
     /// Removes references. Nobody writes a reference twice, so whatever version is there is the one meant.
-    async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
+    pub(super) async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
         let records = self.store.records.get_many(&references).await?;
         let write = |(key, record): (RecordKey, Option<Record>)| {
             record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Delete })
@@ -237,14 +265,19 @@ impl Repositories {
     }
 
     /// The published manifest with this digest.
-    async fn live(&self, name: &RepositoryName, digest: &Digest) -> Result<Option<(Header, Bytes, Version)>> {
+    pub(super) async fn live(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<(Header, Bytes, Version)>> {
         let key = keys::manifest(name, digest);
         let Some(record) = self.store.records.get(&key).await? else { return Ok(None) };
         let (header, bytes) = Header::decode(&key, &record.value)?;
-        Ok((header.state == State::Live).then_some((header, bytes, record.version)))
+        Ok(header.state.is_published().then_some((header, bytes, record.version)))
     }
 
-    /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published.
+    /// The lengths of these manifests in bytes, in the order asked; `None` for those that are not published, or that
+    /// somebody is about to delete: nothing may rely on them.
     pub(super) async fn published_sizes(&self, name: &RepositoryName, digests: &[Digest]) -> Result<Vec<Option<u64>>> {
         let keys: Vec<_> = digests.iter().map(|digest| keys::manifest(name, digest)).collect();
         let records = self.store.records.get_many(&keys).await?;
@@ -296,7 +329,7 @@ impl Repositories {
             let entries = self.store.records.list(&prefix, after.as_deref(), wanted).await?;
             for entry in &entries {
                 let (header, _) = Header::decode(&entry.key, &entry.record.value)?;
-                if let (State::Live, Ok(digest)) = (header.state, entry.key.name().parse()) {
+                if let (true, Ok(digest)) = (header.state.is_published(), entry.key.name().parse()) {
                     found.push((digest, header.media_type));
                 }
             }
@@ -308,23 +341,61 @@ impl Repositories {
         Ok(found)
     }
 
-    /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them.
+    /// Deletes a manifest, and the tags that point at it. Its blobs go when nobody needs them. [`Error::InUse`] when an
+    /// index of the same repository needs it.
     pub async fn delete_manifest(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
-        let key = keys::manifest(name, digest);
-        let Some((header, bytes, version)) = self.live(name, digest).await? else {
+        if self.live(name, digest).await?.is_none() {
             return Err(self.unknown_manifest(name, digest.to_string()).await?);
-        };
+        }
+        for attempt in 0..ATTEMPTS {
+            // Gone after the first attempt: somebody else deleted it.
+            let Some((header, bytes, version)) = self.live(name, digest).await? else { return Ok(()) };
+            let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
+            if self.delete_once(name, &manifest, (header, version), by).await? {
+                return Ok(());
+            }
+            step_back(attempt).await;
+        }
+        Err(StoreError::Contended { key: keys::manifest(name, digest).to_string() }.into())
+    }
+
+    /// One attempt to delete. `false` when a push, another delete or a collector got in between.
+    async fn delete_once(
+        &self,
+        name: &RepositoryName,
+        manifest: &RawManifest,
+        (header, version): (Header, Version),
+        by: &str,
+    ) -> Result<bool> {
+        let (digest, needs, holder) = (manifest.digest(), needs(manifest), header.holder);
+        let in_use = |needed_by| Error::InUse { repository: name.clone(), digest, needed_by };
+        if let Some(needed_by) = self.needed_by(name, &digest).await? {
+            return Err(in_use(needed_by));
+        }
         // Tags first: a tag must never point at what is not there.
-        self.untag_all(name, digest, by).await?;
+        self.untag_all(name, &digest, by).await?;
+        let key = keys::manifest(name, &digest);
+        let condemned = Header { state: State::Condemned, ..header }.encode(manifest.bytes());
+        let condemn = Write { key: key.clone(), expect: Expect::Version(version), change: Change::Put(condemned) };
+        // With a candidate, so that whoever dies from here on leaves nothing that nobody finds.
+        let candidate = self.candidate(name, manifest, &needs, (holder, Why::Delete));
+        let outcomes = self.store.records.write(vec![condemn, candidate]).await?;
+        let Some(Outcome::Done(version)) = outcomes.into_iter().next() else { return Ok(false) };
+        if let Some(needed_by) = self.needed_by_any(name, &digest).await? {
+            // An index was faster. On a conflict somebody else has done the same, or is deleting it, too.
+            self.reaffirm(&key, &version).await?;
+            return Err(in_use(needed_by));
+        }
         if self.store.records.swap(key, Expect::Version(version), Change::Delete).await? == Outcome::Conflict {
-            // Somebody else deleted it.
-            return Ok(());
+            return Ok(false);
         }
         // Once more, for a push that saw the manifest just before: see `attempt`.
-        self.untag_all(name, digest, by).await?;
-        let manifest = RawManifest::parse(bytes.to_vec(), Some(&header.media_type), digest.algorithm())?;
-        self.forget_referrer(name, &manifest).await?;
-        self.forget(references(&needs(&manifest), header.holder)).await
+        self.untag_all(name, &digest, by).await?;
+        if let Some(subject) = manifest.subject() {
+            self.forget_referrer(name, &subject.digest, &digest).await?;
+        }
+        self.forget(references(&needs, holder)).await?;
+        Ok(true)
     }
 }
 

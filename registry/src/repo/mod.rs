@@ -4,10 +4,12 @@
 //! it, and several may do so on one store at once: every change is a compare-and-swap.
 
 mod blobs;
+pub(crate) mod candidates;
 mod catalog;
 mod content;
 mod error;
-mod keys;
+pub(crate) mod holders;
+pub(crate) mod keys;
 mod local;
 mod manifests;
 mod referrers;
@@ -34,7 +36,7 @@ const ATTEMPTS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Repositories {
     store: Store,
-    blobs: BlobStore,
+    pub(crate) blobs: BlobStore,
 }
 
 impl Repositories {
@@ -49,7 +51,7 @@ impl Repositories {
     }
 
     /// Seconds since 1970, by the store's clock.
-    fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.store.clock.now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
     }
 }

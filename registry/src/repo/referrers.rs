@@ -1,9 +1,9 @@
 //! Referrers: manifests about another manifest (distribution-spec, "Listing Referrers").
 
-use wharf_blobstore::{Change, Expect, RecordsExt as _, decode, encode};
+use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, decode, encode};
 use wharf_spec::{Algorithm, Descriptor, Digest, ManifestView, MediaType, RawManifest, RepositoryName, Tag};
 
-use super::{Error, Repositories, Result, keys};
+use super::{ATTEMPTS, Error, Repositories, Result, keys};
 
 /// Descriptors on one page, and about how many bytes their annotations may have together: clients take 4 MiB.
 const PAGE: usize = 500;
@@ -93,16 +93,26 @@ impl Repositories {
             ..manifest.descriptor()
         };
         let key = keys::referrer(name, &subject.digest, &manifest.digest());
-        // A conflict means that it is listed already, and the same bytes give the same descriptor.
-        self.store.records.swap(key, Expect::Absent, Change::Put(encode(&descriptor))).await?;
-        Ok(())
+        // Written anew when it is there: somebody who saw the manifest gone before this push may be about to remove it.
+        for _ in 0..ATTEMPTS {
+            let expect = match self.store.records.get(&key).await? {
+                Some(record) => Expect::Version(record.version),
+                None => Expect::Absent,
+            };
+            let outcome = self.store.records.swap(key.clone(), expect, Change::Put(encode(&descriptor))).await?;
+            if outcome != Outcome::Conflict {
+                return Ok(());
+            }
+        }
+        Err(wharf_blobstore::Error::Contended { key: key.to_string() }.into())
     }
 
-    /// Takes `manifest` off the list.
-    pub(super) async fn forget_referrer(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<()> {
-        let Some(subject) = manifest.subject() else { return Ok(()) };
-        let key = keys::referrer(name, &subject.digest, &manifest.digest());
-        if let Some(record) = self.store.records.get(&key).await? {
+    /// Takes a manifest off its subject's list, unless it is published.
+    pub(crate) async fn forget_referrer(&self, name: &RepositoryName, subject: &Digest, digest: &Digest) -> Result<()> {
+        let key = keys::referrer(name, subject, digest);
+        // Seen before the manifest is looked for: whoever publishes it after that writes this anew.
+        let Some(record) = self.store.records.get(&key).await? else { return Ok(()) };
+        if self.live(name, digest).await?.is_none() {
             self.store.records.swap(key, Expect::Version(record.version), Change::Delete).await?;
         }
         Ok(())

@@ -14,6 +14,7 @@ use wharf_blobstore::{
 };
 use wharf_spec::{Algorithm, Digest, RepositoryName};
 
+use super::blobs::Stamp;
 use super::{Error, Repositories, Result, keys};
 
 /// Sessions looked at in one step while purging.
@@ -167,8 +168,12 @@ impl Repositories {
         }
         let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Delete };
         let mut writes = vec![end];
-        if committed.is_ok() {
-            writes.extend(self.link_writes(name, &digest).await?);
+        if let Ok(blob) = &committed {
+            writes.extend(self.link_writes(name, &digest, Stamp::Always).await?);
+            // The blob was there already, so our bytes were not taken.
+            if let Some(state) = session.state.as_ref().filter(|state| state.epoch != blob.epoch) {
+                self.blobs.abandon(state).await?;
+            }
         }
         self.store.records.write(writes).await?;
         Ok(committed?)
@@ -179,7 +184,7 @@ impl Repositories {
         let mut upload = self.blobs.upload(digest.algorithm()).await?;
         receive(&mut upload, None, body).await?;
         let blob = upload.commit(Some(digest)).await?;
-        self.link_blob(name, &digest).await?;
+        self.link(name, &digest, Stamp::Always).await?;
         Ok(blob)
     }
 

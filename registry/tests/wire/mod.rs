@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "every test file uses its own part of this")]
 
+pub(crate) mod script;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

@@ -50,7 +50,7 @@ impl Registry {
         subject: &Digest,
         call: &Call,
     ) -> Result<Response<Body>, Failure> {
-        let wanted = call.query.get("artifactType").filter(|text| !text.is_empty()).map(MediaType::new);
+        let wanted = call.query.get("artifactType").filter(|text| !text.is_empty()).map(media_type);
         let last = super::digest_parameter(&call.query, "last")?;
         let page = self.inner.repositories.referrers(name, subject, wanted.as_ref(), last.as_ref()).await?;
         let mut response = index(page.referrers);
@@ -80,6 +80,11 @@ fn index(manifests: Vec<Descriptor>) -> Response<Body> {
     let mut response = json(&index);
     set(response.headers_mut(), header::CONTENT_TYPE, MediaType::OCI_INDEX);
     response
+}
+
+/// A media type in a query. People write `…+json` there as it is; read as a query it has a space, which no type has.
+fn media_type(text: &str) -> MediaType {
+    MediaType::new(&text.replace(' ', "+"))
 }
 
 /// How many entries the client wants.

@@ -1,0 +1,226 @@
+#!/usr/bin/env python3
+"""Builds and pushes the same things with Wharf, BuildKit, Docker and buildah, and says how their times compare.
+
+As root, from anywhere; everything happens below --room, on loopback. Engines that are not installed are left out.
+
+    bench/build/run.py --wharf target/x86_64-unknown-linux-gnu/release/wharf --base debian.tar
+    bench/build/run.py --full ...          30,000 files of 475 MB in all, five times
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zlib
+
+import tree
+from engines import BuildFailed, BuildKit, Buildah, Docker, Registry, Wharf, missing
+
+# case, what is built, whether it is pushed, the goal: a part of BuildKit's time
+CASES = [
+    ("cold", "COPY of a new tree", False, 8),
+    ("unchanged", "the same again", False, 10),
+    ("edit", "one file edited", False, 15),
+    ("runs", "15 trivial RUN steps", False, 5),
+    ("cold-push", "COPY of a new tree, pushed", True, 5),
+    ("unchanged-push", "the same again, pushed", True, None),
+    ("edit-push", "one file edited, pushed", True, None),
+]
+
+
+def options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--wharf", default="wharf", help="the binary, a release build")
+    parser.add_argument("--base", required=True, help="tar of a Debian root file system")
+    parser.add_argument("--buildkit", default="", help="directory with buildkitd and buildctl")
+    parser.add_argument("--engines", default="wharf,buildkit,docker,buildah")
+    parser.add_argument("--cases", default=",".join(case[0] for case in CASES))
+    parser.add_argument("--files", type=int, default=3000)
+    parser.add_argument("--megabytes", type=int, default=48)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--port", type=int, default=5987)
+    parser.add_argument("--room", default="", help="where all of it lies; removed at the end unless given")
+    parser.add_argument("--json", default="", help="also write every number to this file")
+    chosen = parser.parse_args()
+    if chosen.full:
+        chosen.files, chosen.megabytes, chosen.times = 30000, 475, 5
+    return chosen
+
+
+def make_tree(root: str, chosen: argparse.Namespace, salt: str) -> None:
+    """In a process of its own: the memory of a parent counts as that of the children it starts."""
+    size = str(chosen.megabytes * 1_000_000)
+    subprocess.run([sys.executable, tree.__file__, root, str(chosen.files), size, salt], check=True)
+
+
+def start(name: str, chosen: argparse.Namespace, room: str, registry: str):
+    if name == "wharf":
+        return Wharf(chosen.wharf, room, registry)
+    if name == "buildkit" and chosen.buildkit and not missing("runc"):
+        return BuildKit(chosen.buildkit, room, registry)
+    if name == "docker" and not missing("/usr/sbin/dockerd"):
+        return Docker(room, registry)
+    if name == "buildah" and not missing("buildah"):
+        return Buildah(room, registry)
+    return None
+
+
+class Bench:
+    def __init__(self, chosen: argparse.Namespace, room: str, registry: str):
+        self.chosen, self.room, self.registry = chosen, room, registry
+        self.costs: dict[str, dict[str, list]] = {}
+
+    def dockerfile(self, context: str, lines: list[str]) -> None:
+        os.makedirs(context, exist_ok=True)
+        with open(os.path.join(context, "Dockerfile"), "w") as file:
+            file.write("\n".join([f"FROM {self.registry}/base:1", *lines]) + "\n")
+
+    def tree(self, name: str, salt: str) -> str:
+        context = os.path.join(self.room, "context", name)
+        shutil.rmtree(context, ignore_errors=True)
+        self.dockerfile(context, ["COPY . /app"])
+        with open(os.path.join(context, ".dockerignore"), "w") as file:
+            file.write("Dockerfile\n.dockerignore\n")
+        make_tree(context, self.chosen, salt)
+        # Hashes of files that changed a moment ago are not remembered: a checkout is older than its build.
+        os.sync()
+        time.sleep(3)
+        return context
+
+    def note(self, engine, case: str, cost) -> None:
+        self.costs.setdefault(case, {}).setdefault(engine.name, []).append(cost)
+        print(f"  {engine.name:9} {case:15} {cost.wall:8.2f} s {cost.cpu:8.2f} cpu {cost.memory:7.0f} MB", flush=True)
+
+    def series(self, engine, push: bool, wanted: set[str]) -> None:
+        """A new tree, the same tree, and the tree with one file edited, as often as asked."""
+        suffix = "-push" if push else ""
+        if not wanted & {"cold" + suffix, "unchanged" + suffix, "edit" + suffix}:
+            return
+        for turn in range(self.chosen.times):
+            context = self.tree(engine.name, f"{engine.name} {turn} {push}")
+            image = f"{self.registry}/{engine.name}{suffix}:{turn}"
+            self.note(engine, "cold" + suffix, engine.build(context, image, push))
+            self.note(engine, "unchanged" + suffix, engine.build(context, image, push))
+            tree.edit(context, self.chosen.files // 2 + turn, f"{engine.name} {turn}")
+            time.sleep(3)
+            self.note(engine, "edit" + suffix, engine.build(context, image, push))
+            shutil.rmtree(context)
+
+    def runs(self, engine, wanted: set[str]) -> None:
+        if "runs" not in wanted:
+            return
+        for turn in range(self.chosen.times):
+            context = os.path.join(self.room, "context", engine.name + "-runs")
+            self.dockerfile(context, [f"RUN echo {engine.name} {turn} > /step{step}" for step in range(15)])
+            self.note(engine, "runs", engine.build(context, f"{self.registry}/{engine.name}-runs:{turn}", False))
+
+    def warm_up(self, engine) -> None:
+        """The base is pulled and unpacked before anything is measured."""
+        context = os.path.join(self.room, "context", "warm")
+        self.dockerfile(context, ["RUN true"])
+        engine.build(context, f"{self.registry}/warm-{engine.name}:1", False)
+
+
+def floor(chosen: argparse.Namespace, room: str) -> dict[str, float]:
+    """What the same bytes cost without any builder: one thread, no image."""
+    context = os.path.join(room, "context", "floor")
+    make_tree(context, chosen, "floor")
+    paths = [os.path.join(context, tree.path(number)) for number in range(chosen.files)]
+    start = time.monotonic()
+    for path in paths:
+        os.lstat(path)
+    seconds = {"stat": time.monotonic() - start}
+    start, hasher = time.monotonic(), hashlib.sha256()
+    for path in paths:
+        with open(path, "rb") as file:
+            hasher.update(file.read())
+    seconds["read and sha256"] = time.monotonic() - start
+    start, squeezer, squeezed = time.monotonic(), zlib.compressobj(6, wbits=31), bytearray()
+    for path in paths:
+        with open(path, "rb") as file:
+            squeezed += squeezer.compress(file.read())
+    squeezed += squeezer.flush()
+    seconds["gzip -6, zlib, one thread"] = time.monotonic() - start
+    start = time.monotonic()
+    with open(os.path.join(room, "floor.gz"), "wb") as file:
+        file.write(squeezed)
+        os.fsync(file.fileno())
+    seconds[f"write and fsync {len(squeezed) / 1e6:.0f} MB"] = time.monotonic() - start
+    shutil.rmtree(context)
+    return seconds
+
+
+def table(bench: Bench, names: list[str]) -> str:
+    lines = ["| case | " + " | ".join(names) + " | to BuildKit | goal |", "|---" * (len(names) + 3) + "|"]
+    for case, what, _, goal in CASES:
+        costs = bench.costs.get(case)
+        if not costs:
+            continue
+        middle = {name: statistics.median(cost.wall for cost in costs[name]) for name in names if name in costs}
+        memory = {name: max(cost.memory for cost in costs[name]) for name in names if name in costs}
+        cells = [f"{middle[n]:.2f} s, {memory[n]:.0f} MB" if n in middle else "-" for n in names]
+        against = middle.get("buildkit", middle.get("docker"))
+        ratio = f"1/{against / middle['wharf']:.1f}" if against and "wharf" in middle else "-"
+        lines.append(f"| {what} | " + " | ".join(cells) + f" | {ratio} | {f'1/{goal}' if goal else ''} |")
+    return "\n".join(lines)
+
+
+def main() -> int:
+    chosen = options()
+    room = chosen.room or tempfile.mkdtemp(prefix="wharf-bench-")
+    os.makedirs(room, exist_ok=True)
+    registry = Registry(room, chosen.port)
+    started = []
+    try:
+        bench = Bench(chosen, room, registry.address)
+        base = Wharf(chosen.wharf, room, registry.address)
+        name = f"{registry.address}/base:1"
+        for command in (["import", chosen.base, name], ["push", name]):
+            subprocess.run([chosen.wharf, *command, "--store", base.store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        wanted, names = set(chosen.cases.split(",")), []
+        for engine_name in chosen.engines.split(","):
+            engine = start(engine_name, chosen, room, registry.address)
+            if engine is None:
+                print(f"{engine_name} is not here and left out")
+                continue
+            started.append(engine)
+            try:
+                bench.warm_up(engine)
+                names.append(engine_name)
+                bench.series(engine, False, wanted)
+                bench.series(engine, True, wanted)
+                bench.runs(engine, wanted)
+            except BuildFailed as failure:
+                print(f"{engine_name}: {failure}", file=sys.stderr)
+            # One at a time: a daemon that idles still takes memory and time.
+            started.remove(engine)
+            engine.stop()
+        least = floor(chosen, room)
+        with open("/proc/loadavg") as file:
+            load = file.read().split()[0]
+        print(f"\n{chosen.files} files, {chosen.megabytes} MB, median of {chosen.times}, {os.cpu_count()} cores, load {load}\n")
+        print(table(bench, names))
+        print("\nfloor: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in least.items()))
+        if chosen.json:
+            numbers = {case: {name: [vars(cost) for cost in costs] for name, costs in found.items()}
+                       for case, found in bench.costs.items()}
+            with open(chosen.json, "w") as file:
+                json.dump({"costs": numbers, "floor": least, "options": vars(chosen)}, file, indent=1)
+    finally:
+        for engine in started:
+            engine.stop()
+        registry.stop()
+        if not chosen.room:
+            shutil.rmtree(room, ignore_errors=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""A large context, the same on every machine: names, sizes and contents follow from the numbers given.
+
+Sizes are those of a checked-out project with its dependencies: many small files, a few large ones. Contents are words, so
+that they compress about as well as source code does. A salt changes the beginning of every file: a tree that no cache has seen.
+"""
+
+import os
+import random
+import sys
+
+POOL = 8 << 20
+PER_DIRECTORY = 30
+
+
+def pool() -> bytes:
+    rng = random.Random(7)
+    letters = "etaoinshrdlucmfwypvbgkjqxz"
+    words = ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(4000)]
+    marks = [" "] * 12 + ["\n", " = ", "();\n", ", ", '"', "{\n    ", "}\n"]
+    parts, size = [], 0
+    while size < POOL:
+        piece = rng.choice(words) + rng.choice(marks)
+        parts.append(piece)
+        size += len(piece)
+    return "".join(parts).encode()
+
+
+def sizes(files: int, total: int) -> list[int]:
+    rng = random.Random(11)
+    raw = [rng.lognormvariate(0.0, 1.6) for _ in range(files)]
+    scale = total / sum(raw)
+    return [max(80, int(size * scale)) for size in raw]
+
+
+def path(number: int) -> str:
+    directory = number // PER_DIRECTORY
+    return f"pkg{directory % 40:02}/mod{directory:04}/file{number:05}.txt"
+
+
+def make(root: str, files: int, total: int, salt: str) -> None:
+    source = pool()
+    rng = random.Random(13)
+    made = set()
+    for number, size in enumerate(sizes(files, total)):
+        target = os.path.join(root, path(number))
+        directory = os.path.dirname(target)
+        if directory not in made:
+            os.makedirs(directory, exist_ok=True)
+            made.add(directory)
+        with open(target, "wb") as file:
+            head = f"// {salt} {number}\n".encode()
+            file.write(head)
+            left = size - len(head)
+            while left > 0:
+                start = rng.randrange(POOL - 4096)
+                piece = source[start : start + min(left, 64 << 10)]
+                file.write(piece)
+                left -= len(piece)
+
+
+def edit(root: str, number: int, salt: str) -> None:
+    with open(os.path.join(root, path(number)), "ab") as file:
+        file.write(f"// edited {salt}\n".encode())
+
+
+if __name__ == "__main__":
+    make(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
