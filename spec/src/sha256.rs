@@ -143,6 +143,7 @@ mod x86 {
     }
 
     /// Two rows' worth of rounds; the block's words begin at `column`.
+    #[expect(clippy::inline_always, reason = "only inside of `compress` may it use that function's instructions")]
     #[inline(always)]
     fn eight_rounds(state: [u32; 8], schedule: &Schedule, row: usize, column: usize) -> [u32; 8] {
         let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h] = state;
@@ -164,7 +165,7 @@ mod x86 {
         [a, b, c, d, e, f, g, h]
     }
 
-    #[inline(always)]
+    #[inline]
     fn add(state: &mut [u32; 8], more: [u32; 8]) {
         for (word, more) in state.iter_mut().zip(more) {
             *word = word.wrapping_add(more);

@@ -31,10 +31,11 @@ struct Opened {
 
 /// Reads `range` of the object in this file. `None` when there is no such file.
 pub(super) async fn read(path: PathBuf, key: ObjectKey, range: Range<u64>) -> Result<Option<ByteStream>> {
-    if range.end.saturating_sub(range.start) <= FEW
+    // An empty range has nothing to read, but may lie outside of the object: that is found out below.
+    if (1..=FEW).contains(&range.end.saturating_sub(range.start))
         && let Some(bytes) = read_now(&path, &range)
     {
-        return Ok(Some(stream::iter((!bytes.is_empty()).then_some(Ok(bytes))).boxed()));
+        return Ok(Some(stream::iter([Ok(bytes)]).boxed()));
     }
     let Some(opened) = blocking(move || open(&path, key, range)).await? else { return Ok(None) };
     let Opened { file, first, rest } = opened;

@@ -105,3 +105,85 @@ impl Shard {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+    use wharf_blobstore::embedded;
+
+    use super::super::{Limits, Registry};
+    use super::*;
+    use crate::repo::Repositories;
+
+    const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+
+    fn index(number: usize) -> String {
+        format!(r#"{{"schemaVersion":2,"mediaType":"{INDEX}","manifests":[],"annotations":{{"number":"{number}"}}}}"#)
+    }
+
+    async fn call(registry: &Registry, method: Method, path: &str, body: String) -> (StatusCode, String) {
+        let request = Request::builder().method(method).uri(path).header(header::CONTENT_TYPE, INDEX);
+        let (parts, body) = registry.answer(request.body(Body::from(body)).unwrap()).await.into_parts();
+        (parts.status, String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap())
+    }
+
+    async fn get(registry: &Registry, path: &str) -> (StatusCode, String) {
+        call(registry, Method::GET, path, String::new()).await
+    }
+
+    #[tokio::test]
+    async fn what_another_process_writes_is_seen_at_once() {
+        let directory = tempfile::tempdir().unwrap();
+        let open =
+            || Registry::new(Repositories::new(embedded::open(directory.path()).unwrap()), None, Limits::default());
+        let (writer, reader) = (open(), open());
+        let (tag, tags) = ("/v2/app/manifests/latest", "/v2/app/tags/list");
+        assert_eq!(get(&reader, tag).await.0, StatusCode::NOT_FOUND);
+        for number in 0..20 {
+            assert_eq!(call(&writer, Method::PUT, tag, index(number)).await.0, StatusCode::CREATED);
+            for _ in 0..3 {
+                assert_eq!(get(&reader, tag).await, (StatusCode::OK, index(number)));
+                assert_eq!(get(&reader, tags).await.1, r#"{"name":"app","tags":["latest"]}"#);
+            }
+        }
+        assert_eq!(call(&writer, Method::DELETE, tag, String::new()).await.0, StatusCode::ACCEPTED);
+        assert_eq!(get(&reader, tag).await.0, StatusCode::NOT_FOUND);
+        assert_eq!(get(&reader, tags).await.1, r#"{"name":"app","tags":[]}"#);
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_given_again_only_in_its_generation() {
+        let remembered = Remembered::default();
+        let answer = |text: &'static str| {
+            let mut response = Response::new(Body::from(text));
+            response.headers_mut().insert(header::ETAG, http::HeaderValue::from_static("\"tag\""));
+            response
+        };
+        remembered.put(Generation(1), "/a", answer("one")).await;
+        let found = remembered.get(Generation(1), "/a").unwrap();
+        assert_eq!(found.headers()[header::ETAG], "\"tag\"");
+        assert_eq!(found.into_body().collect().await.unwrap().to_bytes(), "one");
+        assert!(remembered.get(Generation(2), "/a").is_none());
+        assert!(remembered.get(Generation(1), "/b").is_none());
+        remembered.put(Generation(2), "/a", answer("two")).await;
+        assert!(remembered.get(Generation(1), "/a").is_none());
+        let mut refused = answer("gone");
+        *refused.status_mut() = StatusCode::NOT_FOUND;
+        remembered.put(Generation(2), "/b", refused).await;
+        assert!(remembered.get(Generation(2), "/b").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_is_bounded() {
+        let remembered = Remembered::default();
+        for number in 0..2000 {
+            let answer = Response::new(Body::from(vec![0; 20_000]));
+            remembered.put(Generation(1), &number.to_string(), answer).await;
+        }
+        let kept: usize = remembered.shards.iter().map(|shard| shard.lock().unwrap().answers.len() * 20_000).sum();
+        assert!(kept > 0 && kept <= SHARDS * SHARD_BYTES, "{kept}");
+        let large = Response::new(Body::from(vec![0; LARGEST + 1]));
+        remembered.put(Generation(1), "large", large).await;
+        assert!(remembered.get(Generation(1), "large").is_none());
+    }
+}
