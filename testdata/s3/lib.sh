@@ -21,7 +21,7 @@ s3_service() {
       MINIO_ROOT_USER=$AWS_ACCESS_KEY_ID MINIO_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY MINIO_UPDATE=off HOME=$WORK \
         daemon minio minio server --quiet --address "127.0.0.1:$port" --console-address "127.0.0.1:$(free_port)" "$WORK/minio"
       ;;
-    moto) daemon moto moto-python "$TOP/testdata/s3/moto.py" "$port" ;;
+    moto) daemon moto moto-python "$TOP/testdata/s3/serve_moto.py" "$port" ;;
   esac
   wait_for "$1" 60 curl -sS -o /dev/null "$S3_ENDPOINT/"
   wait_for "the bucket on $1" 30 s3_curl -f -o /dev/null -X PUT "$S3_ENDPOINT/$BUCKET"

@@ -88,7 +88,8 @@ mod tests {
         fn every_key_has_a_name_of_its_own(text in "[^/]([a-z/\\PC]{0,20}[^/])?") {
             let name = name(&text);
             prop_assert!(name.bytes().all(|byte| byte.is_ascii_graphic()));
-            prop_assert_eq!(key(&name).unwrap().as_str(), text.as_str());
+            let key = key(&name).unwrap();
+            prop_assert_eq!(key.as_str(), text.as_str());
         }
 
         #[test]

@@ -88,16 +88,23 @@ impl Backoff {
         Self { until: Instant::now() + retries, pause: FIRST }
     }
 
-    /// Waits before the next attempt; `false` when it is time to give up. Pauses are between half and all of what they
-    /// could be, so that many who failed at once do not come back at once.
+    /// Waits before the next attempt; `false` when it is time to give up.
     pub(super) async fn wait(&mut self) -> bool {
+        match self.pause(Instant::now()) {
+            Some(pause) => {
+                tokio::time::sleep(pause).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The next pause, unless it is too late for one. Pauses are between half and all of what they could be, so that many
+    /// who failed at once do not come back at once.
+    fn pause(&mut self, now: Instant) -> Option<Duration> {
         let pause = self.pause / 2 + self.pause.mul_f64(random() / 2.0);
         self.pause = (self.pause * 2).min(LONGEST);
-        if Instant::now() + pause > self.until {
-            return false;
-        }
-        tokio::time::sleep(pause).await;
-        true
+        (now + pause <= self.until).then_some(pause)
     }
 }
 
@@ -128,16 +135,18 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn pauses_grow_and_end() {
+    #[test]
+    fn pauses_grow_and_end() {
         let start = Instant::now();
-        let mut backoff = Backoff::new(Duration::from_secs(60));
-        let mut attempts = 0;
-        while backoff.wait().await {
-            attempts += 1;
+        let mut backoff = Backoff::new(Duration::from_mins(1));
+        let mut pauses = Vec::new();
+        while let Some(pause) = backoff.pause(start + pauses.iter().sum::<Duration>()) {
+            pauses.push(pause);
         }
-        let waited = start.elapsed();
-        assert!(waited <= Duration::from_secs(60) && waited > Duration::from_secs(50), "{waited:?}");
-        assert!((10..40).contains(&attempts), "{attempts}");
+        assert!((10..40).contains(&pauses.len()), "{pauses:?}");
+        let waited: Duration = pauses.iter().sum();
+        assert!(waited > Duration::from_secs(50) && waited <= Duration::from_secs(61), "{pauses:?}");
+        assert!(pauses[0] <= FIRST && pauses.iter().all(|pause| *pause <= LONGEST), "{pauses:?}");
+        assert!(pauses[9] > pauses[0] * 10, "{pauses:?}");
     }
 }

@@ -26,10 +26,10 @@ pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
         Test::new("faults::no_acknowledged_record_is_lost", || run(no_acknowledged_record_is_lost(place))),
         Test::new("faults::no_acknowledged_object_is_lost", || run(no_acknowledged_object_is_lost(place))),
         Test::new("faults::a_service_that_is_gone_is_told_in_time", || {
-            run(a_service_that_is_gone_is_told_in_time(place))
+            run(a_service_that_is_gone_is_told_in_time(place));
         }),
         Test::new("faults::a_service_without_conditions_is_refused", || {
-            run(a_service_without_conditions_is_refused(place))
+            run(a_service_without_conditions_is_refused(place));
         }),
     ]
 }
