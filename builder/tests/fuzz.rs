@@ -10,10 +10,7 @@ use std::path::Path;
 /// A target's name, and what it does with an input.
 type Target = (&'static str, fn(&[u8]));
 
-const TARGETS: [Target; 2] = [
-    ("dockerfile", dockerfile::dockerfile),
-    ("expansion", dockerfile::expansion),
-];
+const TARGETS: [Target; 2] = [("dockerfile", dockerfile::dockerfile), ("expansion", dockerfile::expansion)];
 
 #[test]
 fn every_input_holds() {

@@ -74,7 +74,9 @@ async fn a_chunk_that_broke_off_does_not_count_as_a_short_one() {
     let blob = noise("broken", 2000);
     let (_, place) = begin(&mut client).await;
     let mut dying = server.connect().await;
-    dying.send(format!("PATCH {place} HTTP/1.1\r\nHost: h\r\nContent-Range: 0-1499\r\nContent-Length: 1500\r\n\r\n")).await;
+    dying
+        .send(format!("PATCH {place} HTTP/1.1\r\nHost: h\r\nContent-Range: 0-1499\r\nContent-Length: 1500\r\n\r\n"))
+        .await;
     dying.send(&blob[..400]).await;
     tokio::io::AsyncWriteExt::shutdown(dying.stream.get_mut()).await.unwrap();
     dying.closed().await;

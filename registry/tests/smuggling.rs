@@ -45,7 +45,8 @@ async fn lengths_that_can_be_read_in_two_ways_are_refused() {
         ("a lone carriage return", "X: a\rContent-Length: 5\r\n"),
         ("no colon", "Content-Length 5\r\n"),
     ] {
-        let request = format!("POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: registry.test\r\n{head}\r\n0\r\n\r\n{HIDDEN}");
+        let request =
+            format!("POST /v2/app/blobs/uploads/ HTTP/1.1\r\nHost: registry.test\r\n{head}\r\n0\r\n\r\n{HIDDEN}");
         let answers = answers(&server, &request).await;
         assert_eq!(statuses(&answers), ["400"], "{what}: {answers}");
     }

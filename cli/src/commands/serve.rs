@@ -110,7 +110,9 @@ impl Server {
 /// What is said to everybody.
 fn notice(text: &str) -> Result<Notice, Failure> {
     text.parse().map_err(|error| {
-        Failure::usage("the notice cannot be sent").because(error).hint("it is `notice` below `[serve]` in the configuration")
+        Failure::usage("the notice cannot be sent")
+            .because(error)
+            .hint("it is `notice` below `[serve]` in the configuration")
     })
 }
 

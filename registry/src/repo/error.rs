@@ -77,7 +77,9 @@ pub enum Error {
         received: u64,
     },
     /// A chunk after one that was too short to have one after it.
-    #[error("chunks before the last must have {least} bytes at least (OCI-Chunk-Min-Length), the one before this had {length}")]
+    #[error(
+        "chunks before the last must have {least} bytes at least (OCI-Chunk-Min-Length), the one before this had {length}"
+    )]
     ShortChunk {
         /// The least length.
         least: u64,

@@ -58,7 +58,8 @@ async fn push(client: &mut Client, data: &Data, tagging: Tagging, kind: &str) ->
 async fn put(client: &mut Client, pushed: &Pushed, reference: &str, parameters: &[String], kind: &str) {
     let Pushed { digest, media_type, bytes, subject, .. } = pushed;
     let query: Vec<_> = parameters.iter().map(|tag| format!("tag={tag}")).collect();
-    let put = format!("PUT {REPOSITORY}/manifests/{reference}?{} HTTP/1.1\r\nContent-Type: {media_type}", query.join("&"));
+    let put =
+        format!("PUT {REPOSITORY}/manifests/{reference}?{} HTTP/1.1\r\nContent-Type: {media_type}", query.join("&"));
     let (head, body) = client.call(&put, bytes).await;
     assert_eq!(head.status, 201, "{kind}: {}", String::from_utf8_lossy(&body));
     assert_eq!(head.get("docker-content-digest"), Some(digest.to_string().as_str()), "{kind}");

@@ -69,7 +69,8 @@ const MAKE: &[(&str, Make)] = &[
     ("empty-index", |maker| drop(maker.index(&[], &json!({})))),
     ("artifact", |maker| drop(maker.artifact(&json!({"artifactType": ARTIFACT})))),
     ("artifact-index", |maker| {
-        let parts = [maker.artifact(&json!({"artifactType": ARTIFACT})), maker.artifact(&json!({"artifactType": ARTIFACT}))];
+        let parts =
+            [maker.artifact(&json!({"artifactType": ARTIFACT})), maker.artifact(&json!({"artifactType": ARTIFACT}))];
         drop(maker.index(&parts, &json!({"artifactType": ARTIFACT})));
     }),
     ("artifact-without-layers", |maker| {
@@ -135,8 +136,7 @@ pub(crate) fn kinds() -> Vec<Kind> {
         Kind { name: name.to_owned(), of_the_suite, tagging, data: maker.data }
     };
     let (sha256, sha512) = (Algorithm::Sha256, Algorithm::Sha512);
-    let mut kinds: Vec<_> =
-        MAKE.iter().map(|(name, how)| make(name, true, sha256, Tagging::Pushed, *how)).collect();
+    let mut kinds: Vec<_> = MAKE.iter().map(|(name, how)| make(name, true, sha256, Tagging::Pushed, *how)).collect();
     kinds.extend([
         make("sha512", true, sha512, Tagging::None, index),
         make("tag-param-sha256", true, sha256, Tagging::Parameter, index),

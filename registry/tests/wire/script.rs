@@ -337,7 +337,8 @@ impl Words {
 
     /// Replaces `{name}`; braces of JSON stay, because no word has a quote in it.
     fn fill(&self, text: &str) -> String {
-        let mut filled = text.replace("{101 tags}", &(1..=101).map(|n| format!("tag=t{n}")).collect::<Vec<_>>().join("&"));
+        let mut filled =
+            text.replace("{101 tags}", &(1..=101).map(|n| format!("tag=t{n}")).collect::<Vec<_>>().join("&"));
         for (name, value) in &self.texts {
             filled = filled.replace(&format!("{{{name}}}"), value);
         }

@@ -116,11 +116,7 @@ impl Registry {
     }
 
     /// What to say about layers that are not here: whoever pulls depends on the places the manifest names.
-    async fn layers_elsewhere(
-        &self,
-        name: &RepositoryName,
-        manifest: &RawManifest,
-    ) -> Result<Option<Notice>, Failure> {
+    async fn layers_elsewhere(&self, name: &RepositoryName, manifest: &RawManifest) -> Result<Option<Notice>, Failure> {
         let mut elsewhere = 0;
         for digest in foreign_layers(manifest) {
             match self.inner.repositories.blob(name, &digest).await {
@@ -130,7 +126,9 @@ impl Registry {
             }
         }
         let text = || {
-            format!("{elsewhere} of the layers must not be distributed and are not kept here; they are pulled from the URLs in the manifest")
+            format!(
+                "{elsewhere} of the layers must not be distributed and are not kept here; they are pulled from the URLs in the manifest"
+            )
         };
         Ok((elsewhere > 0).then(text).and_then(|text| text.parse().ok()))
     }
