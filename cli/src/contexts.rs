@@ -79,8 +79,14 @@ fn place(text: &str) -> Result<Place, Failure> {
 }
 
 /// The main context that `text` names.
-pub async fn main(session: &Session, text: &str, agent: Option<PathBuf>, scratch: &Path) -> Result<MainContext, Failure> {
-    let directory = |directory: PathBuf, room| MainContext { directory: Some(directory), dockerfile: None, _room: room };
+pub async fn main(
+    session: &Session,
+    text: &str,
+    agent: Option<PathBuf>,
+    scratch: &Path,
+) -> Result<MainContext, Failure> {
+    let directory =
+        |directory: PathBuf, room| MainContext { directory: Some(directory), dockerfile: None, _room: room };
     match place(text)? {
         Place::Directory => {
             let path = Path::new(text);
@@ -116,7 +122,8 @@ fn spooled(mut file: File, name: &str, room: Room) -> Result<MainContext, Failur
     if unpack_archive(&mut file, name, &room)? {
         return Ok(MainContext { directory: Some(room.files()), dockerfile: None, _room: Some(room) });
     }
-    let failed = |error: std::io::Error| Failure::new(format!("{name} is neither an archive nor a Dockerfile")).because(error);
+    let failed =
+        |error: std::io::Error| Failure::new(format!("{name} is neither an archive nor a Dockerfile")).because(error);
     let mut text = String::new();
     file.rewind().map_err(failed)?;
     file.take(MAX_DOCKERFILE).read_to_string(&mut text).map_err(failed)?;

@@ -36,7 +36,11 @@ pub async fn answer(
         Question::Check => {
             let bases = Bases::new(session, store, pull);
             let checked = check(request, &bases).await;
-            if call.json { output::json(&check_json(&checked, source))? } else { check_text(&checked, source, color)? }
+            if call.json {
+                output::json(&check_json(&checked, source))?
+            } else {
+                check_text(&checked, source, color)?
+            }
             finish(&checked, call)
         }
         Question::Outline => {

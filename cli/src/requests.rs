@@ -56,8 +56,7 @@ pub async fn prepare(
         Some(text) if options.file.is_none() => text,
         Some(_) | None => dockerfile(options, directory.as_deref())?,
     };
-    let (mut named_contexts, rooms) =
-        contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
+    let (mut named_contexts, rooms) = contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
     let mut own = None;
     if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
@@ -148,8 +147,9 @@ fn agents(session: &Session, texts: &[String]) -> Result<BTreeMap<String, PathBu
                     .hint("start one: eval $(ssh-agent) && ssh-add"));
             }
         };
-        let found = std::fs::metadata(&socket)
-            .map_err(|error| Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error))?;
+        let found = std::fs::metadata(&socket).map_err(|error| {
+            Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error)
+        })?;
         if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
             return Err(Failure::usage(format!("--ssh {text}: {} is no socket of an agent", socket.display()))
                 .hint("keys are passed on by an agent: eval $(ssh-agent) && ssh-add KEY, then --ssh default"));

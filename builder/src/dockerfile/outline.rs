@@ -95,10 +95,11 @@ pub fn outline(
     };
     let globals = file.global_args.iter().map(|statement| (&statement.instruction, &statement.origin));
     let needed: Vec<&super::ast::Stage> = needed.iter().filter_map(|position| file.stages.get(*position)).collect();
-    let local = needed.iter().flat_map(|stage| &stage.instructions).filter_map(|statement| match &statement.instruction {
-        Instruction::Arg(arg) => Some((arg, &statement.origin)),
-        _ => None,
-    });
+    let local =
+        needed.iter().flat_map(|stage| &stage.instructions).filter_map(|statement| match &statement.instruction {
+            Instruction::Arg(arg) => Some((arg, &statement.origin)),
+            _ => None,
+        });
     for (arg, origin) in globals.chain(local) {
         arguments(file, (arg, origin), build_args, &mut outline.args);
     }
@@ -119,9 +120,10 @@ fn arguments(
     for declaration in &arg.args {
         let name = declaration.name.as_str();
         let lookup = |wanted: &str| known.iter().rev().find(|one| one.name == wanted)?.value.clone();
-        let default = declaration.default.as_ref().and_then(|word| {
-            expand(word, file.directives.escape(), &lookup).ok().map(|expansion| expansion.value)
-        });
+        let default = declaration
+            .default
+            .as_ref()
+            .and_then(|word| expand(word, file.directives.escape(), &lookup).ok().map(|expansion| expansion.value));
         let value = build_args.get(name).cloned().or(default);
         let new = Argument { name: name.to_owned(), description: description(origin, name), value, span: origin.head };
         match known.iter_mut().find(|one| one.name == name) {

@@ -98,12 +98,7 @@ impl GitError {
 }
 
 /// Checks `source` out into `into`, an empty directory. `.git` stays only if asked for.
-pub async fn checkout(
-    source: &GitSource,
-    into: &Path,
-    host: &Host,
-    keep_git_dir: bool,
-) -> Result<Checkout, GitError> {
+pub async fn checkout(source: &GitSource, into: &Path, host: &Host, keep_git_dir: bool) -> Result<Checkout, GitError> {
     let git = Git { directory: into, host };
     git.run("init", &["init", "--quiet", "."]).await?;
     git.run("remote", &["remote", "add", "origin", &source.remote]).await?;

@@ -54,9 +54,8 @@ pub enum GitUrlError {
 }
 
 /// What a query can ask for.
-pub(crate) const OPTIONS: [&str; 10] = [
-    "ref", "tag", "branch", "subdir", "commit", "checksum", "keep-git-dir", "submodules", "mtime", "fetch-by-commit",
-];
+pub(crate) const OPTIONS: [&str; 10] =
+    ["ref", "tag", "branch", "subdir", "commit", "checksum", "keep-git-dir", "submodules", "mtime", "fetch-by-commit"];
 
 impl GitSource {
     /// Reads a URL; `None` when it names no repository. Over HTTP only paths that end in `.git` do.
@@ -66,7 +65,7 @@ impl GitSource {
         let http = remote.starts_with("http://") || remote.starts_with("https://");
         let is_git = remote.starts_with("git://")
             || remote.starts_with("ssh://")
-            || (http && remote.trim_end_matches('/').ends_with(".git"))
+            || (http && remote.trim_end_matches('/').strip_suffix(".git").is_some())
             || is_scp(remote);
         is_git.then(|| Self::read(remote, query, fragment))
     }
@@ -159,7 +158,8 @@ fn is_scp(text: &str) -> bool {
     let plain = |text: &str| {
         !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
     };
-    rest.split_once(':').is_some_and(|(host, path)| plain(user) && !user.starts_with('-') && plain(host) && !path.is_empty())
+    rest.split_once(':')
+        .is_some_and(|(host, path)| plain(user) && !user.starts_with('-') && plain(host) && !path.is_empty())
 }
 
 fn truth(text: &str) -> Result<bool, GitUrlError> {

@@ -48,7 +48,8 @@ fn ground(survey: &Survey<'_>, position: usize) -> Ground {
             let Some(image) = survey.image(name, &platform) else { return Ground::Unknown };
             let config = &image.config;
             let env = Env::of(&config.config.env);
-            let found = Platform { os: config.os.clone(), architecture: config.architecture.clone(), ..platform.clone() };
+            let found =
+                Platform { os: config.os.clone(), architecture: config.architecture.clone(), ..platform.clone() };
             let same = found.os == platform.os && found.architecture == platform.architecture;
             Ground::Image {
                 env: env.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),

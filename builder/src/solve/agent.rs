@@ -62,7 +62,8 @@ mod tests {
         let path = room.path().join("theirs");
         let agent = UnixListener::bind(&path).unwrap();
         let identity = rustix::process::geteuid().as_raw();
-        let how = AgentUse { id: "default".to_owned(), mode: 0o640, uid: identity, gid: rustix::process::getegid().as_raw() };
+        let how =
+            AgentUse { id: "default".to_owned(), mode: 0o640, uid: identity, gid: rustix::process::getegid().as_raw() };
         let forwarded = forward(&path, room.path(), &how).unwrap();
         assert_eq!(fs::metadata(&forwarded.socket).unwrap().permissions().mode() & 0o7777, 0o640);
         for round in 0..3_u8 {

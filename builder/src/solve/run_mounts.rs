@@ -187,16 +187,12 @@ impl Solver<'_> {
     }
 
     /// A socket of the step's own that leads to the agent. The first is the one programs are told of.
-    fn agent(
-        &self,
-        agent: &AgentUse,
-        mount: &RunMount,
-        mounts: &mut Mounts,
-    ) -> Result<Option<MountKind>, BuildError> {
+    fn agent(&self, agent: &AgentUse, mount: &RunMount, mounts: &mut Mounts) -> Result<Option<MountKind>, BuildError> {
         let Some(socket) = self.request.ssh.get(&agent.id) else { return Ok(None) };
         let room = self.depot.scratch("agent")?;
         let forwarded = forward(socket, &room, agent).map_err(|error| {
-            Diagnostic::error(format!("SSH agent `{}` cannot be passed on", agent.id), mount.span).note(error.to_string())
+            Diagnostic::error(format!("SSH agent `{}` cannot be passed on", agent.id), mount.span)
+                .note(error.to_string())
         })?;
         let source = forwarded.socket.clone();
         mounts.agents.push(forwarded);

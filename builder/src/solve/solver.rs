@@ -25,8 +25,8 @@ use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::plan::{
-    ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind, StageId, Step,
-    Work,
+    ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind,
+    StageId, Step, Work,
 };
 use crate::request::BuildRequest;
 

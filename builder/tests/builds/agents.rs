@@ -38,7 +38,8 @@ fn world() -> Option<World> {
 
 #[tokio::test]
 async fn the_socket_is_where_and_what_it_is_said_to_be() {
-    let text = "FROM shell\nRUN --mount=type=ssh stat -c '%F %a %u:%g' $SSH_AUTH_SOCK > /out && echo $SSH_AUTH_SOCK >> /out\n";
+    let text =
+        "FROM shell\nRUN --mount=type=ssh stat -c '%F %a %u:%g' $SSH_AUTH_SOCK > /out && echo $SSH_AUTH_SOCK >> /out\n";
     let Some(found) = out(text).await else { return };
     assert_eq!(found, "socket 600 0:0\n/run/buildkit/ssh_agent.0\n");
     let text = "FROM shell\nUSER 7\nRUN --mount=type=ssh,id=deploy,target=/s,required,mode=0660,uid=7,gid=8 \

@@ -95,7 +95,14 @@ async fn a_repository_is_checked_out_as_asked() {
     let second = server.commit("r", &[("c", "3")]);
     server.git("r", &["branch", "other", "v1"]);
     let url = server.url("r");
-    let all = ["/x 0755 0:0", "/x/.dockerignore 0644 0:0", "/x/a 0644 0:0", "/x/c 0644 0:0", "/x/d 0755 0:0", "/x/d/b 0644 0:0"];
+    let all = [
+        "/x 0755 0:0",
+        "/x/.dockerignore 0644 0:0",
+        "/x/a 0644 0:0",
+        "/x/c 0644 0:0",
+        "/x/d 0755 0:0",
+        "/x/d/b 0644 0:0",
+    ];
     assert_eq!(added(&format!("{url} /x")).await, all);
     let old: Vec<&str> = all.into_iter().filter(|line| !line.starts_with("/x/c")).collect();
     for what in ["#v1", "#other", "#refs/heads/other", "?tag=v1", "?branch=other", "?ref=v1"] {

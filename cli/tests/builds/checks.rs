@@ -38,7 +38,8 @@ fn findings_have_dockers_json_form() {
 
 #[test]
 fn a_target_limits_the_check_and_a_good_file_passes() {
-    let finished = desk("FROM scratch AS good\nFROM scratch\nCMD a\n").run(&["build", "--check", "--target=good", "context"]);
+    let finished =
+        desk("FROM scratch AS good\nFROM scratch\nCMD a\n").run(&["build", "--check", "--target=good", "context"]);
     assert_eq!((finished.code, finished.without(&[]).contains("no warnings found")), (Some(0), true), "{finished}");
 }
 

@@ -95,7 +95,13 @@ fn flag(stage: &Stage, platform: &Word, (scope, escape): (&Scope, Escape), findi
         }
         [only] if only.name == TARGET && scope.get(TARGET).as_ref() == Some(&expansion.value) => {
             let detail = "the target platform is the default".to_owned();
-            findings.advise(&REDUNDANT_TARGET_PLATFORM, origin, platform.span, detail, Some("leave --platform out".to_owned()));
+            findings.advise(
+                &REDUNDANT_TARGET_PLATFORM,
+                origin,
+                platform.span,
+                detail,
+                Some("leave --platform out".to_owned()),
+            );
         }
         _ => {}
     }

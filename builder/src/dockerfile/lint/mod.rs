@@ -133,9 +133,8 @@ impl Findings<'_> {
     }
 
     fn wants(&self, rule: &Rule) -> bool {
-        let chosen = |set: fn(&CheckOptions) -> &RuleSet| {
-            self.options.is_some_and(|options| set(options).contains(rule.name))
-        };
+        let chosen =
+            |set: fn(&CheckOptions) -> &RuleSet| self.options.is_some_and(|options| set(options).contains(rule.name));
         let on = match rule.standing {
             Standing::Settled => true,
             Standing::Experimental => chosen(|options| &options.experimental),

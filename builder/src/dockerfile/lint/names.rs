@@ -97,11 +97,8 @@ fn casing(file: &Dockerfile, findings: &mut Findings<'_>) {
         })
     };
     let count = |wanted| in_stages().filter(|origin| casing_of(&origin.keyword.text) == Some(wanted)).count();
-    let (majority, word) = if count(Casing::Lower) > count(Casing::Upper) {
-        (Casing::Lower, "lower")
-    } else {
-        (Casing::Upper, "upper")
-    };
+    let (majority, word) =
+        if count(Casing::Lower) > count(Casing::Upper) { (Casing::Lower, "lower") } else { (Casing::Upper, "upper") };
     for origin in in_stages() {
         let keyword = &origin.keyword;
         if casing_of(&keyword.text) != Some(majority) {

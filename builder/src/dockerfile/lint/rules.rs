@@ -38,9 +38,8 @@ impl Rule {
             let before = at.checked_sub(1).and_then(|before| letters.get(before));
             let after = letters.get(at + 1);
             let begins = letter.is_ascii_uppercase()
-                && before.is_some_and(|before| {
-                    before.is_ascii_lowercase() || after.is_some_and(char::is_ascii_lowercase)
-                });
+                && before
+                    .is_some_and(|before| before.is_ascii_lowercase() || after.is_some_and(char::is_ascii_lowercase));
             if begins {
                 slug.push('-');
             }
@@ -107,7 +106,11 @@ mod tests {
             let page = fs::read_to_string(pages.join(format!("{}.md", rule.name))).unwrap();
             assert!(page.starts_with(&format!("# {}\n", rule.name)), "{}", rule.name);
             assert!(page.contains("```dockerfile"), "{} shows no example", rule.name);
-            assert!(list.contains(&format!("[{0}]({0}.md) | {1}", rule.name, rule.summary)), "{} in the list", rule.name);
+            assert!(
+                list.contains(&format!("[{0}]({0}.md) | {1}", rule.name, rule.summary)),
+                "{} in the list",
+                rule.name
+            );
         }
     }
 

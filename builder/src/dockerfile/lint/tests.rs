@@ -64,7 +64,8 @@ fn pages_show_what_is_found_and_what_is_not() {
         };
         assert_eq!(names(bad), [rule.name], "the bad example of {}", rule.name);
         assert_eq!(found(good), Vec::<String>::new(), "the good example of {}", rule.name);
-        let skipped = format!("# check=skip={};experimental=all\n{}", rule.name, bad.replace("# check=experimental", "#"));
+        let skipped =
+            format!("# check=skip={};experimental=all\n{}", rule.name, bad.replace("# check=experimental", "#"));
         assert_eq!(found(&skipped), Vec::<String>::new(), "{} can be skipped", rule.name);
     }
 }
@@ -76,11 +77,14 @@ fn findings_point_at_the_word() {
         ("from scratch AS b\n", vec!["1 FromAsCasing [AS]"]),
         ("FROM scratch\nCopy a /\n", vec!["2 ConsistentInstructionCasing [Copy]"]),
         ("from scratch\nCMD [\"a\"]\n", vec!["1 ConsistentInstructionCasing [from]"]),
-        ("FROM scratch\nCMD a\nCMD b $x\n", vec![
-            "2 MultipleInstructionsDisallowed [CMD a]",
-            "2 JSONArgsRecommended [a]",
-            "3 JSONArgsRecommended [b $x]",
-        ]),
+        (
+            "FROM scratch\nCMD a\nCMD b $x\n",
+            vec![
+                "2 MultipleInstructionsDisallowed [CMD a]",
+                "2 JSONArgsRecommended [a]",
+                "3 JSONArgsRecommended [b $x]",
+            ],
+        ),
         ("FROM with-shell\nCMD a\n", vec![]),
         ("FROM scratch\nSHELL [\"/s\"]\nCMD a\n", vec![]),
         ("FROM scratch\nENV A=$B C=${D:-x} E=$B\n", vec!["2 UndefinedVar [$B]", "2 UndefinedVar [$B]"]),
