@@ -5,6 +5,7 @@
 //! context/     files that COPY and ADD read                  solve/   graph -> layers, through the step cache
 //! layer/       layers: read, write, index, diff, unpack      image/   layers -> configuration and manifest
 //! sandbox/     one RUN in its own namespaces                 output/  layers -> a directory or a tar
+//! git/         repositories -> files, by the `git` program
 //! ```
 //!
 //! [`build`] is the way in. The builder reads no environment variable and no clock but the store's, prints nothing and

@@ -37,9 +37,9 @@ pub async fn answer(
             let bases = Bases::new(session, store, pull);
             let checked = check(request, &bases).await;
             if call.json {
-                output::json(&check_json(&checked, source))?
+                output::json(&check_json(&checked, source))?;
             } else {
-                check_text(&checked, source, color)?
+                check_text(&checked, source, color)?;
             }
             finish(&checked, call)
         }

@@ -213,7 +213,7 @@ fn builds_that_cannot_start() {
         &["build", "--build-context", "base", "context"],
         &["build", "--build-context", "base=nowhere", "context"],
         &["build", "--build-context", "base=docker-image://Base", "context"],
-        &["build", "--build-context", "base=https://example.com/x.git", "context"],
+        &["build", "--build-context", "base=https://example.com/x.git?brnach=x", "context"],
         &["build", "--secret", "src=x", "context"],
         &["build", "--secret", "id=key,src=nowhere", "context"],
         &["build", "--push", "-t", "team/app:1", "context"],

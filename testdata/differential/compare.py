@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 CASES = HERE.parent / "builds"
+PAGES = HERE.parent.parent / "docs" / "lint"
 PATIENCE = 120
 
 
@@ -38,23 +40,23 @@ def prepare(case, work):
     return room
 
 
-def by_wharf(room, options):
+def wharf(room, options):
+    """The beginning of a command, and its end."""
     command = [options.wharf, "--progress=quiet", "--store", str(options.work / "store"), "build"]
-    command += ["-f", str(room / "Dockerfile"), "-o", f"type=oci,dest={room}/wharf.tar"]
+    command += ["-f", str(room / "Dockerfile")]
     command += ["--build-context", f"shell=docker-image://{options.shell}"]
     for flag, value in arguments(room):
         if flag == "--build-context":
             name, directory = value.split("=", 1)
             value = f"{name}={room / directory}"
         command += [flag, value]
-    return run([*command, str(room / "context")], room / "wharf.tar")
+    return [*command, str(room / "context")]
 
 
-def by_buildkit(room, options):
+def buildkit(room, options):
     command = ["buildctl", "--addr", options.address, "build", "--progress=plain", "--frontend=dockerfile.v0"]
     command += ["--local", f"context={room}/context", "--local", f"dockerfile={room}"]
     command += ["--opt", f"context:shell=docker-image://{options.shell}"]
-    command += ["--output", f"type=oci,dest={room}/buildkit.tar"]
     for number, (flag, value) in enumerate(arguments(room)):
         if flag == "--build-context":
             name, directory = value.split("=", 1)
@@ -63,7 +65,33 @@ def by_buildkit(room, options):
             command += ["--opt", f"target={value}"]
         else:
             command += ["--opt", f"{flag.removeprefix('--')}:{value}"]
-    return run(command, room / "buildkit.tar")
+    return command
+
+
+def by_wharf(room, options):
+    return run([*wharf(room, options), "-o", f"type=oci,dest={room}/wharf.tar"], room / "wharf.tar")
+
+
+def by_buildkit(room, options):
+    return run([*buildkit(room, options), "--output", f"type=oci,dest={room}/buildkit.tar"], room / "buildkit.tar")
+
+
+def wharf_checks(room, options):
+    """What the linter finds, as `Rule line`; None for a file that cannot be built."""
+    command = [*wharf(room, options), "--call=check,format=json,ignorestatus=true"]
+    answer = json.loads(subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE).stdout or '{"buildError": 1}')
+    if "buildError" in answer:
+        return None
+    return sorted(f"{one['ruleName']} {one['location']['ranges'][0]['start']['line']}" for one in answer["warnings"])
+
+
+def buildkit_checks(room, options):
+    command = [*buildkit(room, options), "--opt", "requestid=frontend.lint"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    if done.returncode != 0:
+        return None
+    found = re.findall(r"^WARNING: (\w+).*\n(?:.*\n)*?Dockerfile:(\d+)$", done.stdout, re.MULTILINE)
+    return sorted(f"{rule} {line}" for rule, line in found)
 
 
 def run(command, result):
@@ -142,6 +170,21 @@ class Image:
         return node | {"xattrs": attributes} if attributes else node
 
 
+def examples(work):
+    """The examples of the linter's pages, as cases."""
+    for page in sorted(PAGES.glob("*.md")):
+        blocks = re.findall(r"```dockerfile\n(.*?)```", page.read_text(), re.DOTALL)
+        # The list of rules shows directives only, and that base is for another platform.
+        if page.stem in ["README", "InvalidBaseImagePlatform"]:
+            continue
+        for number, text in enumerate(blocks):
+            case = work / "pages" / f"{page.stem}-{number}"
+            (case / "context" / "notes").mkdir(parents=True)
+            (case / "context" / ".dockerignore").write_text("notes\n")
+            (case / "Dockerfile").write_text(text.replace("FROM base", "FROM shell"))
+            yield case
+
+
 def differences(ours, theirs):
     """`place: ours, theirs`, one a line."""
     found = []
@@ -177,13 +220,16 @@ def intended():
 def judge(case, options, rules):
     room = prepare(case, options.work)
     (ours, our_error), (theirs, their_error) = by_wharf(room, options), by_buildkit(room, options)
+    checks = wharf_checks(room, options), buildkit_checks(room, options)
     shutil.rmtree(room)
     if ours is None and theirs is None:
-        return [], []
-    if ours is None or theirs is None:
+        found = []
+    elif ours is None or theirs is None:
         found = [("outcome", our_error or "built", their_error or "built")]
     else:
         found = differences(ours, theirs)
+    if None not in checks and checks[0] != checks[1]:
+        found.append(("checks", *checks))
     used, left = [], []
     for place, mine, yours in found:
         rule = next((rule for rule in rules if fnmatch.fnmatch(case.name, rule[0]) and fnmatch.fnmatch(place, rule[1])), None)
@@ -199,7 +245,8 @@ def main():
     options = parser.parse_args()
     options.work = Path(options.work)
     rules = intended()
-    cases = sorted(case for case in CASES.iterdir() if not options.cases or case.name in options.cases)
+    cases = [*sorted(CASES.iterdir()), *examples(options.work)]
+    cases = [case for case in cases if not options.cases or case.name in options.cases]
     passed = failed = 0
     used = []
     with ThreadPoolExecutor(2) as pool:

@@ -65,7 +65,7 @@ impl GitSource {
         let http = remote.starts_with("http://") || remote.starts_with("https://");
         let is_git = remote.starts_with("git://")
             || remote.starts_with("ssh://")
-            || (http && remote.trim_end_matches('/').ends_with(".git"))
+            || (http && remote.trim_end_matches('/').strip_suffix(".git").is_some())
             || is_scp(remote);
         is_git.then(|| Self::read(remote, query, fragment))
     }

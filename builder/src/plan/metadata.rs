@@ -54,8 +54,11 @@ impl Interpreter<'_> {
     }
 
     pub(super) fn expose(&mut self, expose: &ExposeInstruction) -> Result<(), Diagnostic> {
+        // The history lists them in the order of the words as written.
+        let mut words: Vec<&Word> = expose.ports.iter().collect();
+        words.sort_by(|one, other| one.text.cmp(&other.text));
         let mut ports = Vec::new();
-        for word in &expose.ports {
+        for word in words {
             for text in self.expand_words(word)? {
                 let parsed = parse_port(&text).map_err(|problem| {
                     Diagnostic::error(format!("`{text}` is no port: {problem}"), word.span)
@@ -64,7 +67,6 @@ impl Interpreter<'_> {
                 ports.extend(parsed);
             }
         }
-        ports.sort();
         self.remember(format!("EXPOSE [{}]", ports.join(" ")));
         self.config.config.exposed_ports.extend(ports.into_iter().map(|port| (port, Empty {})));
         Ok(())

@@ -30,7 +30,12 @@ impl Solver<'_> {
         let below = self.depot.tree(before, Some(step.id)).await?;
         let owner = match make.user.as_str() {
             "" => None,
-            user => Some(self.owner(user, before, step).await?),
+            // The user may be made later; until then the directory is root's.
+            user => match self.owner(user, before, step).await {
+                Ok(owner) => Some(owner),
+                Err(BuildError::Dockerfile(_)) => None,
+                Err(error) => return Err(error),
+            },
         };
         let ready = {
             let mut layout = Layout::new(&below, Rules { owner, mode: None });

@@ -18,7 +18,8 @@ const SETTLED: Duration = Duration::from_secs(120);
 /// The markers of one cache directory.
 #[derive(Debug)]
 pub(super) struct Fresh {
-    directory: PathBuf,
+    /// The cache directory.
+    root: PathBuf,
     boot: String,
 }
 
@@ -30,27 +31,25 @@ impl Fresh {
     }
 
     fn check_since(root: &Path, boot: String, now: SystemTime) -> io::Result<Self> {
-        let directory = root.join("fresh");
-        // Two builds that both distrust something must not remove what the other has made again.
-        let lock = File::options().create(true).truncate(false).write(true).open(root.join("fresh.lock"))?;
-        flock(&lock, FlockOperation::LockExclusive)?;
+        // Two builds that both distrust something must not remove what the other has made again, and a marker that is being
+        // written says nothing yet.
+        let _alone = lock(root, FlockOperation::LockExclusive)?;
         let mut settled = Vec::new();
-        for entry in fs::read_dir(&directory)? {
+        for entry in fs::read_dir(root.join("fresh"))? {
             let marker = entry?.path();
-            let trusted = !boot.is_empty() && fs::read_to_string(&marker).is_ok_and(|text| text == boot);
-            if !trusted {
+            if boot.is_empty() || fs::read_to_string(&marker)? != boot {
                 distrust(root, &marker)?;
                 continue;
             }
-            let made = fs::metadata(&marker).and_then(|found| found.modified());
-            if made.is_ok_and(|made| now.duration_since(made).is_ok_and(|age| age > SETTLED)) {
-                settled.push(marker);
+            let made = fs::metadata(&marker)?.modified()?;
+            if now.duration_since(made).is_ok_and(|age| age > SETTLED) {
+                settled.push((marker, made));
             }
         }
         if !settled.is_empty() {
             flush_and_forget(root, settled);
         }
-        Ok(Self { directory, boot })
+        Ok(Self { root: root.to_owned(), boot })
     }
 
     /// Says that something is about to take its place at `path`, which lies in a directory of the cache.
@@ -59,8 +58,16 @@ impl Fresh {
             path.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
         };
         let name = format!("{}.{}", part(path.parent()), part(Some(path)));
-        fs::write(self.directory.join(name), &self.boot)
+        let _together = lock(&self.root, FlockOperation::LockShared)?;
+        fs::write(self.root.join("fresh").join(name), &self.boot)
     }
+}
+
+/// Markers are written together, and looked at and removed alone. Let go of when dropped.
+fn lock(root: &Path, how: FlockOperation) -> io::Result<File> {
+    let lock = File::options().create(true).truncate(false).write(true).open(root.join("fresh.lock"))?;
+    flock(&lock, how)?;
+    Ok(lock)
 }
 
 /// Removes what a marker is about, then the marker.
@@ -75,11 +82,16 @@ fn distrust(root: &Path, marker: &Path) -> io::Result<()> {
 }
 
 /// Flushes the file system and removes the markers, while the build goes on. Cut short, it is done again.
-fn flush_and_forget(root: &Path, markers: Vec<PathBuf>) {
-    let Ok(root) = File::open(root) else { return };
+fn flush_and_forget(root: &Path, markers: Vec<(PathBuf, SystemTime)>) {
+    let (Ok(opened), root) = (File::open(root), root.to_owned()) else { return };
     let work = move || {
-        if syncfs(&root).is_ok() {
-            for marker in markers {
+        if syncfs(&opened).is_err() {
+            return;
+        }
+        let Ok(_alone) = lock(&root, FlockOperation::LockExclusive) else { return };
+        for (marker, made) in markers {
+            // One that was made again meanwhile is about something that was not flushed.
+            if fs::metadata(&marker).and_then(|found| found.modified()).is_ok_and(|now| now == made) {
                 let _ = fs::remove_file(marker);
             }
         }
@@ -112,6 +124,29 @@ mod tests {
         assert!(!root.path().join("snapshots/old").exists() && !root.path().join("index/old").exists());
         assert!(root.path().join("snapshots/kept").exists());
         assert_eq!(fs::read_dir(root.path().join("fresh")).unwrap().count(), 0);
+    }
+
+    /// Builds come and go while others mark what they make: nobody fails, and nothing that was made is taken away.
+    #[test]
+    fn markers_of_builds_that_run_are_never_distrusted() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("fresh")).unwrap();
+        fs::create_dir_all(root.path().join("index")).unwrap();
+        let later = fs::metadata(root.path()).unwrap().modified().unwrap() + SETTLED * 2;
+        thread::scope(|scope| {
+            for worker in 0..4 {
+                let root = root.path();
+                scope.spawn(move || {
+                    for round in 0..50 {
+                        let fresh = Fresh::check_since(root, "boot 1".to_owned(), later).unwrap();
+                        let path = root.join(format!("index/{worker}-{}", round % 5));
+                        fresh.mark(&path).unwrap();
+                        fs::write(&path, "made").unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(fs::read_dir(root.path().join("index")).unwrap().count(), 20);
     }
 
     #[test]

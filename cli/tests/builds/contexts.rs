@@ -26,11 +26,8 @@ fn standard_input_is_a_dockerfile_or_a_tar() {
     let finished = desk.run_with(desk.command(&["build", "-o", "two", "-"]), &archive);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert_eq!(std::fs::read_to_string(desk.path("two/b")).expect("a file"), "from the tar");
-    let left: Vec<_> = std::fs::read_dir(desk.path("store")).expect("a store").collect();
-    assert!(
-        left.iter().flatten().all(|entry| !entry.file_name().to_string_lossy().starts_with("context-")),
-        "{left:?}"
-    );
+    let left: Vec<_> = std::fs::read_dir(desk.path("store/build/scratch")).expect("a directory").collect();
+    assert!(left.is_empty(), "{left:?}");
 }
 
 #[test]
@@ -72,7 +69,7 @@ fn options_reach_the_build() {
         ["build", "-t", "app", "--load", "--annotation", "a=b", "--ssh", agent.as_str(), "--allow", "network.host"];
     desk.good(&[&build[..], &["context"]].concat());
     let shown = desk.good(&["inspect", "app"]);
-    assert!(shown.contains("\"annotations\"") && shown.contains("\"a\": \"b\""), "{shown}");
+    assert!(shown.contains("\"annotations\":{\"a\":\"b\"}"), "{shown}");
     let again = desk.run(&[&["--progress=plain"], &build[..], &["context"]].concat());
     assert!(again.stderr.contains("CACHED"), "{again}");
     let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());

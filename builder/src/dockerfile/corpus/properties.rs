@@ -1,5 +1,7 @@
 //! What holds for any input whatever: no panic, and every span inside the source on character boundaries.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 
 use super::SOURCES;
@@ -15,6 +17,7 @@ fn check(source: &str) -> Result<(), TestCaseError> {
             for statement in file.stages.iter().flat_map(|stage| &stage.instructions) {
                 expand_everything(source, statement)?;
             }
+            question_everything(source, &file)?;
         }
         Err(error) => {
             for label in &error.labels {
@@ -24,6 +27,40 @@ fn check(source: &str) -> Result<(), TestCaseError> {
             prop_assert!(!error.title.is_empty());
             render(&error, "Dockerfile", source, true);
         }
+    }
+    Ok(())
+}
+
+/// What the linter and the outlines say about any file has its place in it.
+fn question_everything(source: &str, file: &Dockerfile) -> Result<(), TestCaseError> {
+    let grounds: Vec<lint::Ground> = file
+        .stages
+        .iter()
+        .enumerate()
+        .map(|(position, _)| position.checked_sub(1).map_or(lint::Ground::Scratch, lint::Ground::Stage))
+        .collect();
+    let given = BTreeMap::new();
+    let facts = lint::Facts {
+        build_args: &given,
+        predefined: &[("TARGETPLATFORM".to_owned(), "linux/amd64".to_owned())],
+        grounds: &grounds,
+        looked_into: &|_| true,
+        ignores: Some(&|path| path.len().is_multiple_of(2)),
+    };
+    for finding in lint::lint(file, &facts) {
+        for span in [finding.span, finding.statement] {
+            prop_assert!(source.get(span.start..span.end).is_some(), "{span:?} does not fit {source:?}");
+            prop_assert!(*span.lines(source).end() <= source.lines().count().max(1), "{span:?} in {source:?}");
+        }
+        render(&finding.diagnostic(Level::Warning), "Dockerfile", source, false);
+    }
+    for target in outline::targets(file) {
+        prop_assert!(source.get(target.span.start..target.span.end).is_some());
+    }
+    let all = (0..file.stages.len()).collect();
+    let outline = outline::outline(file, &given, 0, &all);
+    for span in outline.args.iter().map(|arg| arg.span).chain(outline.caches.iter().map(|used| used.span)) {
+        prop_assert!(source.get(span.start..span.end).is_some());
     }
     Ok(())
 }

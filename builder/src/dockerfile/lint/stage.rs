@@ -165,11 +165,10 @@ impl<'a> Walk<'a, '_, '_> {
         let detail = format!("{keyword} in shell form: signals reach the shell, not the program");
         let plain = !text.text.contains(['$', '"', '\'', '\\', '&', '|', ';', '<', '>', '*', '(', '`', '~', '\n']);
         let words: Vec<String> = text.text.split_whitespace().map(|word| format!("\"{word}\"")).collect();
-        let help = match plain {
-            true => format!("write {keyword} [{}]", words.join(", ")),
-            false => {
-                format!("write it as a JSON array, or choose a shell with SHELL: {keyword} [\"program\", \"argument\"]")
-            }
+        let help = if plain {
+            format!("write {keyword} [{}]", words.join(", "))
+        } else {
+            format!("write it as a JSON array, {keyword} [\"program\", \"argument\"], or choose a shell with SHELL")
         };
         self.findings.advise(&JSON_ARGS_RECOMMENDED, origin, text.span, detail, Some(help));
     }
@@ -197,11 +196,11 @@ impl<'a> Walk<'a, '_, '_> {
             set.push((self.value(&pair.key, origin), self.value(&pair.value, origin)));
         }
         if let Some(scope) = &mut self.stage.scope {
-            set.into_iter().for_each(|(name, value)| {
+            for (name, value) in set {
                 if let Some(name) = name {
                     scope.set(&name, value.unwrap_or_default());
                 }
-            });
+            }
         }
     }
 
