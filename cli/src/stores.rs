@@ -108,7 +108,7 @@ fn s3_config(session: &Session, url: &str) -> Result<S3Config, Failure> {
     };
     let mut config = S3Config::from_url(url).map_err(bad)?;
     if config.region.is_empty() {
-        config.region = environment.s3_region().unwrap_or_default().to_owned();
+        environment.s3_region().unwrap_or_default().clone_into(&mut config.region);
     }
     if let (None, Some(endpoint)) = (&config.endpoint, environment.s3_endpoint()) {
         config = config.at(endpoint).map_err(bad)?;

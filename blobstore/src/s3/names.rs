@@ -46,6 +46,11 @@ pub(super) fn name(text: &str) -> String {
     name
 }
 
+/// Whether it consists of segments as keys do.
+fn segments(text: &str) -> bool {
+    text.split('/').all(|segment| !matches!(segment, "" | "." | ".."))
+}
+
 /// The key with this name; `None` for what was never named here.
 pub(super) fn key(name: &str) -> Option<RecordKey> {
     let mut rest = name.as_bytes().strip_suffix(&[END])?.iter().copied();
@@ -64,7 +69,7 @@ pub(super) fn key(name: &str) -> Option<RecordKey> {
     }
     let text = String::from_utf8(bytes).ok()?;
     // Or else two names could stand for one key.
-    (!text.is_empty() && self::name(&text) == name).then(|| RecordKey::new(text))
+    (segments(&text) && self::name(&text) == name).then(|| RecordKey::new(text))
 }
 
 #[cfg(test)]
@@ -78,7 +83,7 @@ mod tests {
         assert_eq!(name("repos/team/app/_tags/v1.0"), "repos/team/app/_tags/v1.0!");
         assert_eq!(name("refs/sha256:00ff/a"), "refs/sha256:00ff/a!");
         assert_eq!(name("k ~é"), "k!20~7e~c3~a9!");
-        for foreign in ["", "!", "a", "a!2D!", "a!2d!", "a!2", "a!zz!", "a!61!", "A\u{e9}!"] {
+        for foreign in ["", "!", "a", "a!2D!", "a!2d!", "a!2", "a!zz!", "a!61!", ".!", "a//b!", "A\u{e9}!"] {
             assert_eq!(key(foreign), None, "{foreign}");
         }
     }
@@ -86,6 +91,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_key_has_a_name_of_its_own(text in "[^/]([a-z/\\PC]{0,20}[^/])?") {
+            prop_assume!(segments(&text));
             let name = name(&text);
             prop_assert!(name.bytes().all(|byte| byte.is_ascii_graphic()));
             let key = key(&name).unwrap();

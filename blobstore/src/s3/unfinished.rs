@@ -60,7 +60,6 @@ pub(super) struct Mark {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) parts: String,
     /// How many bytes its parts hold.
-    #[serde(default)]
     pub(super) length: u64,
     /// Bytes after its parts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -175,9 +174,8 @@ impl Unfinished<'_> {
     }
 
     /// Makes the object ours alone, to finish or to forget it.
-    pub(super) async fn claim(&self, seen: Seen) -> Result<State> {
-        let claimed = self.change(seen, |state| Ok(State { claimed: true, ..state.clone() })).await?;
-        Ok(claimed.state)
+    pub(super) async fn claim(&self, seen: Seen) -> Result<Seen> {
+        self.change(seen, |state| Ok(State { claimed: true, ..state.clone() })).await
     }
 
     fn tail_name(&self, id: &str) -> String {
@@ -207,7 +205,7 @@ impl Unfinished<'_> {
             upload.clone_from(&seen.state.upload);
             if !seen.state.claimed {
                 match self.claim(seen).await {
-                    Ok(state) => upload = state.upload,
+                    Ok(claimed) => upload = claimed.state.upload,
                     // Somebody else has finished or forgotten it meanwhile.
                     Err(Error::UploadLost) => {}
                     Err(error) => return Err(error),

@@ -246,9 +246,6 @@ impl ObjectWriter for S3Writer {
     async fn finish(mut self: Box<Self>) -> Result<()> {
         self.enter()?;
         let in_parts = !self.parts.is_empty() || !self.sending.is_empty();
-        if in_parts && !self.buffer.is_empty() {
-            self.send_part().await?;
-        }
         while self.arrived().await? {}
         let Some(seen) = self.seen.clone() else {
             let bytes = self.buffer.split().freeze();
@@ -256,9 +253,15 @@ impl ObjectWriter for S3Writer {
             self.broken = false;
             return Ok(());
         };
-        let state = self.unfinished().claim(seen).await?;
-        // Whatever happens from here on, nobody can go on with it.
+        // Whatever happens from here on, nobody else can go on with it.
+        let claimed = self.unfinished().claim(seen).await?;
+        let state = claimed.state.clone();
+        self.seen = Some(claimed);
         if in_parts {
+            if !self.buffer.is_empty() {
+                self.send_part().await?;
+                while self.arrived().await? {}
+            }
             self.complete(&state).await?;
         } else {
             let bytes = self.buffer.split().freeze();

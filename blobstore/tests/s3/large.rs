@@ -140,6 +140,7 @@ async fn a_late_writer_harms_nobody(place: &S3Config) {
     let checkpoint = go_on(&bench, &checkpoint, &rest).await;
     let mut late = objects.resume(KEY, &late).await.unwrap();
     late.write(noise(9 * MIB, 10)).await.unwrap();
+    late.checkpoint().await.unwrap();
     objects.resume(KEY, &checkpoint).await.unwrap().finish().await.unwrap();
     assert!(matches!(late.finish().await, Err(Error::UploadLost)));
     assert_object(&objects, &[&start, &ours, &rest]).await;
