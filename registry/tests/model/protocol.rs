@@ -375,7 +375,7 @@ impl Model for Protocol {
             match me.at {
                 At::Done => {}
                 At::Pick => {
-                    actions.extend(state.candidates.iter().map(|candidate| (process, Choice::Take(*candidate))))
+                    actions.extend(state.candidates.iter().map(|candidate| (process, Choice::Take(*candidate))));
                 }
                 At::Inspect => {
                     actions.push((process, Choice::Step));
