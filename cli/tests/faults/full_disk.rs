@@ -45,8 +45,9 @@ fn a_full_disk_loses_nothing_and_works_again() {
     };
     assert_eq!(status, 507, "after {stored} images");
     assert!(stored > 5, "{stored}");
-    let path = format!("/v2/team/app/blobs/uploads/?digest={}", wharf_spec::Digest::sha256(&[99; 3 << 20]));
-    let (_, body) = ask(server.address, "POST", &path, &[], &[99; 3 << 20]).expect("answered");
+    let large = vec![99; 3 << 20];
+    let path = format!("/v2/team/app/blobs/uploads/?digest={}", wharf_spec::Digest::sha256(&large));
+    let (_, body) = ask(server.address, "POST", &path, &[], &large).expect("answered");
     assert!(String::from_utf8_lossy(&body).contains("disk is full"), "{}", String::from_utf8_lossy(&body));
     for number in 0..stored {
         assert!(image(number).pull(server.address).expect("answered"), "image {number}");

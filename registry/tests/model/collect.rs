@@ -1,4 +1,4 @@
-//! Collecting. Every age is taken to be old enough: the grace period decides only when something is tried.
+//! Collecting. What is too young to be given up is anybody's guess: the grace period decides only when something is tried.
 
 use super::protocol::{Fault, Protocol};
 use super::state::{At, Blob, BlobState, Candidate, Content, Id, Process, Reference, Standing, State, members};
@@ -94,14 +94,6 @@ impl Protocol {
             Standing::Pending(by) if by == holder => At::VoidAttempt,
             _ => At::DropReferences,
         });
-    }
-
-    /// The manifest that a candidate is about.
-    pub fn attempted(&self, me: &Process) -> Option<Id> {
-        match me.candidate {
-            Some(Candidate::Push { manifest, .. } | Candidate::Delete { manifest, .. }) => Some(manifest),
-            Some(Candidate::Blob { .. }) | None => None,
-        }
     }
 
     /// The blob that is looked at now.
@@ -229,6 +221,14 @@ impl Protocol {
             s.set_blob(b, Blob { current: None, ..me.seen });
         }
         me.at = At::View;
+    }
+}
+
+/// The manifest that a candidate is about.
+pub fn attempted(me: &Process) -> Option<Id> {
+    match me.candidate {
+        Some(Candidate::Push { manifest, .. } | Candidate::Delete { manifest, .. }) => Some(manifest),
+        Some(Candidate::Blob { .. }) | None => None,
     }
 }
 

@@ -63,12 +63,7 @@ fn set_ups() -> Vec<Protocol> {
         Protocol::new("a delete and two collectors", 1, vec![one()], vec![delete(0), collect(1), collect(1)]),
         Protocol::new("a push and two collectors", 1, vec![other()], vec![push(0, 0), collect(1), collect(1)]),
         Protocol::new("pushed again while deleted", 1, vec![one()], vec![push(0, 0), delete(0), collect(2)]),
-        Protocol::new(
-            "one goes, another comes",
-            1,
-            vec![other(), one()],
-            vec![push(0, 0), delete(1), collect(1), collect(1)],
-        ),
+        Protocol::new("one goes, another comes", 1, vec![other(), one()], vec![push(0, 0), delete(1), collect(1)]),
         Protocol::new(
             "a layer in common",
             2,
@@ -110,6 +105,12 @@ fn set_ups() -> Vec<Protocol> {
         .tagged(1, &[1]),
         Protocol::new("unlinked while pushed", 1, vec![other()], vec![push(0, 1), unlink(0), collect(1)]),
         Protocol::new("two pushes of one manifest", 1, vec![other()], vec![push(0, 0), push(0, 0), collect(1)]),
+        Protocol::new(
+            "one goes, another comes, and two collect",
+            1,
+            vec![other(), one()],
+            vec![push(0, 0), delete(1), collect(1), collect(1)],
+        ),
     ]
 }
 
@@ -129,7 +130,7 @@ fn the_protocol_holds() {
     assert!(states > 20_000, "the set-ups explore next to nothing: {states} states");
 }
 
-fn steps(path: stateright::Path<state::State, (usize, Option<state::Candidate>)>) -> String {
+fn steps(path: stateright::Path<state::State, (usize, protocol::Choice)>) -> String {
     let lines = path.into_vec().into_iter().map(|(state, action)| format!("{state:?}\n    then {action:?}"));
     lines.collect::<Vec<_>>().join("\n")
 }

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use stateright::{Model, Property};
 
+use super::collect::attempted;
 use super::state::{
     At, Blob, BlobState, Candidate, Content, Id, Job, Manifest, Process, Reference, Standing, State, has,
 };
@@ -83,6 +84,17 @@ impl Fault {
     ];
 }
 
+/// What a process's next step is, where there is a choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// The only one.
+    Step,
+    /// A collector takes this up.
+    Take(Candidate),
+    /// A collector finds an attempt too young to be given up.
+    TooYoung,
+}
+
 /// A manifest of a set-up.
 #[derive(Clone, Debug)]
 pub struct Pushed {
@@ -148,30 +160,36 @@ impl Protocol {
         self.fault == Some(fault)
     }
 
-    fn step(&self, state: &State, (process, choice): (usize, Option<Candidate>)) -> State {
+    fn step(&self, state: &State, (process, choice): (usize, Choice)) -> State {
         let mut s = state.clone();
         let mut me = s.processes[process].clone();
         self.dispatch(&mut s, &mut me, choice);
         // What nobody else can see happen, or get in between of, is no step of its own.
         while self.is_local(&me) {
-            self.dispatch(&mut s, &mut me, None);
+            self.dispatch(&mut s, &mut me, Choice::Step);
         }
         s.processes[process] = me;
         self.forget_numbers(&mut s);
         s
     }
 
-    fn dispatch(&self, s: &mut State, me: &mut Process, choice: Option<Candidate>) {
+    fn dispatch(&self, s: &mut State, me: &mut Process, choice: Choice) {
         match me.job {
             Job::Push { manifest, tag } => self.push(s, me, manifest, tag),
             Job::Rollback { manifest } => self.rollback(s, me, manifest),
             Job::Delete { manifest } => self.delete(s, me, manifest),
             Job::Unlink { repository, blob } => self.unlink(s, me, repository, blob),
-            Job::Collect if me.at == At::Pick => {
-                me.candidate = choice;
-                me.at = At::Settle;
-            }
-            Job::Collect => self.collect(s, me),
+            Job::Collect => match choice {
+                Choice::Take(candidate) => {
+                    me.candidate = Some(candidate);
+                    me.at = At::Settle;
+                }
+                Choice::TooYoung => {
+                    me.listed.pop();
+                    me.pending = true;
+                }
+                Choice::Step => self.collect(s, me),
+            },
         }
     }
 
@@ -185,7 +203,7 @@ impl Protocol {
             (Job::Delete { manifest }, At::Forget) => {
                 through(manifest) && !self.is(Fault::CandidateAfterDelete) && !self.is(Fault::ReferencesBeforeRecord)
             }
-            (Job::Collect, At::DropReferences) => self.attempted(me).is_some_and(through),
+            (Job::Collect, At::DropReferences) => attempted(me).is_some_and(through),
             (Job::Collect, At::View) => self.blob_of(me).is_none(),
             _ => false,
         }
@@ -215,7 +233,7 @@ impl Protocol {
                 }
                 (Job::Collect, at) => {
                     me.version = match at {
-                        At::GiveUpDelete | At::VoidAttempt => same(me.version, self.attempted(me)),
+                        At::GiveUpDelete | At::VoidAttempt => same(me.version, attempted(me)),
                         At::Void => same(me.version, listed),
                         _ => 0,
                     };
@@ -267,9 +285,9 @@ impl Protocol {
             let before = s.clone();
             for candidate in before.candidates.clone() {
                 s.processes[0] = Process::new(Job::Collect, 0);
-                s = self.step(&s, (0, Some(candidate)));
+                s = self.step(&s, (0, Choice::Take(candidate)));
                 while s.processes[0].at != At::Done {
-                    s = self.step(&s, (0, None));
+                    s = self.step(&s, (0, Choice::Step));
                 }
             }
             s.processes[0] = Process::new(Job::Collect, 0);
@@ -305,7 +323,7 @@ impl Protocol {
 
 impl Model for Protocol {
     type State = State;
-    type Action = (usize, Option<Candidate>);
+    type Action = (usize, Choice);
 
     fn init_states(&self) -> Vec<State> {
         let mut s = State {
@@ -356,8 +374,17 @@ impl Model for Protocol {
         for (process, me) in state.processes.iter().enumerate() {
             match me.at {
                 At::Done => {}
-                At::Pick => actions.extend(state.candidates.iter().map(|candidate| (process, Some(*candidate)))),
-                _ => actions.push((process, None)),
+                At::Pick => {
+                    actions.extend(state.candidates.iter().map(|candidate| (process, Choice::Take(*candidate))));
+                }
+                At::Inspect => {
+                    actions.push((process, Choice::Step));
+                    let pending = me.listed.last().is_some_and(|reference| {
+                        state.manifests[usize::from(reference.manifest)].standing == Standing::Pending(reference.holder)
+                    });
+                    actions.extend(pending.then_some((process, Choice::TooYoung)));
+                }
+                _ => actions.push((process, Choice::Step)),
             }
         }
     }

@@ -276,7 +276,9 @@ impl Protocol {
                 };
                 let pending: Vec<_> = s.references_to(Content::Blob(b)).into_iter().filter(pending).collect();
                 if !needed && !self.is(Fault::UnlinkPassesPending) {
-                    pending.iter().for_each(|reference| s.set_manifest(reference.manifest, Standing::Gone));
+                    for reference in pending {
+                        s.set_manifest(reference.manifest, Standing::Gone);
+                    }
                 }
                 if needed && !self.is(Fault::UnlinkLooksOnce) {
                     s.links[usize::from(repository)] |= 1 << b;
