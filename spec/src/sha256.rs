@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn says_what_portable_code_says() {
-        let bytes: Vec<u8> = (0_u32..10 * 128).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let bytes: Vec<u8> =
+            (0_u32..10 * 128).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
         for pairs in [0, 1, 3, 10] {
             let (pairs, _) = bytes[..pairs * PAIR].as_chunks();
             let (blocks, _) = pairs.as_flattened().as_chunks();

@@ -241,7 +241,8 @@ mod tests {
     use super::*;
 
     fn file() -> (tempfile::NamedTempFile, Vec<u8>) {
-        let bytes: Vec<u8> = (0_u32..3_000_000).map(|index| (index.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let bytes: Vec<u8> =
+            (0_u32..3_000_000).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[2]).collect();
         let mut file = tempfile::NamedTempFile::new().unwrap();
         file.write_all(&bytes).unwrap();
         (file, bytes)
