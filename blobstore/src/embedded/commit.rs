@@ -328,14 +328,19 @@ mod tests {
         let committer = Arc::new(Committer::begin(&layout).unwrap());
         let other = database::connect(&layout.database(), Purpose::Write).unwrap();
         other.execute_batch("BEGIN IMMEDIATE").unwrap();
-        let writes: Vec<_> = (0..50)
-            .map(|number| {
-                let committer = Arc::clone(&committer);
-                tokio::spawn(async move { committer.write(put(&format!("key/{number}"), 10)).await.unwrap() })
-            })
-            .collect();
+        let write = |number: u32| {
+            let committer = Arc::clone(&committer);
+            tokio::spawn(async move { committer.write(put(&format!("key/{number}"), 10)).await.unwrap() })
+        };
+        let waiting = || QUEUE - committer.requests.as_ref().unwrap().capacity();
+        let mut writes = vec![write(0)];
+        tokio::task::yield_now().await;
         // The thread has one and waits for the database; the others wait for the thread.
-        while committer.requests.as_ref().unwrap().capacity() > QUEUE - 49 {
+        while waiting() > 0 {
+            tokio::task::yield_now().await;
+        }
+        writes.extend((1..50).map(write));
+        while waiting() < 49 {
             tokio::task::yield_now().await;
         }
         other.execute_batch("COMMIT").unwrap();

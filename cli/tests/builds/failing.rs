@@ -44,7 +44,7 @@ fn commands_that_fail() {
     }
     let desk = Desk::new();
     let shown = [
-        format!("{BASE}RUN [\"/wharf\", \"images\", \"--store\", \"s3://bucket\"]\n"),
+        format!("{BASE}RUN [\"/wharf\", \"images\", \"--store\", \"s3://bucket?regoin=x\"]\n"),
         format!("{BASE}RUN [\"/nowhere\"]\n"),
         format!("{BASE}RUN make\n"),
     ]

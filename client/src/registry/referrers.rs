@@ -6,20 +6,28 @@ use std::collections::BTreeMap;
 use wharf_spec::{Descriptor, Digest, Index, ManifestView, MediaType, RawManifest, Tag};
 
 use super::RemoteRepository;
+use super::answer::Context;
 use super::list::Listing;
-use crate::auth::Scope;
 use crate::transfer::{Error, Result, Target};
 
 impl RemoteRepository {
     pub(super) async fn list_referrers(&self, digest: &Digest) -> Result<Vec<Descriptor>> {
         let doing = format!("list what refers to {}/{}@{digest}", self.host(), self.name());
-        let (endpoint, scopes) = (self.origin_endpoint().await, [Scope::Pull(self.name().clone())]);
-        let listing = Listing { inner: self.inner(), endpoint: &endpoint, scopes: &scopes, doing: &doing };
-        let url = endpoint.url(self.name(), &format!("referrers/{digest}"));
-        match listing.pages::<Index>(url).await? {
-            Some(pages) => Ok(pages.into_iter().flat_map(|page| page.manifests).collect()),
-            None => Ok(self.fallback_index(digest).await?.map(|index| index.manifests).unwrap_or_default()),
+        for endpoint in self.readers().await {
+            let scopes = self.pull_scope(&endpoint);
+            let listing = Listing { inner: self.inner(), endpoint: &endpoint, scopes: &scopes, doing: &doing };
+            let url = endpoint.url(self.name(), &format!("referrers/{digest}"));
+            match listing.pages::<Index>(url).await {
+                Ok(Some(pages)) => return Ok(pages.into_iter().flat_map(|page| page.manifests).collect()),
+                // A mirror that does not know lists may mirror a registry that does.
+                Ok(None) => {}
+                Err(error) if endpoint.is_mirror() => {
+                    self.mirror_failed(Context { endpoint: &endpoint, doing: &doing }, &error);
+                }
+                Err(error) => return Err(error),
+            }
         }
+        Ok(self.fallback_index(digest).await?.map(|index| index.manifests).unwrap_or_default())
     }
 
     async fn fallback_index(&self, digest: &Digest) -> Result<Option<Index>> {
