@@ -12,7 +12,7 @@ debian_tar() {
     mkdir -p "$CACHE"
     # shellcheck disable=SC2016
     mirror=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Codename: bookworm' 'Component: main' | head -n 1)
-    debootstrap --variant=minbase bookworm "$WORK/debian" "${mirror:-http://deb.debian.org/debian}" >"$WORK/debootstrap.log" 2>&1
+    debootstrap --variant=minbase bookworm "$WORK/debian" ${mirror:+"$mirror"} >"$WORK/debootstrap.log" 2>&1
     rm -rf "$WORK/debian/var/cache/apt/archives"/*.deb "$WORK/debian/dev"/*
     tar --numeric-owner --xattrs -C "$WORK/debian" -cf "$tar.part" .
     mv "$tar.part" "$tar"
