@@ -75,7 +75,8 @@ fn many() -> World {
     // Kept until the process ends, as the store is.
     std::mem::forget(room);
     for number in 0..200_u32 {
-        let text: String = (0..4000_u32).map(|at| format!("{} ", at.wrapping_mul(number + 7) % 997)).collect();
+        let words = (0..4000_u32).map(|at| (at.wrapping_mul(number + 7) % 997).to_string());
+        let text = words.collect::<Vec<_>>().join(" ");
         fs::write(world.context.path().join(format!("{number:03}")), text).unwrap();
     }
     settle_times(world.context.path());
@@ -110,7 +111,7 @@ async fn a_time_stamp_for_everything_makes_the_same_image_of_the_same_files() {
         let mut world = world().elsewhere();
         world.store = wharf_blobstore::Store::memory();
         world.jobs = jobs;
-        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+        let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_700_000_000 - age);
         for name in ["a", "b", "c/d"] {
             let file = fs::File::options().write(true).open(world.context.path().join(name)).unwrap();
             file.set_modified(time).unwrap();

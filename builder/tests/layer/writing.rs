@@ -199,7 +199,7 @@ fn tree(edited: Option<usize>) -> Vec<(Entry, Vec<u8>)> {
             if edited == Some(n) {
                 bytes.extend_from_slice(b"edited");
             }
-            (file(&format!("d/{n:02}"), bytes.len()), bytes)
+            (file(format!("d/{n:02}"), bytes.len()), bytes)
         })
         .collect();
     files.push((file("e", text.len()), text));

@@ -1,4 +1,4 @@
-//! `--progress=rawjson`: the lines that BuildKit's tools read, one status a line on standard error.
+//! `--progress=rawjson`: the lines that `BuildKit`'s tools read, one status a line on standard error.
 //!
 //! A task is a vertex; it is told when it starts and when it ends, and what a command prints are logs of it.
 
