@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use async_trait::async_trait;
 use wharf_spec::{Descriptor, Digest, RawManifest, RepositoryName, Tag};
 
-use crate::span::read_span;
-use crate::transfer::{ByteStream, Error, ImageSource, MAX_MANIFEST, Origin, Result, Target, parse_manifest};
+use crate::span::{read_small, read_span};
+use crate::transfer::{ByteStream, Error, ImageSource, Origin, Result, Target, parse_manifest};
 
 /// Below the directory that the registry was configured with.
 const ROOT: &str = "docker/registry/v2";
@@ -119,7 +119,7 @@ impl DistributionRepository {
         if !link.is_file() || !data.is_file() {
             return Err(Error::ManifestNotFound { origin: self.origin(), target: target.clone() });
         }
-        parse_manifest(small(&data)?, &Descriptor::new("", digest, 0), target, &self.origin())
+        parse_manifest(read_small(&data)?, &Descriptor::new("", digest, 0), target, &self.origin())
     }
 }
 
@@ -133,7 +133,7 @@ impl ImageSource for DistributionRepository {
                 if !link.is_file() {
                     return Err(Error::ManifestNotFound { origin: self.origin(), target: target.clone() });
                 }
-                let text = String::from_utf8_lossy(&small(&link)?).trim().to_owned();
+                let text = String::from_utf8_lossy(&read_small(&link)?).trim().to_owned();
                 let problem = |error: wharf_spec::DigestError| format!("it should hold a digest: {error}");
                 text.parse().map_err(|error| Error::BadFile { path: link, problem: problem(error) })?
             }
@@ -175,17 +175,4 @@ fn list(directory: &Path) -> Result<Vec<String>> {
     }
     names.sort();
     Ok(names)
-}
-
-/// A file that is read whole, and therefore must not be large.
-fn small(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read as _;
-    let failed = |source| Error::io(format!("read {}", path.display()), source);
-    let mut bytes = Vec::new();
-    fs::File::open(path).map_err(failed)?.take(MAX_MANIFEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_MANIFEST {
-        let problem = format!("it is larger than {MAX_MANIFEST} bytes");
-        return Err(Error::BadFile { path: path.to_owned(), problem });
-    }
-    Ok(bytes)
 }

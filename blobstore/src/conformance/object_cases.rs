@@ -78,7 +78,7 @@ fn key(number: u8) -> ObjectKey {
 }
 
 /// Bytes in which no two neighbourhoods are alike.
-fn noise(length: usize, seed: u64) -> Bytes {
+pub fn noise(length: usize, seed: u64) -> Bytes {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut bytes = BytesMut::with_capacity(length + 8);
     while bytes.len() < length {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use futures_util::future::join_all;
+use wharf_blobstore::conformance::object_cases::noise;
 use wharf_blobstore::s3::{Patience, S3Config, S3Objects, S3Records, open_engines};
 use wharf_blobstore::{
     Change, Error, Expect, ObjectKey, Objects as _, Outcome, RecordKey, Records as _, RecordsExt as _, Result,
@@ -14,7 +15,7 @@ use wharf_blobstore::{
 
 use crate::Test;
 use crate::bench::fresh;
-use crate::large::{noise, read, run};
+use crate::large::{read, run};
 use crate::proxy::Proxy;
 
 pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {

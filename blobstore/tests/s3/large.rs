@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
+use wharf_blobstore::conformance::object_cases::noise;
 use wharf_blobstore::s3::{S3Config, S3Objects};
 use wharf_blobstore::{Checkpoint, Error, ObjectKey, Objects};
 
@@ -34,20 +35,6 @@ pub(crate) fn run(test: impl Future<Output = ()>) {
             .await
             .expect("it has not ended for three minutes");
     });
-}
-
-/// Bytes in which no two neighbourhoods are alike.
-pub(crate) fn noise(length: usize, seed: u64) -> Bytes {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut bytes = BytesMut::with_capacity(length + 8);
-    while bytes.len() < length {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        bytes.extend_from_slice(&state.to_le_bytes());
-    }
-    bytes.truncate(length);
-    bytes.freeze()
 }
 
 pub(crate) async fn read(objects: &S3Objects, key: ObjectKey) -> Option<Bytes> {

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -16,9 +16,9 @@ use tokio::io::AsyncWriteExt as _;
 use wharf_spec::{Descriptor, Digest, Index, MediaKind, RawManifest, Tag};
 
 use super::index::{self, INDEX_FILE, LAYOUT_FILE, LAYOUT_VERSION, NamedImage, blob_path};
-use crate::span::read_span;
+use crate::span::{read_small, read_span};
 use crate::transfer::{
-    BlobBody, ByteStream, Error, ImageSink, ImageSource, MAX_MANIFEST, Origin, Result, Target, parse_manifest, verified,
+    BlobBody, ByteStream, Error, ImageSink, ImageSource, Origin, Result, Target, parse_manifest, verified,
 };
 
 /// Indexes within indexes.
@@ -145,19 +145,6 @@ impl LayoutDirectory {
 /// Temporary files are private by default; a layout is for whoever may read its directory.
 fn readable() -> fs::Permissions {
     std::os::unix::fs::PermissionsExt::from_mode(0o644)
-}
-
-/// A file that is parsed whole, and therefore must not be large.
-fn read_small(path: &Path) -> Result<Vec<u8>> {
-    use std::io::Read as _;
-    let failed = |source| Error::io(format!("read {}", path.display()), source);
-    let mut bytes = Vec::new();
-    fs::File::open(path).map_err(failed)?.take(MAX_MANIFEST + 1).read_to_end(&mut bytes).map_err(failed)?;
-    if bytes.len() as u64 > MAX_MANIFEST {
-        let problem = format!("it is larger than {MAX_MANIFEST} bytes");
-        return Err(Error::BadFile { path: path.to_owned(), problem });
-    }
-    Ok(bytes)
 }
 
 #[async_trait]

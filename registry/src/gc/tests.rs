@@ -7,10 +7,11 @@ use bytes::Bytes;
 use futures_util::StreamExt as _;
 use wharf_blobstore::memory::{MemoryObjects, MemoryRecords};
 use wharf_blobstore::{Change, Clock, Expect, ObjectKey, Objects as _, RecordKey, RecordsExt as _, Store};
-use wharf_spec::{Descriptor, Digest, Index, Manifest, MediaType, RawManifest, RepositoryName, Tag};
+use wharf_spec::{Descriptor, Digest, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::*;
 use crate::repo::Error;
+use crate::repo::tests::{index, manifest};
 
 /// A clock that a test sets.
 #[derive(Debug, Default)]
@@ -77,26 +78,7 @@ fn app() -> RepositoryName {
 }
 
 fn image(config: Descriptor, layers: Vec<Descriptor>) -> RawManifest {
-    RawManifest::from_manifest(Manifest {
-        schema_version: 2,
-        media_type: Some(MediaType::new(MediaType::OCI_MANIFEST)),
-        artifact_type: None,
-        config,
-        layers,
-        subject: None,
-        annotations: [].into(),
-    })
-}
-
-fn index(children: Vec<Descriptor>) -> RawManifest {
-    RawManifest::from_index(Index {
-        schema_version: 2,
-        media_type: Some(MediaType::new(MediaType::OCI_INDEX)),
-        artifact_type: None,
-        manifests: children,
-        subject: None,
-        annotations: [].into(),
-    })
+    RawManifest::from_manifest(manifest(config, layers))
 }
 
 #[tokio::test]

@@ -20,7 +20,7 @@ mod referrers;
 mod retention;
 mod tags;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod untagged;
 mod uploads;
 mod versions;

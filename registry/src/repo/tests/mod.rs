@@ -51,7 +51,7 @@ async fn upload(repositories: &Repositories, name: &RepositoryName, text: &'stat
     Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
 }
 
-fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
+pub(crate) fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
     Manifest {
         schema_version: 2,
         media_type: Some(MediaType::new(MediaType::OCI_MANIFEST)),
@@ -63,7 +63,7 @@ fn manifest(config: Descriptor, layers: Vec<Descriptor>) -> Manifest {
     }
 }
 
-fn index(manifests: Vec<Descriptor>) -> RawManifest {
+pub(crate) fn index(manifests: Vec<Descriptor>) -> RawManifest {
     RawManifest::from_index(Index {
         schema_version: 2,
         media_type: Some(MediaType::new(MediaType::OCI_INDEX)),
