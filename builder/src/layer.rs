@@ -12,11 +12,11 @@
 
 mod ahead;
 mod archive;
-mod checksum;
 mod diff;
 mod dirs;
 mod disk;
 mod entry;
+mod fingerprint;
 mod flat;
 mod frames;
 mod header;
@@ -33,10 +33,10 @@ mod writer;
 mod xattr;
 
 pub use archive::Archive;
-pub(crate) use checksum::{Checksum, from_raw as digest_from_raw};
 pub use diff::{DiffError, DiffOptions, LowerView, list_upper, write_upper};
 pub use disk::{Ownership, Skipped};
 pub use entry::{Entry, Kind, Mtime, Xattrs};
+pub use fingerprint::{Fingerprint, Fingerprinter};
 pub use flat::{FlatLayer, unpack_flat};
 pub use frames::{FrameTable, KnownFrames};
 pub use index::{DecodeError, IndexEntry, IndexError, LayerIndex};
@@ -46,6 +46,6 @@ pub use squeeze::Encoding;
 pub use tar::{TarEntry, TarError, TarKind, TarLimits, TarReader};
 pub use tree::{Node, Resolution, ResolveError, Tree};
 pub use unpack::{Expected, UnpackError, UnpackOptions, Unpacked, adopt_parents, unpack};
-pub use writer::{LayerDigests, LayerWriter, WriteError, WriterOptions, WrittenLayer};
+pub use writer::{LayerDigests, LayerWriter, Open, WriteError, WriterOptions, WrittenLayer};
 pub use xattr::OverlayXattr;
 pub(crate) use xattr::travels;

@@ -217,6 +217,27 @@ pub struct HasherState {
     state: String,
 }
 
+/// Where a SHA-256 stands between two blocks: with the number of blocks, all that is needed to go on from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Midstate([u32; 8]);
+
+impl Midstate {
+    /// Length of the stored form in bytes.
+    pub const WIDTH: usize = 32;
+
+    /// The stored form.
+    pub fn to_bytes(self) -> [u8; Self::WIDTH] {
+        let mut bytes = [0; Self::WIDTH];
+        put_words(&mut bytes, self.0);
+        bytes
+    }
+
+    /// Reads the stored form; any bytes are one.
+    pub fn from_bytes(bytes: [u8; Self::WIDTH]) -> Self {
+        Self(words(&bytes))
+    }
+}
+
 impl Hasher {
     /// A hasher that has seen nothing.
     pub fn new(algorithm: Algorithm) -> Self {
@@ -256,6 +277,22 @@ impl Hasher {
         HasherState { algorithm: algorithm.to_string(), state }
     }
 
+    /// Where a SHA-256 stands after the last whole block of 64 bytes; `None` for another algorithm.
+    pub fn midstate(&self) -> Option<Midstate> {
+        match self {
+            Self::Sha256(hasher) => Some(Midstate(words(&hasher.serialize()))),
+            Self::Sha512(_) => None,
+        }
+    }
+
+    /// The SHA-256 that has taken in `blocks` blocks of 64 bytes and stands at `midstate`.
+    pub fn resume(midstate: Midstate, blocks: u64) -> Self {
+        let mut saved = Sha256::new().serialize();
+        put_words(&mut saved, midstate.0);
+        saved[COUNT].copy_from_slice(&blocks.to_le_bytes());
+        Self::Sha256(Sha256::deserialize(&saved).expect("only words and a number have changed"))
+    }
+
     /// Takes up a stored state; `None` when it was not written by [`Hasher::save`].
     pub fn restore(saved: &HasherState) -> Option<Self> {
         let digits = saved.state.as_bytes();
@@ -292,21 +329,29 @@ fn in_pairs<'a>(hasher: &mut Sha256, bytes: &'a [u8]) -> &'a [u8] {
     hasher.update(begin);
     let (pairs, rest) = bytes.as_chunks();
     let mut saved = hasher.serialize();
-    let (words, count) = saved[..COUNT.end].split_at_mut(COUNT.start);
-    let mut state = [0; 8];
-    for (word, bytes) in state.iter_mut().zip(words.as_chunks().0) {
-        *word = u32::from_le_bytes(*bytes);
-    }
+    let mut state = words(&saved);
     if !sha256::compress(&mut state, pairs) {
         return bytes;
     }
-    for (word, bytes) in state.iter().zip(words.as_chunks_mut().0) {
-        *bytes = word.to_le_bytes();
-    }
-    let blocks = u64::from_le_bytes(count.try_into().expect("eight bytes")) + 2 * pairs.len() as u64;
-    count.copy_from_slice(&blocks.to_le_bytes());
+    put_words(&mut saved, state);
+    let blocks = u64::from_le_bytes(saved[COUNT].try_into().expect("eight bytes")) + 2 * pairs.len() as u64;
+    saved[COUNT].copy_from_slice(&blocks.to_le_bytes());
     *hasher = Sha256::deserialize(&saved).expect("only words and a number have changed");
     rest
+}
+
+fn words(saved: &[u8]) -> [u32; 8] {
+    let mut words = [0; 8];
+    for (word, bytes) in words.iter_mut().zip(saved.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
+}
+
+fn put_words(saved: &mut [u8], words: [u32; 8]) {
+    for (word, bytes) in words.iter().zip(saved.as_chunks_mut().0) {
+        *bytes = word.to_le_bytes();
+    }
 }
 
 /// Where a saved state has the number of blocks, and the number of bytes of the incomplete one.
@@ -366,6 +411,21 @@ mod tests {
                 assert_eq!(hasher.finish(), whole, "{first} and {second}");
             }
         }
+    }
+
+    #[test]
+    fn hashing_goes_on_between_two_blocks() {
+        let bytes: Vec<u8> = (0_u32..9000).map(|index| index.wrapping_mul(2_654_435_761).to_le_bytes()[1]).collect();
+        for length in [0, 64, 4096, 8000] {
+            let mut hasher = Hasher::new(Algorithm::Sha256);
+            hasher.update(&bytes[..length]);
+            let blocks = length / 64;
+            let midstate = Midstate::from_bytes(hasher.midstate().unwrap().to_bytes());
+            let mut resumed = Hasher::resume(midstate, blocks as u64);
+            resumed.update(&bytes[64 * blocks..]);
+            assert_eq!(resumed.finish(), Digest::sha256(&bytes));
+        }
+        assert_eq!(Hasher::new(Algorithm::Sha512).midstate(), None);
     }
 
     #[test]

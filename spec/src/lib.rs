@@ -19,7 +19,7 @@ mod version;
 
 pub use config::{ContainerConfig, Empty, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
-pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Hasher, HasherState};
+pub use digest::{Algorithm, Digest, DigestError, DigestMismatch, Hasher, HasherState, Midstate};
 pub use error::{ErrorBody, ErrorCode, ErrorInfo};
 pub use manifest::{Index, Manifest, ManifestError, ManifestView, RawManifest};
 pub use media_type::{Compression, MediaKind, MediaType};

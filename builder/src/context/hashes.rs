@@ -1,152 +1,146 @@
-//! Content hashes, remembered by what the file system says about a file: as long as device, inode, size and both times
-//! are the same, so is the content. A file that changed just before it was hashed may change again within the same tick
-//! of the file system's clock; such a hash is good for this build only.
+//! What files of a context contain, remembered by what the file system says about them: as long as device, inode, size and both
+//! times are the same, so are content and extended attributes. A file that changed just before it was read may change again
+//! within the same tick of the file system's clock; what was found then is good for this build only.
+//!
+//! What earlier builds found is one sorted list, read at once and searched without a lock.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::fstat;
-use wharf_spec::{Algorithm, Digest};
 
 use super::metadata::stamp;
 use crate::files::Stamp;
-use crate::layer::{Checksum, digest_from_raw};
+use crate::layer::{Fingerprint, Fingerprinter};
 
 /// Begins the stored form; another version is another name.
-const MAGIC: &[u8; 8] = b"WHARFHS1";
-const RECORD: usize = 7 * 8 + 32;
+const MAGIC: &[u8; 8] = b"WHARFHS2";
+const STAMP: usize = 7 * 8;
+const RECORD: usize = STAMP + Fingerprint::WIDTH + 1;
 /// More than this are not kept.
 const MOST: usize = 1_000_000;
+/// So many that were not asked for are kept, however few were.
+const SPARE: usize = 10_000;
 /// Coarser than the clock of any file system in use.
 const TICK: i64 = 2;
 
-/// Hashes known so far.
+/// What is known so far.
 #[derive(Default)]
 pub(crate) struct Hashes {
-    known: Mutex<HashMap<Stamp, Known>>,
+    /// What earlier builds found, by stamp.
+    stored: Vec<(Stamp, Known)>,
+    /// Which of it this build asked for.
+    used: Vec<AtomicBool>,
+    /// What this build found.
+    fresh: Mutex<HashMap<Stamp, Known>>,
     /// Seconds since 1970, when the build began.
     began: i64,
 }
 
-#[derive(Clone, Copy)]
-struct Known {
-    digest: Digest,
-    /// Whether this build has asked for it.
-    used: bool,
-    /// Whether it was read from the stored form.
-    stored: bool,
+/// What is known about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Known {
+    pub(super) content: Fingerprint,
+    /// Whether it has no extended attributes that travel.
+    pub(super) plain: bool,
 }
 
 impl Hashes {
-    /// The hashes stored at `path`; none when there are none, or none that can be read.
+    /// What is stored at `path`; nothing when there is nothing, or nothing that can be read.
     pub(crate) fn load(path: &Path, began: i64) -> Self {
-        let mut known = HashMap::new();
         let bytes = fs::read(path).unwrap_or_default();
-        for record in bytes.strip_prefix(MAGIC).unwrap_or_default().chunks_exact(RECORD) {
-            let (stamp, digest) = record.split_at(7 * 8);
-            let mut numbers = [0; 7];
-            for (number, bytes) in numbers.iter_mut().zip(stamp.chunks_exact(8)) {
-                *number = i64::from_le_bytes(bytes.try_into().unwrap_or_default());
-            }
-            if let Some(digest) = sha256(digest) {
-                known.insert(numbers, Known { digest, used: false, stored: true });
-            }
+        let records = bytes.strip_prefix(MAGIC).unwrap_or_default().as_chunks::<RECORD>().0;
+        let mut stored: Vec<(Stamp, Known)> = records.iter().filter_map(decode).collect();
+        // Written in order; whoever damaged it gets less out of it, not something wrong.
+        if !stored.is_sorted_by_key(|(stamp, _)| *stamp) {
+            stored.clear();
         }
-        Self { known: Mutex::new(known), began }
+        let used = stored.iter().map(|_| AtomicBool::new(false)).collect();
+        Self { stored, used, fresh: Mutex::default(), began }
     }
 
-    /// The stored form, when there is anything new in it: what this build used first, and as much of the rest as is kept.
+    /// The stored form, when there is anything new in it: what this build used, and as much again of the rest.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let known = self.lock();
-        let lasting = |(stamp, one): &(&Stamp, &Known)| one.stored || self.lasts(stamp);
-        let mut records: Vec<_> = known.iter().filter(lasting).collect();
-        if records.iter().all(|(_, one)| one.stored) {
+        let fresh = self.fresh();
+        let mut records: Vec<(&Stamp, &Known)> = fresh.iter().filter(|(stamp, _)| self.lasts(stamp)).collect();
+        if records.is_empty() {
             return None;
         }
-        records.sort_by_key(|(_, one)| !one.used);
-        let mut bytes = MAGIC.to_vec();
-        for (stamp, one) in records.into_iter().take(MOST) {
-            for number in stamp {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            bytes.extend_from_slice(one.digest.as_bytes());
+        let (used, unused): (Vec<_>, Vec<_>) =
+            self.stored.iter().zip(&self.used).partition(|(_, used)| used.load(Ordering::Relaxed));
+        records.extend(used.into_iter().map(|((stamp, known), _)| (stamp, known)));
+        let spare = records.len().max(SPARE);
+        records.extend(unused.into_iter().take(spare).map(|((stamp, known), _)| (stamp, known)));
+        records.truncate(MOST);
+        records.sort_unstable_by_key(|(stamp, _)| **stamp);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + records.len() * RECORD);
+        bytes.extend_from_slice(MAGIC);
+        for (stamp, known) in records {
+            stamp.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+            bytes.extend_from_slice(known.content.as_bytes());
+            bytes.push(u8::from(known.plain));
         }
         Some(bytes)
     }
 
-    /// Whether a file was old enough, when it was hashed, for any later change to show.
-    fn lasts(&self, stamp: &Stamp) -> bool {
+    /// Whether a file was old enough, when this build began, for any later change to show.
+    pub(super) fn lasts(&self, stamp: &Stamp) -> bool {
         let [.., mtime, _, ctime, _] = *stamp;
         mtime.max(ctime) < self.began - TICK
     }
 
-    /// The SHA-256 of the content of the file with this stamp, if it is known.
-    pub(super) fn known(&self, stamp: &Stamp) -> Option<Digest> {
-        self.lock().get_mut(stamp).map(|known| {
-            known.used = true;
-            known.digest
-        })
+    /// What is known about the file with this stamp.
+    pub(super) fn find(&self, stamp: &Stamp) -> Option<Known> {
+        if let Ok(at) = self.stored.binary_search_by_key(stamp, |(stamp, _)| *stamp) {
+            self.used[at].store(true, Ordering::Relaxed);
+            return Some(self.stored[at].1);
+        }
+        self.fresh().get(stamp).copied()
     }
 
-    /// The SHA-256 of a regular file's content.
-    pub(super) fn of(&self, mut file: File) -> io::Result<Digest> {
+    /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
+    pub(super) fn read(&self, mut file: File, plain: bool) -> io::Result<Fingerprint> {
         let stamp = stamp(&fstat(&file)?);
-        if let Some(digest) = self.known(&stamp) {
-            return Ok(digest);
+        if let Some(known) = self.find(&stamp) {
+            return Ok(known.content);
         }
-        let mut hasher = Checksum::sha256();
+        let mut fingerprinter = Fingerprinter::new();
         // As large as a small file and one byte, which finds its end in one read.
         let room = usize::try_from(stamp[2]).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
         let mut buffer = vec![0; room];
         loop {
             match file.read(&mut buffer) {
                 Ok(0) => break,
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(count) => fingerprinter.update(&buffer[..count]),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
-        let digest = hasher.finish();
+        let content = fingerprinter.finish();
         // A file that changed while it was read has no content to remember.
         if self::stamp(&fstat(&file)?) == stamp {
-            self.lock().insert(stamp, Known { digest, used: true, stored: false });
+            self.fresh().insert(stamp, Known { content, plain });
         }
-        Ok(digest)
+        Ok(content)
     }
 
-    /// What a file that was just opened has in it, if that can be told without reading it.
-    pub(super) fn vouch(&self, file: &File) -> Option<Vouched> {
-        let stamp = stamp(&fstat(file).ok()?);
-        let digest = self.known(&stamp).filter(|_| self.lasts(&stamp))?;
-        Some(Vouched { stamp, digest })
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<Stamp, Known>> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fresh(&self) -> MutexGuard<'_, HashMap<Stamp, Known>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// What a file has in it, as long as nobody writes to it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Vouched {
-    stamp: Stamp,
-    /// The SHA-256 of its content.
-    pub(crate) digest: Digest,
-}
-
-impl Vouched {
-    /// Whether that was still true when the file had been read.
-    pub(crate) fn holds(&self, file: &File) -> bool {
-        fstat(file).is_ok_and(|stat| stamp(&stat) == self.stamp)
+fn decode(record: &[u8; RECORD]) -> Option<(Stamp, Known)> {
+    let (numbers, rest) = record.split_at(STAMP);
+    let (content, plain) = rest.split_first_chunk()?;
+    let mut stamp = Stamp::default();
+    for (number, bytes) in stamp.iter_mut().zip(numbers.as_chunks().0) {
+        *number = i64::from_le_bytes(*bytes);
     }
-}
-
-/// The digest with these raw bytes.
-fn sha256(raw: &[u8]) -> Option<Digest> {
-    digest_from_raw(Algorithm::Sha256, raw)
+    Some((stamp, Known { content: Fingerprint::from(*content), plain: plain == [1] }))
 }
 
 #[cfg(test)]
@@ -166,34 +160,48 @@ mod tests {
         fs::write(&path, "x").unwrap();
         let now = std::os::unix::fs::MetadataExt::ctime(&fs::metadata(&path).unwrap());
         let open = || File::open(&path).unwrap();
+        let stamp = || stamp(&fstat(open()).unwrap());
 
         let hashes = Hashes::load(Path::new("/nowhere"), now);
-        assert_eq!(hashes.of(open()).unwrap(), Digest::sha256(b"x"));
+        assert_eq!(hashes.read(open(), true).unwrap(), Fingerprint::of(b"x"));
+        assert!(hashes.find(&stamp()).is_some() && !hashes.lasts(&stamp()));
         assert!(reload(&hashes, now).is_none(), "it may change within this tick");
 
         let later = Hashes::load(Path::new("/nowhere"), now + 10);
-        later.of(open()).unwrap();
+        later.read(open(), false).unwrap();
         let next = reload(&later, now + 20).unwrap();
-        assert_eq!(next.lock().len(), 1);
-        assert_eq!(next.of(open()).unwrap(), Digest::sha256(b"x"));
-        assert_eq!(next.vouch(&open()).unwrap().digest, Digest::sha256(b"x"));
-        assert!(hashes.vouch(&open()).is_none(), "it may change within this tick");
+        assert_eq!(next.stored.len(), 1);
+        assert_eq!(next.find(&stamp()), Some(Known { content: Fingerprint::of(b"x"), plain: false }));
+        assert!(next.lasts(&stamp()));
         assert!(next.encode().is_none(), "nothing new, nothing to write");
 
-        let (file, promise) = (open(), next.vouch(&open()).unwrap());
-        assert!(promise.holds(&file));
         fs::write(&path, "yy").unwrap();
-        assert!(!promise.holds(&file) && next.vouch(&open()).is_none());
-        fs::write(&path, "y").unwrap();
-        assert_eq!(next.of(open()).unwrap(), Digest::sha256(b"y"));
+        assert_eq!(next.find(&stamp()), None);
+        assert_eq!(next.read(open(), true).unwrap(), Fingerprint::of(b"yy"));
+    }
+
+    #[test]
+    fn what_is_not_asked_for_any_more_is_forgotten_in_time() {
+        let known = |content: &[u8]| Known { content: Fingerprint::of(content), plain: true };
+        let old = |inode: i64| [1, inode, 0, 0, 0, 0, 0];
+        let mut hashes = Hashes { began: 10, ..Hashes::default() };
+        hashes.stored = (0..30_000).map(|inode| (old(inode), known(b"old"))).collect();
+        hashes.used = (0..30_000).map(|inode| AtomicBool::new(inode >= 29_000)).collect();
+        hashes.fresh().insert(old(-1), known(b"new"));
+        let next = reload(&hashes, 20).unwrap();
+        assert_eq!(next.stored.len(), 1 + 1000 + SPARE);
+        assert_eq!(next.find(&old(-1)), Some(known(b"new")));
+        assert_eq!(next.find(&old(29_500)), Some(known(b"old")));
+        assert_eq!(next.find(&old(28_999)), None);
     }
 
     #[test]
     fn garbage_is_as_good_as_nothing() {
         let room = tempfile::tempdir().unwrap();
-        for bytes in [&b""[..], b"WHARFHS1", b"WHARFHS1short", b"something else entirely"] {
+        let unsorted = [&MAGIC[..], &[2; RECORD], &[1; RECORD]].concat();
+        for bytes in [&b""[..], b"WHARFHS2", b"WHARFHS2short", b"something else entirely", &unsorted] {
             fs::write(room.path().join("hashes"), bytes).unwrap();
-            assert!(Hashes::load(&room.path().join("hashes"), 0).lock().is_empty());
+            assert!(Hashes::load(&room.path().join("hashes"), 0).stored.is_empty());
         }
     }
 }

@@ -7,11 +7,12 @@ use rustix::fs::{AtFlags, FileType, Stat, fstat, lgetxattr, llistxattr, major, m
 use rustix::io::Errno;
 
 use super::directory_entry;
+use super::hashes::Hashes;
 use crate::files::{Found, Stamp};
 use crate::layer::{Entry, Kind, LayerPath, Mtime, Xattrs, travels};
 
 /// What `directory` has under the last component of `path`; nothing for sockets and what is not there.
-pub(super) fn read(directory: &OwnedFd, path: &LayerPath) -> Result<Option<Found>, Errno> {
+pub(super) fn read(directory: &OwnedFd, path: &LayerPath, hashes: &Hashes) -> Result<Option<Found>, Errno> {
     let name = path.file_name();
     let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
         Ok(stat) => stat,
@@ -31,11 +32,12 @@ pub(super) fn read(directory: &OwnedFd, path: &LayerPath) -> Result<Option<Found
         (matches!(kind, Kind::File { .. }) && stat.st_nlink > 1).then_some(stat.st_ino ^ stat.st_dev.rotate_left(32));
     let mut entry = Entry::new(path.clone(), kind, mode(&stat));
     entry.mtime = mtime(&stat);
-    if !matches!(entry.kind, Kind::Symlink { .. }) {
+    let stamp = matches!(entry.kind, Kind::File { .. }).then(|| stamp(&stat));
+    let known = stamp.and_then(|stamp| hashes.find(&stamp));
+    if !matches!(entry.kind, Kind::Symlink { .. }) && !known.is_some_and(|known| known.plain) {
         entry.xattrs = xattrs(directory, name);
     }
-    let stamp = matches!(entry.kind, Kind::File { .. }).then(|| stamp(&stat));
-    Ok(Some(Found { entry, inode, stamp }))
+    Ok(Some(Found { entry, inode, stamp, content: known.map(|known| known.content) }))
 }
 
 /// The root directory itself.
@@ -43,7 +45,12 @@ pub(super) fn of_root(root: &OwnedFd) -> Result<Found, Errno> {
     let stat = fstat(root)?;
     let mut entry = directory_entry(LayerPath::root(), mode(&stat));
     entry.mtime = mtime(&stat);
-    Ok(Found { entry, inode: None, stamp: None })
+    Ok(Found { entry, inode: None, stamp: None, content: None })
+}
+
+/// What identifies the content of an open file.
+pub(crate) fn stamp_of(file: &std::fs::File) -> std::io::Result<Stamp> {
+    Ok(stamp(&fstat(file)?))
 }
 
 /// What identifies a file's content.

@@ -12,18 +12,18 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
-use wharf_spec::Digest;
 
-use crate::files::{Files, FilesError, Found};
+use crate::files::{Files, FilesError, Found, Stamp};
 use crate::ignore::{IgnoreError, IgnoreFile, Inherited};
 use crate::layer::{Entry, Kind, LayerPath};
 
-pub(crate) use hashes::{Hashes, Vouched};
+pub(crate) use hashes::Hashes;
+pub(crate) use metadata::stamp_of;
 
 /// The name of the file that hides others.
 const IGNORE_FILE: &str = ".dockerignore";
@@ -38,7 +38,7 @@ pub(crate) struct Context {
     name: String,
     root: OwnedFd,
     ignore: IgnoreFile,
-    hashes: std::sync::Arc<Hashes>,
+    hashes: Hashes,
 }
 
 /// Why a directory cannot be a context.
@@ -93,7 +93,7 @@ impl Context {
         name: &str,
         directory: &Path,
         ignore: Option<&str>,
-        hashes: std::sync::Arc<Hashes>,
+        hashes: Hashes,
     ) -> Result<Self, ContextError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = rustix::fs::open(directory, flags, Mode::empty())
@@ -140,11 +140,14 @@ impl Context {
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    /// Opens a regular file, and says what is in it when that is known and will show if it changes.
-    pub(crate) fn open_known(&self, path: &LayerPath) -> io::Result<(File, Option<Vouched>)> {
-        let file = self.open_file(path)?;
-        let vouched = self.hashes.vouch(&file);
-        Ok((file, vouched))
+    /// Whether any change of a file with this stamp would show in its stamp.
+    pub(crate) fn lasts(&self, stamp: &Stamp) -> bool {
+        self.hashes.lasts(stamp)
+    }
+
+    /// What was found out about files, to be stored.
+    pub(crate) fn hashes(&self) -> &Hashes {
+        &self.hashes
     }
 
     fn open_directory(&self, path: &LayerPath) -> Result<OwnedFd, Errno> {
@@ -204,7 +207,7 @@ impl Context {
             Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP) => return Ok(None),
             Err(error) => return Err(failed(&parent, error)),
         };
-        metadata::read(&directory, path).map_err(|error| failed(path, error))
+        metadata::read(&directory, path, &self.hashes).map_err(|error| failed(path, error))
     }
 
     fn root_found(&self) -> Result<Found, FilesError> {
@@ -227,7 +230,9 @@ impl Files for Context {
         for name in names {
             let child = path.join(&name).map_err(|source| FilesError::Name { parent: path.clone(), source })?;
             // What vanished since the directory was read was never there.
-            let Some(found) = metadata::read(&directory, &child).map_err(|error| failed(&child, error))? else {
+            let Some(found) =
+                metadata::read(&directory, &child, &self.hashes).map_err(|error| failed(&child, error))?
+            else {
                 continue;
             };
             if self.shows(&found, &inherited)? {
@@ -237,39 +242,35 @@ impl Files for Context {
         Ok(all)
     }
 
-    fn content(&self, file: &Found) -> Result<Digest, FilesError> {
-        let path = &file.entry.path;
-        if let Some(digest) = file.stamp.and_then(|stamp| self.hashes.known(&stamp)) {
-            return Ok(digest);
-        }
-        let opened = self.open_file(path);
-        let digest = opened.and_then(|opened| self.hashes.of(opened));
-        digest.map_err(|source| FilesError::Io { path: path.clone(), source })
-    }
-
-    fn prepare(&self, files: &[&Found]) {
-        let unknown = |file: &&Found| file.stamp.is_some_and(|stamp| self.hashes.known(&stamp).is_none());
-        let unknown: Vec<&Found> = files.iter().copied().filter(unknown).collect();
-        let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(unknown.len() / FILES_WORTH_A_THREAD);
-        let next = AtomicUsize::new(0);
+    fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError> {
+        let unknown: Vec<&mut Found> = files.into_iter().filter(|file| file.content.is_none()).collect();
+        let threads =
+            available_parallelism().map_or(1, NonZeroUsize::get).min(1 + unknown.len() / FILES_WORTH_A_THREAD);
+        let queue = Mutex::new(unknown.into_iter());
+        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
         let work = || {
-            while let Some(file) = unknown.get(next.fetch_add(1, Ordering::Relaxed)) {
-                // Whoever asks for it again is told what is wrong with it.
-                let _ = self.content(file);
+            while let Some(file) = next() {
+                let path = &file.entry.path;
+                let read = self.open_file(path).and_then(|open| self.hashes.read(open, file.entry.xattrs.is_empty()));
+                file.content = Some(read.map_err(|source| FilesError::Io { path: path.clone(), source })?);
             }
+            Ok(())
         };
         thread::scope(|scope| {
-            for _ in 0..threads {
-                scope.spawn(work);
+            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
+            let mut result = work();
+            for other in others {
+                result = result.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
             }
-        });
+            result
+        })
     }
 }
 
 /// The ignore rules of a directory that is a context, or those that replace them. What is wrong with them is said when the
 /// directory is used.
 pub(crate) fn ignore_rules(directory: &Path, replacement: Option<&str>) -> Option<IgnoreFile> {
-    Context::open("", directory, replacement, std::sync::Arc::default()).ok().map(|context| context.ignore)
+    Context::open("", directory, replacement, Hashes::default()).ok().map(|context| context.ignore)
 }
 
 /// The names in a directory, sorted.

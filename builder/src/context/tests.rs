@@ -1,10 +1,10 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
-use std::sync::Arc;
 
 use super::*;
-use crate::files::{resolve, walk};
+use crate::files::resolve;
+use crate::layer::Fingerprint;
 
 fn path(text: &str) -> LayerPath {
     LayerPath::parse(text).unwrap()
@@ -21,12 +21,12 @@ fn directory(files: &[&str]) -> tempfile::TempDir {
 }
 
 fn open(root: &tempfile::TempDir, ignore: Option<&str>) -> Context {
-    Context::open("context", root.path(), ignore, Arc::default()).unwrap()
+    Context::open("context", root.path(), ignore, Hashes::default()).unwrap()
 }
 
 fn everything(context: &Context) -> Vec<String> {
     let root = context.get(&LayerPath::root()).unwrap().unwrap();
-    walk(context, &root).unwrap().iter().skip(1).map(|found| text(&found.entry.path)).collect()
+    context.walk(&root).unwrap().iter().skip(1).map(|found| text(&found.entry.path)).collect()
 }
 
 #[test]
@@ -74,12 +74,14 @@ fn everybody_is_root_and_modes_stay() {
     let root = directory(&["run.sh"]);
     fs::set_permissions(root.path().join("run.sh"), fs::Permissions::from_mode(0o4755)).unwrap();
     let context = open(&root, None);
-    let found = context.get(&path("run.sh")).unwrap().unwrap();
+    let mut found = context.get(&path("run.sh")).unwrap().unwrap();
     assert_eq!((found.entry.mode, found.entry.uid, found.entry.gid), (0o4755, 0, 0));
-    assert_eq!(context.content(&found).unwrap(), Digest::sha256(b"run.sh"));
+    context.fingerprint(vec![&mut found]).unwrap();
+    assert_eq!(found.content, Some(Fingerprint::of(b"run.sh")));
     fs::write(root.path().join("run.sh"), "changed").unwrap();
-    let found = context.get(&path("run.sh")).unwrap().unwrap();
-    assert_eq!(context.content(&found).unwrap(), Digest::sha256(b"changed"));
+    let mut found = context.get(&path("run.sh")).unwrap().unwrap();
+    context.fingerprint(vec![&mut found]).unwrap();
+    assert_eq!(found.content, Some(Fingerprint::of(b"changed")));
 }
 
 #[test]
@@ -99,6 +101,6 @@ fn the_directory_s_own_ignore_file_counts_unless_replaced() {
     assert_eq!(everything(&open(&root, None)), [".dockerignore", "b"]);
     assert_eq!(everything(&open(&root, Some("b"))), [".dockerignore", "a"]);
     fs::write(root.path().join(".dockerignore"), "!\n").unwrap();
-    let error = Context::open("context", root.path(), None, Arc::default()).err();
+    let error = Context::open("context", root.path(), None, Hashes::default()).err();
     assert!(matches!(error, Some(ContextError::Ignore { .. })));
 }

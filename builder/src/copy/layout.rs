@@ -7,8 +7,8 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use crate::files::{Found, Selection};
-use crate::layer::{Entry, Kind, LayerPath, Mtime, PathError, Tree};
+use crate::files::{Found, Selection, Stamp};
+use crate::layer::{Entry, Fingerprint, Kind, LayerPath, Mtime, PathError, Tree};
 use crate::plan::{Chmod, DestinationForm, Subject};
 
 use super::owner::Owner;
@@ -35,11 +35,21 @@ pub(crate) enum Origin {
     /// There are none.
     Nothing,
     /// In the source tree.
-    Source(LayerPath),
+    Source(SourceFile),
     /// In a spool, from here on.
     Spool(Spool, u64),
     /// Here.
     Text(Arc<[u8]>),
+}
+
+/// A regular file of the source tree.
+#[derive(Clone, Debug)]
+pub(crate) struct SourceFile {
+    pub(crate) path: LayerPath,
+    /// What the file system said when it was looked at.
+    pub(crate) stamp: Option<Stamp>,
+    /// What it contained then.
+    pub(crate) content: Option<Fingerprint>,
 }
 
 /// An entry of the new layer and where its bytes are.
@@ -380,7 +390,9 @@ impl<'t> Layout<'t> {
 
 fn origin(found: &Found) -> Origin {
     match found.entry.kind {
-        Kind::File { .. } => Origin::Source(found.entry.path.clone()),
+        Kind::File { .. } => {
+            Origin::Source(SourceFile { path: found.entry.path.clone(), stamp: found.stamp, content: found.content })
+        }
         _ => Origin::Nothing,
     }
 }

@@ -9,9 +9,7 @@ mod select;
 
 use std::io;
 
-use wharf_spec::Digest;
-
-use crate::layer::{Entry, Kind, LayerPath, PathError};
+use crate::layer::{Entry, Fingerprint, Kind, LayerPath, PathError};
 
 pub(crate) use resolve::resolve;
 pub(crate) use select::{Request, SelectError, Selected, Selection, select};
@@ -25,6 +23,8 @@ pub(crate) struct Found {
     pub(crate) inode: Option<u64>,
     /// What the file system said about a regular file, where there is one.
     pub(crate) stamp: Option<Stamp>,
+    /// What a regular file contains, once [`Files::fingerprint`] was asked.
+    pub(crate) content: Option<Fingerprint>,
 }
 
 /// What identifies a file's content on this machine: device, inode, size, modification and change, each in seconds and
@@ -32,6 +32,10 @@ pub(crate) struct Found {
 pub(crate) type Stamp = [i64; 7];
 
 impl Found {
+    pub(crate) fn is_file(&self) -> bool {
+        matches!(self.entry.kind, Kind::File { .. })
+    }
+
     pub(crate) fn is_dir(&self) -> bool {
         matches!(self.entry.kind, Kind::Dir)
     }
@@ -45,11 +49,23 @@ pub(crate) trait Files: Send + Sync {
     /// What is directly in a directory, sorted by name.
     fn list(&self, path: &LayerPath) -> Result<Vec<Found>, FilesError>;
 
-    /// The SHA-256 of a regular file's content.
-    fn content(&self, file: &Found) -> Result<Digest, FilesError>;
+    /// Fills in what regular files contain.
+    fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError>;
 
-    /// Says which contents will be asked for, for trees that are faster when they know. What cannot be read shows later.
-    fn prepare(&self, _files: &[&Found]) {}
+    /// `top` and everything beneath it, each directory right before its content; links are not followed.
+    fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
+        let mut all = Vec::new();
+        let mut ahead = vec![top.clone()];
+        while let Some(found) = ahead.pop() {
+            if found.is_dir() {
+                let mut children = self.list(&found.entry.path)?;
+                children.reverse();
+                ahead.extend(children);
+            }
+            all.push(found);
+        }
+        Ok(all)
+    }
 }
 
 /// Why a tree cannot be read.
@@ -77,19 +93,4 @@ pub(crate) enum FilesError {
         /// The path asked for.
         path: LayerPath,
     },
-}
-
-/// `path` and everything beneath it, each directory right before its content; links are not followed.
-pub(crate) fn walk(files: &dyn Files, top: &Found) -> Result<Vec<Found>, FilesError> {
-    let mut all = Vec::new();
-    let mut ahead = vec![top.clone()];
-    while let Some(found) = ahead.pop() {
-        if found.is_dir() {
-            let mut children = files.list(&found.entry.path)?;
-            children.reverse();
-            ahead.extend(children);
-        }
-        all.push(found);
-    }
-    Ok(all)
 }

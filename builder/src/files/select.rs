@@ -1,6 +1,6 @@
 //! What the source of a `COPY` stands for in a tree: wildcards, links at the top, `--exclude` and `--parents`.
 
-use super::{Files, FilesError, Found, resolve, walk};
+use super::{Files, FilesError, Found, resolve};
 use crate::ignore::IgnoreFile;
 use crate::ignore::glob::{BadPattern, Glob, has_wildcards, match_go, split_wildcards};
 use crate::layer::LayerPath;
@@ -131,7 +131,7 @@ fn selection(
         let excluded = exclude.excludes(&String::from_utf8_lossy(&name));
         return Ok((!excluded).then_some(Selection { name, top, below: Vec::new() }));
     }
-    let mut below = walk(files, &top)?;
+    let mut below = files.walk(&top)?;
     below.remove(0);
     if !exclude.is_empty() {
         let relative = |found: &Found| relative_text(found, &top);
@@ -169,7 +169,7 @@ fn with_parents(files: &dyn Files, request: &Request<'_>) -> Result<Selected, Se
         return plain(files, &Request { pattern: base, ..*request });
     }
     let glob = Glob::new(&pattern)?;
-    let mut below = walk(files, &top)?;
+    let mut below = files.walk(&top)?;
     below.remove(0);
     let hit = |found: &Found| {
         let text = relative_text(found, &top);

@@ -12,12 +12,11 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, major, minor, openat, readlinkat, statat};
-use wharf_spec::Digest;
 
-use super::checksum::Checksum;
 use super::dirs::Dirs;
 use super::disk::Ownership;
 use super::entry::{Entry, Kind, Mtime, Xattrs};
+use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::header::WHITEOUT_PREFIX;
 use super::index::IndexEntry;
 use super::listing::{self, Listed};
@@ -390,8 +389,8 @@ fn mtime_of(stat: &Stat) -> Mtime {
     Mtime { secs: stat.st_mtime as i64, nanos: stat.st_mtime_nsec as u32 }
 }
 
-fn hash(file: &mut File) -> io::Result<Digest> {
-    let mut hasher = Checksum::sha256();
+fn hash(file: &mut File) -> io::Result<Fingerprint> {
+    let mut hasher = Fingerprinter::new();
     let mut buffer = vec![0; 256 << 10];
     loop {
         match file.read(&mut buffer)? {

@@ -1,42 +1,66 @@
 //! Compressed pieces of an earlier layer, to be used again where a new layer holds the same.
 //!
 //! A layer is cut into frames between entries (see [`Cutter`]): where depends on the entries' paths and sizes, so that a
-//! change of one file leaves the frames of all others as they are. A frame is known by what it was made of: headers,
-//! content digests and the encoding. Whoever writes the next layer finds it in the [`FrameTable`] of the last one and
-//! copies its bytes out of that blob instead of compressing again. The result is the same, byte for byte.
+//! change of one file leaves the frames of all others as they are. A frame is known by what it was made of: headers, contents
+//! and the encoding. Whoever writes the next layer finds it in the [`FrameTable`] of the last one and copies its bytes out
+//! of that blob instead of compressing again. The result is the same, byte for byte.
+//!
+//! As long as a new layer begins as the last one did, even its digests are the same so far: a frame's [`After`] says where they
+//! stood behind it, so that what comes before the first change is neither read nor hashed.
 //!
 //! A copied frame is checked against the CRC it had when it was written; a damaged one is made again.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 
-use flate2::Crc;
-use wharf_spec::Digest;
+use wharf_spec::Midstate;
 
-use super::checksum::Checksum;
+use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::squeeze::Encoding;
 
 /// Begins the stored form of a table. A compressor of another version may write other bytes: it is another table.
-const MAGIC: &str = concat!("wharf frames 1 ", env!("CARGO_PKG_VERSION"), "\n");
-const RECORD: usize = 32 + 8 + 4 + 4;
+const MAGIC: &str = concat!("wharf frames 2 ", env!("CARGO_PKG_VERSION"), "\n");
+const RECORD: usize = Fingerprint::WIDTH + 8 + 4 + 4 + 4 + 4 + 2 * Midstate::WIDTH;
 
 /// What a frame was made of.
-pub(super) type FrameKey = Digest;
+pub(super) type FrameKey = Fingerprint;
 
-/// Where a frame lies in its blob.
+/// A frame in its blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct FramePlace {
+pub(super) struct Frame {
     pub(super) offset: u64,
     pub(super) length: u32,
     /// CRC-32 of the compressed bytes.
     pub(super) check: u32,
+    /// Bytes of tar in it.
+    pub(super) tar_length: u32,
+    pub(super) after: After,
 }
 
-/// The frames of one layer.
+impl Frame {
+    /// Where the next one begins.
+    pub(super) fn end(&self) -> u64 {
+        self.offset + u64::from(self.length)
+    }
+}
+
+/// Where the digests of a layer stand behind a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct After {
+    /// CRC-32 of the tar so far; of gzip only.
+    pub(super) crc: u32,
+    /// The diff id's; a tar is made of whole blocks.
+    pub(super) diff_id: Midstate,
+    /// The blob's, after its last whole block of 64 bytes.
+    pub(super) digest: Midstate,
+}
+
+/// The frames of one layer, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameTable {
-    frames: Vec<(FrameKey, FramePlace)>,
+    frames: Vec<(FrameKey, Frame)>,
 }
 
 impl FrameTable {
@@ -56,72 +80,99 @@ impl FrameTable {
         self.frames.iter().filter(|(key, _)| theirs.contains(key)).count()
     }
 
-    pub(super) fn push(&mut self, key: FrameKey, place: FramePlace) {
-        self.frames.push((key, place));
+    pub(super) fn push(&mut self, key: FrameKey, frame: Frame) {
+        self.frames.push((key, frame));
     }
 
     /// The stored form.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(MAGIC.len() + self.frames.len() * RECORD);
         bytes.extend_from_slice(MAGIC.as_bytes());
-        for (key, place) in &self.frames {
+        for (key, frame) in &self.frames {
             bytes.extend_from_slice(key.as_bytes());
-            bytes.extend_from_slice(&place.offset.to_le_bytes());
-            bytes.extend_from_slice(&place.length.to_le_bytes());
-            bytes.extend_from_slice(&place.check.to_le_bytes());
+            bytes.extend_from_slice(&frame.offset.to_le_bytes());
+            for number in [frame.length, frame.check, frame.tar_length, frame.after.crc] {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
+            bytes.extend_from_slice(&frame.after.diff_id.to_bytes());
+            bytes.extend_from_slice(&frame.after.digest.to_bytes());
         }
         bytes
     }
 
     /// Reads what [`FrameTable::encode`] wrote; `None` for anything else.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
-        let records = bytes.strip_prefix(MAGIC.as_bytes())?.chunks_exact(RECORD);
-        if !records.remainder().is_empty() {
+        let (records, rest) = bytes.strip_prefix(MAGIC.as_bytes())?.as_chunks::<RECORD>();
+        if !rest.is_empty() {
             return None;
         }
-        let frame = |record: &[u8]| {
-            let (key, rest) = record.split_at(32);
-            let place = FramePlace {
-                offset: u64::from_le_bytes(rest[..8].try_into().ok()?),
-                length: u32::from_le_bytes(rest[8..12].try_into().ok()?),
-                check: u32::from_le_bytes(rest[12..16].try_into().ok()?),
-            };
-            Some((super::checksum::from_raw(wharf_spec::Algorithm::Sha256, key)?, place))
-        };
-        records.map(frame).collect::<Option<_>>().map(|frames| Self { frames })
+        records.iter().map(|record| decode(record)).collect::<Option<_>>().map(|frames| Self { frames })
     }
+}
+
+fn decode(mut record: &[u8]) -> Option<(FrameKey, Frame)> {
+    fn take<const N: usize>(record: &mut &[u8]) -> Option<[u8; N]> {
+        let (taken, rest) = record.split_first_chunk()?;
+        *record = rest;
+        Some(*taken)
+    }
+    let key = Fingerprint::from(take(&mut record)?);
+    let offset = u64::from_le_bytes(take(&mut record)?);
+    let mut number = || take(&mut record).map(u32::from_le_bytes);
+    let (length, check, tar_length, crc) = (number()?, number()?, number()?, number()?);
+    let mut midstate = || take(&mut record).map(Midstate::from_bytes);
+    let after = After { crc, diff_id: midstate()?, digest: midstate()? };
+    Some((key, Frame { offset, length, check, tar_length, after }))
 }
 
 /// A blob and where its frames are.
 #[derive(Debug)]
 pub struct KnownFrames {
     blob: File,
-    places: HashMap<FrameKey, FramePlace>,
+    table: FrameTable,
+    /// Where in the table each is.
+    places: HashMap<FrameKey, usize>,
 }
 
 impl KnownFrames {
     /// The frames of `table`, which lie in `blob`.
     pub fn new(blob: File, table: FrameTable) -> Self {
-        Self { blob, places: table.frames.into_iter().collect() }
+        let places = table.frames.iter().enumerate().map(|(at, (key, _))| (*key, at)).collect();
+        Self { blob, table, places }
     }
 
-    pub(super) fn find(&self, key: &FrameKey) -> Option<FramePlace> {
-        self.places.get(key).copied()
+    pub(super) fn find(&self, key: &FrameKey) -> Option<Frame> {
+        self.places.get(key).map(|at| self.table.frames[*at].1)
+    }
+
+    /// The frame at this place of the table, if it is that one.
+    pub(super) fn at(&self, place: usize, key: &FrameKey) -> Option<Frame> {
+        self.table.frames.get(place).filter(|(own, _)| own == key).map(|(_, frame)| *frame)
+    }
+
+    /// The frame at this place of the table.
+    pub(super) fn place(&self, place: usize) -> Option<Frame> {
+        self.table.frames.get(place).map(|(_, frame)| *frame)
     }
 
     /// The bytes of a frame; `None` when they are not what they were.
-    pub(super) fn read(&self, place: FramePlace) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(place.length).ok()?];
-        self.blob.read_exact_at(&mut bytes, place.offset).ok()?;
-        (check(&bytes) == place.check).then_some(bytes)
+    pub(super) fn read(&self, frame: &Frame) -> Option<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(frame.length).ok()?];
+        self.blob.read_exact_at(&mut bytes, frame.offset).ok()?;
+        (check(&bytes) == frame.check).then_some(bytes)
+    }
+
+    /// The few bytes of the blob before `end` that fill no block of 64.
+    pub(super) fn tail(&self, end: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; usize::try_from(end % 64).unwrap_or(0)];
+        self.blob.read_exact_at(&mut bytes, end - end % 64)?;
+        Ok(bytes)
     }
 }
 
 /// CRC-32 of compressed bytes.
 pub(super) fn check(bytes: &[u8]) -> u32 {
-    let mut crc = Crc::new();
-    crc.update(bytes);
-    crc.sum()
+    crc32fast::hash(bytes)
 }
 
 /// Decides where a layer is cut, and what each frame is made of.
@@ -132,7 +183,7 @@ pub(super) struct Cutter {
     encoding: Encoding,
     /// Bytes of tar since the last cut.
     open: u64,
-    facts: Option<Checksum>,
+    facts: Option<Fingerprinter>,
 }
 
 /// What to do before and after an entry.
@@ -170,15 +221,14 @@ impl Cutter {
     }
 
     /// Takes an entry in.
-    pub(super) fn add(&mut self, header: &[u8], content: Option<&Digest>, length: u64) {
+    pub(super) fn add(&mut self, header: &[u8], content: Option<&Fingerprint>, length: u64) {
         let encoding = self.encoding;
         let facts = self.facts.get_or_insert_with(|| {
-            let mut facts = Checksum::sha256();
+            let mut facts = Fingerprinter::new();
             facts.update(format!("{encoding:?}").as_bytes());
             facts
         });
-        facts.update(&(header.len() as u64).to_le_bytes());
-        facts.update(header);
+        facts.field(header);
         if let Some(content) = content {
             facts.update(content.as_bytes());
         }
@@ -188,12 +238,18 @@ impl Cutter {
     /// Ends a frame: what it was made of.
     pub(super) fn end(&mut self) -> Option<FrameKey> {
         self.open = 0;
-        self.facts.take().map(Checksum::finish)
+        self.facts.take().map(|facts| facts.finish())
+    }
+
+    /// What the frames of a large file of `length` bytes of tar are made of.
+    pub(super) fn parts(&self, whole: &FrameKey, length: u64) -> impl Iterator<Item = FrameKey> + use<> {
+        let (whole, count) = (*whole, length.div_ceil(self.encoding.block_size() as u64));
+        (1..=count).map(move |number| Self::part(&whole, number))
     }
 
     /// What part `number` of a large file is made of.
     pub(super) fn part(whole: &FrameKey, number: u64) -> FrameKey {
-        let mut facts = Checksum::sha256();
+        let mut facts = Fingerprinter::new();
         facts.update(whole.as_bytes());
         facts.update(&number.to_le_bytes());
         facts.finish()
@@ -207,8 +263,10 @@ mod tests {
     use super::*;
 
     fn table() -> FrameTable {
-        let place = |offset| FramePlace { offset, length: 5, check: check(b"frame") };
-        FrameTable { frames: vec![(Digest::sha256(b"a"), place(0)), (Digest::sha256(b"b"), place(5))] }
+        let midstate = |byte| Midstate::from_bytes([byte; Midstate::WIDTH]);
+        let after = After { crc: 7, diff_id: midstate(1), digest: midstate(2) };
+        let frame = |offset| Frame { offset, length: 5, check: check(b"frame"), tar_length: 512, after };
+        FrameTable { frames: vec![(Fingerprint::of(b"a"), frame(0)), (Fingerprint::of(b"b"), frame(5))] }
     }
 
     #[test]
@@ -216,7 +274,7 @@ mod tests {
         assert_eq!(FrameTable::decode(&table().encode()), Some(table()));
         let mut cut = table().encode();
         cut.pop();
-        for bytes in [&b""[..], b"wharf frames 0\n", &cut] {
+        for bytes in [&b""[..], b"wharf frames 1\n", &cut] {
             assert_eq!(FrameTable::decode(bytes), None);
         }
     }
@@ -226,9 +284,11 @@ mod tests {
         let mut blob = tempfile::tempfile().unwrap();
         blob.write_all(b"framefrome").unwrap();
         let known = KnownFrames::new(blob, table());
-        let read = |name: &[u8]| known.find(&Digest::sha256(name)).and_then(|place| known.read(place));
+        let read = |name: &[u8]| known.find(&Fingerprint::of(name)).and_then(|frame| known.read(&frame));
         assert_eq!(read(b"a").as_deref(), Some(&b"frame"[..]));
         assert_eq!(read(b"b"), None);
         assert_eq!(read(b"c"), None);
+        assert_eq!(known.at(1, &Fingerprint::of(b"b")).map(|frame| frame.end()), Some(10));
+        assert_eq!(known.at(1, &Fingerprint::of(b"a")), None);
     }
 }

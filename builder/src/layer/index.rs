@@ -1,4 +1,4 @@
-//! The index of one layer: its entries, sorted, with the digest of each file's content.
+//! The index of one layer: its entries, sorted, with the fingerprint of each file's content.
 //!
 //! It answers what a layer holds without its bytes, so that a build can resolve `COPY` and compare an upper directory
 //! with lazily fetched base layers. It is kept beside the layer in a compact, versioned form ([`LayerIndex::encode`]).
@@ -16,6 +16,7 @@ use std::sync::Arc;
 use wharf_spec::Digest;
 
 use super::entry::{Entry, Kind};
+use super::fingerprint::Fingerprint;
 use super::path::LayerPath;
 use super::sniff::Format;
 use super::tar::{TarError, TarLimits};
@@ -28,8 +29,8 @@ pub use codec::DecodeError;
 pub struct IndexEntry {
     /// The entry.
     pub entry: Entry,
-    /// SHA-256 of the content of a regular file, under each of its names.
-    pub content: Option<Digest>,
+    /// What the content of a regular file is, under each of its names.
+    pub content: Option<Fingerprint>,
 }
 
 /// The entries of one layer.

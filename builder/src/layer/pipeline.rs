@@ -15,11 +15,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use flate2::Crc;
-use wharf_spec::Digest;
+use wharf_spec::{Algorithm, Digest, Hasher};
 
-use super::checksum::Checksum;
-use super::frames::{Cutter, FrameKey, FramePlace, FrameTable, KnownFrames, check};
+use super::fingerprint::Fingerprinter;
+use super::frames::{After, Cutter, Frame, FrameKey, FrameTable, KnownFrames, check};
 use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
 
 /// What came out of a [`Pipeline`].
@@ -53,6 +52,8 @@ pub(super) struct Pipeline<W> {
     /// A large file that is being written: what it is made of, if that is known, and how many blocks of it are done.
     large: Option<(FrameKey, u64)>,
     known: Option<Arc<KnownFrames>>,
+    /// How many frames were taken over without a look at what is in them; `None` once one could not be.
+    prefix: Option<usize>,
     spare: Vec<Vec<u8>>,
     uncompressed_size: u64,
     engine: Engine,
@@ -62,7 +63,7 @@ pub(super) struct Pipeline<W> {
 /// Who hashes and compresses.
 enum Engine {
     /// The caller, as long as one block is all there is or only one thread is allowed.
-    Inline { hasher: Checksum, squeezer: Option<Squeezer> },
+    Inline { hasher: Hasher, squeezer: Option<Squeezer> },
     /// Threads.
     Pool(Pool),
 }
@@ -71,9 +72,11 @@ enum Engine {
 struct Tail<W> {
     sink: W,
     encoding: Encoding,
-    hasher: Checksum,
+    hasher: Hasher,
     size: u64,
-    crc: Crc,
+    crc: crc32fast::Hasher,
+    /// Bytes of tar that this is about.
+    tar_length: u64,
     frames: FrameTable,
 }
 
@@ -89,11 +92,37 @@ impl<W: Write> Tail<W> {
 
     fn take(&mut self, squeezed: &Squeezed) -> io::Result<()> {
         self.crc.combine(&squeezed.crc);
-        if let (Some(key), Ok(length)) = (squeezed.key, u32::try_from(squeezed.bytes.len())) {
-            let place = FramePlace { offset: self.size, length, check: check(&squeezed.bytes) };
-            self.frames.push(key, place);
+        self.tar_length += squeezed.tar_length;
+        let offset = self.size;
+        self.write(&squeezed.bytes)?;
+        let lengths = (u32::try_from(squeezed.bytes.len()), u32::try_from(squeezed.tar_length));
+        if let (Some(key), (Ok(length), Ok(tar_length))) = (squeezed.key, lengths)
+            && let (Some(diff_id), Some(digest)) = (squeezed.diff_id, self.hasher.midstate())
+        {
+            let after = After { crc: self.crc.clone().finalize(), diff_id, digest };
+            self.frames.push(key, Frame { offset, length, check: check(&squeezed.bytes), tar_length, after });
         }
-        self.write(&squeezed.bytes)
+        Ok(())
+    }
+
+    /// Takes over a frame of the last layer, which began as this one does. The digests are brought up to date by
+    /// [`Tail::resume`].
+    fn copy(&mut self, key: FrameKey, frame: Frame, bytes: &[u8]) -> io::Result<()> {
+        if self.size == 0 {
+            self.begin()?;
+        }
+        self.size += bytes.len() as u64;
+        self.tar_length += u64::from(frame.tar_length);
+        self.frames.push(key, frame);
+        self.sink.write_all(bytes)
+    }
+
+    /// Goes on behind a frame that was copied.
+    fn resume(&mut self, last: &Frame, known: &KnownFrames) -> io::Result<()> {
+        self.crc = crc32fast::Hasher::new_with_initial_len(last.after.crc, self.tar_length);
+        self.hasher = Hasher::resume(last.after.digest, self.size / 64);
+        self.hasher.update(&known.tail(self.size)?);
+        Ok(())
     }
 
     fn begin(&mut self) -> io::Result<()> {
@@ -106,7 +135,7 @@ impl<W: Write> Tail<W> {
     fn end(&mut self) -> io::Result<()> {
         match self.encoding {
             Encoding::Gzip { .. } => {
-                let trailer = gzip_trailer(&self.crc);
+                let trailer = gzip_trailer(self.crc.clone().finalize(), self.tar_length);
                 self.write(&trailer)
             }
             Encoding::Uncompressed | Encoding::Zstd { .. } => Ok(()),
@@ -116,7 +145,7 @@ impl<W: Write> Tail<W> {
 
 impl<W: Write> Pipeline<W> {
     pub(super) fn new(sink: W, encoding: Encoding, threads: NonZeroUsize) -> Self {
-        let hasher = Checksum::sha256;
+        let hasher = || Hasher::new(Algorithm::Sha256);
         Self {
             encoding,
             threads: threads.get(),
@@ -124,16 +153,69 @@ impl<W: Write> Pipeline<W> {
             filled: 0,
             large: None,
             known: None,
+            prefix: None,
             spare: Vec::new(),
             uncompressed_size: 0,
             engine: Engine::Inline { hasher: hasher(), squeezer: None },
-            tail: Tail { sink, encoding, hasher: hasher(), size: 0, crc: Crc::new(), frames: FrameTable::default() },
+            tail: Tail {
+                sink,
+                encoding,
+                hasher: hasher(),
+                size: 0,
+                crc: crc32fast::Hasher::new(),
+                tar_length: 0,
+                frames: FrameTable::default(),
+            },
         }
     }
 
     /// Frames of an earlier layer that may be used again.
     pub(super) fn reuse(&mut self, known: Arc<KnownFrames>) {
         self.known = Some(known);
+        self.prefix = Some(0);
+    }
+
+    /// Whether this layer is still the same as the last one, so that [`Pipeline::skip`] may find the next frame, too.
+    pub(super) fn may_skip(&self) -> bool {
+        self.prefix.is_some()
+    }
+
+    /// Takes the next frames over from the last layer, if they are the next ones there, too. What would be in them need not be
+    /// written then. When it says no, it will not say yes again.
+    pub(super) fn skip(&mut self, keys: &[FrameKey]) -> io::Result<bool> {
+        let (Some(known), Some(next)) = (self.known.clone(), self.prefix) else { return Ok(false) };
+        let header = if let Encoding::Gzip { .. } = self.encoding { GZIP_HEADER.len() as u64 } else { 0 };
+        let mut end = self.tail.size.max(header);
+        let mut frames = Vec::with_capacity(keys.len());
+        for (at, key) in (next..).zip(keys) {
+            // A gap holds something that nobody knows.
+            let frame = known.at(at, key).filter(|frame| frame.offset == end);
+            let Some((frame, bytes)) = frame.and_then(|frame| Some((frame, known.read(&frame)?))) else {
+                self.leave_prefix()?;
+                return Ok(false);
+            };
+            end = frame.end();
+            // All or none: of many, none is kept in memory until it is known that all are there.
+            frames.push((*key, frame, (keys.len() == 1).then_some(bytes)));
+        }
+        for (key, frame, bytes) in frames {
+            let bytes = bytes.or_else(|| known.read(&frame));
+            let bytes = bytes.ok_or_else(|| io::Error::other("the last layer changed while it was read"))?;
+            self.tail.copy(key, frame, &bytes)?;
+            self.uncompressed_size += u64::from(frame.tar_length);
+        }
+        self.prefix = Some(next + keys.len());
+        Ok(true)
+    }
+
+    /// From here on, everything is looked at.
+    pub(super) fn leave_prefix(&mut self) -> io::Result<()> {
+        let (Some(known), Some(count)) = (&self.known, self.prefix.take()) else { return Ok(()) };
+        let Some(last) = count.checked_sub(1).and_then(|last| known.place(last)) else { return Ok(()) };
+        self.tail.resume(&last, known)?;
+        let hasher = Hasher::resume(last.after.diff_id, self.uncompressed_size / 64);
+        self.engine = Engine::Inline { hasher, squeezer: None };
+        Ok(())
     }
 
     /// What comes up to the next [`Pipeline::cut`] is one large file, made of this if that is known.
@@ -194,7 +276,7 @@ impl<W: Write> Pipeline<W> {
         &mut self,
         source: &mut impl Read,
         limit: u64,
-        hasher: Option<&mut Checksum>,
+        hasher: Option<&mut Fingerprinter>,
     ) -> Result<usize, Fault> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(self.encoding.block_size());
         let space = self.space(wanted).map_err(Fault::Sink)?;
@@ -212,6 +294,7 @@ impl<W: Write> Pipeline<W> {
     }
 
     pub(super) fn finish(mut self) -> io::Result<Outcome<W>> {
+        self.leave_prefix()?;
         self.submit(true, None)?;
         let diff_id = match self.engine {
             Engine::Inline { hasher, .. } => hasher.finish(),
@@ -241,10 +324,11 @@ impl<W: Write> Pipeline<W> {
         }
         let known = self.known.as_ref().zip(key);
         let known = known.and_then(|(known, key)| Some((Arc::clone(known), known.find(&key)?)));
-        let block = Block { data, last, key, known };
+        let mut block = Block { data, last, key, known, diff_id: None };
         match &mut self.engine {
             Engine::Inline { hasher, squeezer } => {
                 hasher.update(&block.data);
+                block.diff_id = hasher.midstate();
                 let squeezer = match squeezer {
                     Some(squeezer) => squeezer,
                     None => squeezer.insert(Squeezer::new(self.encoding)?),
@@ -267,7 +351,7 @@ struct Pool {
     limit: u64,
     jobs: Sender<Job>,
     done: Receiver<Done>,
-    hash_thread: JoinHandle<Checksum>,
+    hash_thread: JoinHandle<Hasher>,
     /// Finished out of order.
     early: BTreeMap<u64, Squeezed>,
     submitted: u64,
@@ -275,13 +359,14 @@ struct Pool {
 }
 
 impl Pool {
-    fn start(encoding: Encoding, threads: usize, mut hasher: Checksum) -> io::Result<Self> {
+    fn start(encoding: Encoding, threads: usize, mut hasher: Hasher) -> io::Result<Self> {
         let (jobs, to_hash) = channel::<Job>();
         let (onward, to_squeeze) = channel::<Job>();
         let (results, done) = channel::<Done>();
         let hash_thread = thread::Builder::new().name("layer-hash".into()).spawn(move || {
-            for (number, block) in to_hash {
+            for (number, mut block) in to_hash {
                 hasher.update(&block.data);
+                block.diff_id = hasher.midstate();
                 // Nobody left to compress: the caller finds out by itself.
                 let _ = onward.send((number, block));
             }

@@ -8,10 +8,11 @@
 use std::io;
 use std::sync::Arc;
 
-use flate2::{Compress, Crc, FlushCompress, Status};
+use flate2::{Compress, FlushCompress, Status};
+use wharf_spec::Midstate;
 use zstd::bulk::Compressor;
 
-use super::frames::{FrameKey, FramePlace, KnownFrames};
+use super::frames::{Frame, FrameKey, KnownFrames};
 
 /// How a layer is stored, and how hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,9 @@ pub(super) struct Block {
     /// What it is made of, where that is known.
     pub(super) key: Option<FrameKey>,
     /// The same, compressed before.
-    pub(super) known: Option<(Arc<KnownFrames>, FramePlace)>,
+    pub(super) known: Option<(Arc<KnownFrames>, Frame)>,
+    /// Where the diff id stands behind it, once it is hashed.
+    pub(super) diff_id: Option<Midstate>,
 }
 
 /// A compressed piece.
@@ -76,9 +79,13 @@ pub(super) struct Squeezed {
     /// What goes into the blob.
     pub(super) bytes: Vec<u8>,
     /// Checksum of what went in; only gzip wants it.
-    pub(super) crc: Crc,
+    pub(super) crc: crc32fast::Hasher,
+    /// How many bytes went in.
+    pub(super) tar_length: u64,
     /// What it is made of, where that is known.
     pub(super) key: Option<FrameKey>,
+    /// Where the diff id stands behind it.
+    pub(super) diff_id: Option<Midstate>,
     /// The buffer that held the block, if `bytes` is another.
     spent: Option<Vec<u8>>,
 }
@@ -112,21 +119,22 @@ impl Squeezer {
     }
 
     pub(super) fn squeeze(&mut self, block: Block) -> io::Result<Squeezed> {
-        let (mut crc, key) = (Crc::new(), block.key);
+        let (mut crc, key, diff_id) = (crc32fast::Hasher::new(), block.key, block.diff_id);
+        let tar_length = block.data.len() as u64;
         if let Self::Gzip(_) = self {
             crc.update(&block.data);
         }
-        let known = block.known.as_ref().and_then(|(frames, place)| frames.read(*place));
+        let known = block.known.as_ref().and_then(|(frames, frame)| frames.read(frame));
         let bytes = match (known, self) {
             (_, Self::Uncompressed) => {
-                return Ok(Squeezed { bytes: block.data, crc, key: None, spent: None });
+                return Ok(Squeezed { bytes: block.data, crc, tar_length, key: None, diff_id, spent: None });
             }
             (Some(bytes), Self::Gzip(_) | Self::Zstd(_)) => bytes,
             (None, Self::Gzip(deflate)) => deflate_block(deflate, &block)?,
             (None, Self::Zstd(_)) if block.data.is_empty() => Vec::new(),
             (None, Self::Zstd(compressor)) => compressor.compress(&block.data)?,
         };
-        Ok(Squeezed { bytes, crc, key, spent: Some(block.data) })
+        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, spent: Some(block.data) })
     }
 }
 
@@ -149,10 +157,11 @@ fn deflate_block(deflate: &mut Compress, block: &Block) -> io::Result<Vec<u8>> {
 pub(super) const GZIP_HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff];
 
 /// The eight bytes after it.
-pub(super) fn gzip_trailer(crc: &Crc) -> [u8; 8] {
+pub(super) fn gzip_trailer(crc: u32, length: u64) -> [u8; 8] {
+    // The length modulo 2^32: its lower half.
     let mut trailer = [0; 8];
-    trailer[..4].copy_from_slice(&crc.sum().to_le_bytes());
-    trailer[4..].copy_from_slice(&crc.amount().to_le_bytes());
+    trailer[..4].copy_from_slice(&crc.to_le_bytes());
+    trailer[4..].copy_from_slice(&length.to_le_bytes()[..4]);
     trailer
 }
 
@@ -166,7 +175,7 @@ mod tests {
     fn blocks_join_into_one_member() {
         let text: Vec<u8> = (0..200_000_u32).flat_map(|n| (n / 7).to_le_bytes()).collect();
         let mut squeezer = Squeezer::new(Encoding::Gzip { level: 6 }).unwrap();
-        let (mut blob, mut crc) = (GZIP_HEADER.to_vec(), Crc::new());
+        let (mut blob, mut crc) = (GZIP_HEADER.to_vec(), crc32fast::Hasher::new());
         let pieces: Vec<&[u8]> = text.chunks(100_000).chain([&[][..]]).collect();
         for (n, piece) in pieces.iter().enumerate() {
             let block = Block { data: piece.to_vec(), last: n + 1 == pieces.len(), ..Block::default() };
@@ -174,7 +183,7 @@ mod tests {
             crc.combine(&done.crc);
             blob.extend_from_slice(&done.bytes);
         }
-        blob.extend_from_slice(&gzip_trailer(&crc));
+        blob.extend_from_slice(&gzip_trailer(crc.finalize(), text.len() as u64));
         let mut back = Vec::new();
         // One member: a reader that stops after the first sees everything.
         let mut reader = flate2::bufread::GzDecoder::new(blob.as_slice());

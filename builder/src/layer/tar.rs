@@ -9,10 +9,10 @@ mod sparse;
 
 use std::io::{self, Read};
 
-use wharf_spec::Digest;
+use wharf_spec::{Algorithm, Digest, Hasher};
 
-use super::checksum::Checksum;
 use super::entry::{Mtime, Xattrs};
+use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::header::padding;
 use super::path::{LayerPath, PathError};
 use fields::{Extension, RawHeader};
@@ -187,7 +187,7 @@ pub struct TarReader<R> {
     offset: u64,
     /// Bytes of the stream read so far; for the limit.
     read: u64,
-    hasher: Option<Checksum>,
+    hasher: Option<Hasher>,
     limits: TarLimits,
     entries: u64,
     expanded: u64,
@@ -219,7 +219,7 @@ impl<R: Read> TarReader<R> {
 
     /// The same, and hashes everything for [`TarReader::finish`].
     pub fn hashing(input: R, limits: TarLimits) -> Self {
-        Self { hasher: Some(Checksum::sha256()), ..Self::new(input, limits) }
+        Self { hasher: Some(Hasher::new(Algorithm::Sha256)), ..Self::new(input, limits) }
     }
 
     /// The next entry; what was left of the last one's content is skipped. `None` at the end of the archive.
@@ -250,9 +250,9 @@ impl<R: Read> TarReader<R> {
         self.content_up_to(usize::MAX)
     }
 
-    /// Reads what is left of the current entry's content; its SHA-256.
-    pub fn hash_content(&mut self) -> Result<Digest, TarError> {
-        let mut hasher = Checksum::sha256();
+    /// Reads what is left of the current entry's content; what it is.
+    pub fn hash_content(&mut self) -> Result<Fingerprint, TarError> {
+        let mut hasher = Fingerprinter::new();
         loop {
             match self.content()? {
                 [] => return Ok(hasher.finish()),
@@ -287,7 +287,7 @@ impl<R: Read> TarReader<R> {
         while self.fill()? > 0 {
             self.consume(self.end - self.start);
         }
-        Ok((self.hasher.map(Checksum::finish), self.offset, self.input))
+        Ok((self.hasher.map(Hasher::finish), self.offset, self.input))
     }
 
     fn entry(&mut self, header: RawHeader, mut extension: Extension, at: u64) -> Result<TarEntry, TarError> {

@@ -10,6 +10,7 @@ mod resolve;
 use std::sync::Arc;
 
 use super::entry::{Entry, Kind};
+use super::fingerprint::Fingerprint;
 use super::index::{IndexEntry, LayerIndex};
 use super::path::LayerPath;
 
@@ -30,13 +31,13 @@ impl Node {
         &self.what.entry
     }
 
-    /// Entry and content digest together.
+    /// Entry and content together.
     pub fn index_entry(&self) -> &IndexEntry {
         &self.what
     }
 
-    /// SHA-256 of a regular file's content.
-    pub fn content(&self) -> Option<wharf_spec::Digest> {
+    /// What a regular file contains.
+    pub fn content(&self) -> Option<Fingerprint> {
         self.what.content
     }
 

@@ -12,12 +12,12 @@ use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::path::Path;
 
-use wharf_spec::{Digest, DigestMismatch};
+use wharf_spec::{Digest, DigestMismatch, Hasher};
 
 use super::ahead::read_ahead;
-use super::checksum::Checksum;
 use super::disk::{Disk, Ownership, Skipped};
 use super::entry::{Entry, Kind};
+use super::fingerprint::Fingerprinter;
 use super::index::{Assembled, Assembler, LayerIndex, Placed};
 use super::path::LayerPath;
 use super::sniff::{Decoder, Format};
@@ -189,7 +189,7 @@ fn extract_one(
         return Ok(());
     };
     let mut file = File::from(disk.create(&entry.path).map_err(blame(&entry.path))?);
-    let mut hasher = Checksum::sha256();
+    let mut hasher = Fingerprinter::new();
     let mut written = 0;
     loop {
         let piece = tar.content()?;
@@ -257,7 +257,7 @@ pub(super) fn blame(path: &LayerPath) -> impl FnOnce(io::Error) -> UnpackError {
 struct Verified<R> {
     inner: R,
     expected: Expected,
-    hasher: Option<Checksum>,
+    hasher: Option<Hasher>,
     size: u64,
     /// Whether it could not be read to its end.
     failed: bool,
@@ -265,7 +265,7 @@ struct Verified<R> {
 
 impl<R: Read> Verified<R> {
     fn new(inner: R, expected: Expected) -> Self {
-        let hasher = expected.digest.map(|digest| Checksum::new(digest.algorithm()));
+        let hasher = expected.digest.map(|digest| Hasher::new(digest.algorithm()));
         Self { inner, expected, hasher, size: 0, failed: false }
     }
 
@@ -284,7 +284,7 @@ impl<R: Read> Verified<R> {
         if let Some(expected) = self.expected.size.filter(|expected| self.size != *expected) {
             return Err(UnpackError::Size { expected, actual: self.size });
         }
-        match (self.expected.digest, self.hasher.map(Checksum::finish)) {
+        match (self.expected.digest, self.hasher.map(Hasher::finish)) {
             (Some(expected), Some(actual)) if expected != actual => {
                 Err(UnpackError::Digest(Box::new(DigestMismatch { expected, actual })))
             }

@@ -10,8 +10,8 @@ use std::thread::available_parallelism;
 
 use wharf_spec::Digest;
 
-use super::checksum::Checksum;
 use super::entry::{Entry, Kind, Mtime};
+use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::frames::{Cut, Cutter, FrameTable, KnownFrames};
 use super::header::{self, BLOCK};
 use super::index::{IndexEntry, IndexError, LayerIndex};
@@ -92,13 +92,25 @@ pub enum WriteError {
     Index(#[from] IndexError),
 }
 
+/// Opens the content of a file, when it is needed.
+pub type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read>>>;
+
 /// Writes one layer to `W`.
 pub struct LayerWriter<W> {
     pipeline: Pipeline<W>,
     cutter: Cutter,
     clamp_mtime: Option<i64>,
     scratch: Vec<u8>,
+    /// Entries of a frame that the last layer may have, too; not written yet.
+    pending: Vec<Pending>,
     entries: Vec<IndexEntry>,
+}
+
+struct Pending {
+    header: Vec<u8>,
+    path: LayerPath,
+    size: u64,
+    open: Open,
 }
 
 impl<W: Write> LayerWriter<W> {
@@ -109,6 +121,7 @@ impl<W: Write> LayerWriter<W> {
             cutter: Cutter::new(options.encoding),
             clamp_mtime: options.clamp_mtime,
             scratch: Vec::with_capacity(4 * BLOCK),
+            pending: Vec::new(),
             entries: Vec::new(),
         }
     }
@@ -122,21 +135,59 @@ impl<W: Write> LayerWriter<W> {
 
     /// Adds an entry without content: anything but a non-empty file.
     pub fn append(&mut self, entry: Entry) -> Result<(), WriteError> {
-        self.append_file(entry, io::empty()).map(drop)
+        self.append_known(entry, Fingerprint::of(&[]), Box::new(|| Ok(Box::new(io::empty()))))
     }
 
-    /// Adds a file with its content, exactly as many bytes as its entry says, and returns the content's SHA-256.
-    /// For other kinds `content` is not looked at and the digest is that of nothing.
-    pub fn append_file(&mut self, entry: Entry, content: impl Read) -> Result<Digest, WriteError> {
-        self.append_with(entry, content, None)
+    /// Adds a file with its content, exactly as many bytes as its entry says, and says what the content is.
+    /// For other kinds `content` is not looked at and the fingerprint is that of nothing.
+    pub fn append_file(&mut self, entry: Entry, content: impl Read) -> Result<Fingerprint, WriteError> {
+        let (entry, size, length) = self.prepare(entry)?;
+        self.write_pending()?;
+        let large = self.cutter.is_large(length);
+        if large {
+            // Of a file whose content nobody knows yet, the frames have no name.
+            self.cutter.add(&self.scratch, None, length);
+            self.cutter.end();
+            self.pipeline.begin_large(None);
+        }
+        self.pipeline.write(&self.scratch).map_err(WriteError::Sink)?;
+        let content = write_content(&mut self.pipeline, (&entry.path, size), content, Fingerprinting::Wanted)?;
+        if large {
+            self.pipeline.cut(None).map_err(WriteError::Sink)?;
+        } else {
+            self.cutter.add(&self.scratch, Some(&content), length);
+        }
+        self.remember(entry, content);
+        Ok(content)
     }
 
-    /// The same for a file whose content is known to have this digest, and is not hashed to find out.
-    pub fn append_known(&mut self, entry: Entry, content: impl Read, digest: Digest) -> Result<(), WriteError> {
-        self.append_with(entry, content, Some(digest)).map(drop)
+    /// The same for a file whose content is known to be this. It is opened only when the last layer does not have it.
+    pub fn append_known(&mut self, entry: Entry, content: Fingerprint, open: Open) -> Result<(), WriteError> {
+        let (entry, size, length) = self.prepare(entry)?;
+        let path = entry.path.clone();
+        let large = self.cutter.is_large(length);
+        self.cutter.add(&self.scratch, Some(&content), length);
+        self.pending.push(Pending { header: self.scratch.clone(), path, size, open });
+        if large {
+            // Nothing else is waiting: it was cut before this entry.
+            let key = self.cutter.end();
+            let parts = key.iter().flat_map(|key| self.cutter.parts(key, length)).collect::<Vec<_>>();
+            if self.pipeline.may_skip() && self.pipeline.skip(&parts).map_err(WriteError::Sink)? {
+                self.pending.clear();
+            } else {
+                self.pipeline.begin_large(key);
+                self.write_pending()?;
+                self.pipeline.cut(None).map_err(WriteError::Sink)?;
+            }
+        } else if !self.pipeline.may_skip() {
+            self.write_pending()?;
+        }
+        self.remember(entry, content);
+        Ok(())
     }
 
-    fn append_with(&mut self, entry: Entry, content: impl Read, known: Option<Digest>) -> Result<Digest, WriteError> {
+    /// Encodes the header, and cuts before the entry where one is due: the entry as it will be, its size, its bytes of tar.
+    fn prepare(&mut self, entry: Entry) -> Result<(Entry, u64, u64), WriteError> {
         let entry = self.clamped(entry);
         self.scratch.clear();
         header::encode(&entry, &mut self.scratch);
@@ -148,52 +199,36 @@ impl<W: Write> LayerWriter<W> {
         if self.cutter.before(entry.path.as_bytes(), length) == Cut::Before {
             self.cut()?;
         }
-        let large = self.cutter.is_large(length);
-        if large {
-            // Of a file whose content nobody knows yet, the frames have no name.
-            self.cutter.add(&self.scratch, known.as_ref(), length);
-            let key = self.cutter.end().filter(|_| known.is_some());
-            self.pipeline.begin_large(key);
-        }
-        self.pipeline.write(&self.scratch).map_err(WriteError::Sink)?;
-        let digest = self.content(&entry, size, content, known)?;
-        if large {
-            self.pipeline.cut(None).map_err(WriteError::Sink)?;
-        } else {
-            self.cutter.add(&self.scratch, Some(&digest), length);
-        }
-        let content = matches!(entry.kind, Kind::File { .. }).then_some(digest);
+        Ok((entry, size, length))
+    }
+
+    fn remember(&mut self, entry: Entry, content: Fingerprint) {
+        let content = matches!(entry.kind, Kind::File { .. }).then_some(content);
         self.entries.push(IndexEntry { entry, content });
-        Ok(digest)
     }
 
-    /// Writes a file's content and what fills its last block.
-    fn content(
-        &mut self,
-        entry: &Entry,
-        size: u64,
-        mut content: impl Read,
-        known: Option<Digest>,
-    ) -> Result<Digest, WriteError> {
-        let mut hasher = known.is_none().then(Checksum::sha256);
-        let mut read = 0;
-        while read < size {
-            let count = self.pipeline.read_from(&mut content, size - read, hasher.as_mut());
-            let count = count.map_err(|fault| match fault {
-                Fault::Sink(error) => WriteError::Sink(error),
-                Fault::Source(source) => WriteError::Source { path: entry.path.clone(), source },
-            })?;
-            if count == 0 {
-                return Err(WriteError::Truncated { path: entry.path.clone(), expected: size, actual: read });
-            }
-            read += count as u64;
+    /// Writes what was put off; from then on, nothing is.
+    fn write_pending(&mut self) -> Result<(), WriteError> {
+        self.pipeline.leave_prefix().map_err(WriteError::Sink)?;
+        for Pending { header, path, size, open } in self.pending.drain(..) {
+            self.pipeline.write(&header).map_err(WriteError::Sink)?;
+            let content = open().map_err(|source| WriteError::Source { path: path.clone(), source })?;
+            write_content(&mut self.pipeline, (&path, size), content, Fingerprinting::Done)?;
         }
-        self.pipeline.write(&[0; BLOCK][..header::padding(size)]).map_err(WriteError::Sink)?;
-        Ok(known.or_else(|| hasher.map(Checksum::finish)).unwrap_or_else(|| Digest::sha256(&[])))
+        Ok(())
     }
 
+    /// Ends a frame here, and takes it over from the last layer if that is still possible.
     fn cut(&mut self) -> Result<(), WriteError> {
         let key = self.cutter.end();
+        if !self.pending.is_empty() {
+            let same = key.map(|key| self.pipeline.skip(&[key])).transpose().map_err(WriteError::Sink)?;
+            if same == Some(true) {
+                self.pending.clear();
+                return Ok(());
+            }
+            self.write_pending()?;
+        }
         self.pipeline.cut(key).map_err(WriteError::Sink)
     }
 
@@ -202,6 +237,7 @@ impl<W: Write> LayerWriter<W> {
         // The end of the tar is a frame of its own, so that the last entries can be used again, too.
         self.cut()?;
         let index = LayerIndex::new(self.entries)?;
+        self.pipeline.leave_prefix().map_err(WriteError::Sink)?;
         self.pipeline.write(&[0; 2 * BLOCK]).map_err(WriteError::Sink)?;
         let outcome = self.pipeline.finish().map_err(WriteError::Sink)?;
         let digests = LayerDigests {
@@ -231,4 +267,35 @@ impl<W: Write> LayerWriter<W> {
         }
         entry
     }
+}
+
+/// Whether what a file contains has to be found out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fingerprinting {
+    Wanted,
+    Done,
+}
+
+/// Writes a file's content and what fills its last block; what it is, if wanted.
+fn write_content<W: Write>(
+    pipeline: &mut Pipeline<W>,
+    (path, size): (&LayerPath, u64),
+    mut content: impl Read,
+    fingerprinting: Fingerprinting,
+) -> Result<Fingerprint, WriteError> {
+    let mut fingerprinter = Fingerprinter::new();
+    let mut read = 0;
+    while read < size {
+        let wanted = (fingerprinting == Fingerprinting::Wanted).then_some(&mut fingerprinter);
+        let count = pipeline.read_from(&mut content, size - read, wanted).map_err(|fault| match fault {
+            Fault::Sink(error) => WriteError::Sink(error),
+            Fault::Source(source) => WriteError::Source { path: path.clone(), source },
+        })?;
+        if count == 0 {
+            return Err(WriteError::Truncated { path: path.clone(), expected: size, actual: read });
+        }
+        read += count as u64;
+    }
+    pipeline.write(&[0; BLOCK][..header::padding(size)]).map_err(WriteError::Sink)?;
+    Ok(fingerprinter.finish())
 }

@@ -10,7 +10,7 @@
 //! mounts/<hash of id>/         cache mounts
 //! fresh/<what>.<name>          what may not have reached the disk yet: see `fresh`
 //! use.lock                     held by all builds together, and alone by whoever prunes
-//! hashes                       what files of contexts hash to
+//! hashes/<hash of path>        what the files of a context contain
 //! ```
 //!
 //! Things are made in `tmp/<id>/` and renamed to where they belong, so two builds that make the same thing do no harm.
@@ -27,6 +27,7 @@ use wharf_spec::Digest;
 
 use super::cache_use::{USE_LOCK, touch};
 use super::fresh::Fresh;
+use crate::layer::Fingerprint;
 
 /// The directory while one build uses it.
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl CacheDir {
             fs::create_dir_all(root)?;
             fs::set_permissions(root, private)?;
         }
-        for part in ["tmp", "snapshots", "index", "frames", "notes", "mounts", "fresh"] {
+        for part in ["tmp", "snapshots", "index", "frames", "notes", "hashes", "mounts", "fresh"] {
             fs::create_dir_all(root.join(part))?;
         }
         let in_use = File::options().create(true).truncate(false).write(true).open(root.join(USE_LOCK))?;
@@ -114,9 +115,9 @@ impl CacheDir {
         self.root.join("notes").join(step)
     }
 
-    /// What files of contexts hash to.
-    pub(crate) fn hashes(&self) -> PathBuf {
-        self.root.join("hashes")
+    /// What the files of the context in this directory contain.
+    pub(crate) fn hashes(&self, directory: &Path) -> PathBuf {
+        self.root.join("hashes").join(Fingerprint::of(directory.as_os_str().as_encoded_bytes()).hex())
     }
 
     /// Where a cache mount is.

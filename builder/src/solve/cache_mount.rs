@@ -21,7 +21,7 @@ use super::stage_files::{Contents, StageFiles};
 use super::transport::blocking;
 use crate::dockerfile::mount::CacheSharing;
 use crate::error::BuildError;
-use crate::files::{Files, FilesError, Found, Selection, resolve, walk};
+use crate::files::{Files, FilesError, Found, Selection, resolve};
 use crate::layer::{Kind, LayerPath};
 use crate::plan::{Cache, FileSource, Memory, RunMount, Step};
 
@@ -115,7 +115,7 @@ impl Solver<'_> {
 
 fn everything(files: &dyn Files, path: &LayerPath) -> Result<Option<Selection>, FilesError> {
     let Some(top) = resolve(files, path)?.filter(Found::is_dir) else { return Ok(None) };
-    let mut below = walk(files, &top)?;
+    let mut below = files.walk(&top)?;
     below.remove(0);
     Ok(Some(Selection { name: b"it".to_vec(), top, below }))
 }

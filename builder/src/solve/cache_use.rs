@@ -136,6 +136,7 @@ fn items(root: &Path) -> io::Result<Vec<Item>> {
         ("index", CachePart::Notes),
         ("frames", CachePart::Notes),
         ("notes", CachePart::Notes),
+        ("hashes", CachePart::Notes),
     ];
     for (directory, part) in parts {
         let entries = match fs::read_dir(root.join(directory)) {

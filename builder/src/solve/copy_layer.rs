@@ -1,5 +1,6 @@
 //! The layer of a `COPY` once its sources are found: laid out, then written, each on a thread of its own.
 
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,14 +10,13 @@ use super::copy_step::PreparedItem;
 use super::remote::Download;
 use super::stage_files::{ContentReader, Contents};
 use super::transport::BlobSink;
-use crate::context::{Context, Vouched};
-use crate::copy::{ContentDigests, Layout, Origin, Ready, Rules, Spool, extract};
+use crate::context::{Context, stamp_of};
+use crate::copy::{Layout, Origin, Ready, Rules, SourceFile, Spool, extract};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
-use crate::files::Selection;
-use crate::layer::{Entry, Format, Kind, LayerPath, LayerWriter, Tree, WriteError, detect_archive};
+use crate::files::{Selection, Stamp};
+use crate::layer::{Entry, Fingerprint, Format, Kind, LayerPath, LayerWriter, Open, Tree, WriteError, detect_archive};
 use crate::plan::{Archives, Copy};
-use wharf_spec::Digest;
 
 /// How the bytes of selected files are had.
 #[derive(Clone)]
@@ -35,14 +35,61 @@ impl Opener {
         }
     }
 
-    /// Opens a file, and says what is in it where that need not be found out by reading.
-    fn open_known(&self, path: &LayerPath) -> io::Result<(ContentReader, Option<Vouched>)> {
-        match self {
-            Self::Context(context) => {
-                context.open_known(path).map(|(file, vouched)| (ContentReader::File(file), vouched))
+    /// How a file is read that contained this when it was looked at, if any change since then shows. Nothing is opened yet.
+    fn later(&self, source: &SourceFile) -> Option<(Fingerprint, Open)> {
+        let (content, path, opener) = (source.content?, source.path.clone(), self.clone());
+        let stamp = match self {
+            Self::Context(context) => Some(source.stamp.filter(|stamp| context.lasts(stamp))?),
+            // Layers do not change.
+            Self::Stage(_) => None,
+            Self::Nothing => return None,
+        };
+        let open = move || -> io::Result<Box<dyn Read>> {
+            let fault = |source| SourceFault { path: path.clone(), why: Why::Unreadable(source) };
+            match (opener.open(&path).map_err(fault)?, stamp) {
+                (ContentReader::File(file), Some(stamp)) => Ok(Box::new(Watched { file, stamp, path })),
+                (reader, _) => Ok(Box::new(reader)),
             }
-            Self::Nothing | Self::Stage(_) => self.open(path).map(|reader| (reader, None)),
+        };
+        Some((content, Box::new(open)))
+    }
+}
+
+/// A file that must be what it was when it was looked at, from before its first byte until after its last.
+struct Watched {
+    file: File,
+    stamp: Stamp,
+    path: LayerPath,
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        // Looked at after each piece: after the last one, too.
+        if stamp_of(&self.file)? == self.stamp {
+            return Ok(count);
         }
+        Err(SourceFault { path: self.path.clone(), why: Why::Changed }.into())
+    }
+}
+
+/// What is wrong with a file of the source, on its way through a writer that knows files by what they are called in the layer.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot read {path}")]
+struct SourceFault {
+    path: LayerPath,
+    why: Why,
+}
+
+#[derive(Debug)]
+enum Why {
+    Unreadable(io::Error),
+    Changed,
+}
+
+impl From<SourceFault> for io::Error {
+    fn from(fault: SourceFault) -> Self {
+        Self::other(fault)
     }
 }
 
@@ -146,8 +193,6 @@ impl Job {
 pub(super) struct Writing {
     pub(super) ready: Vec<Ready>,
     pub(super) opener: Opener,
-    /// What each file of the source had in it when the key was made.
-    pub(super) contents: ContentDigests,
 }
 
 /// Why a layer was not written.
@@ -161,7 +206,12 @@ pub(super) enum FillError {
 
 impl From<WriteError> for FillError {
     fn from(error: WriteError) -> Self {
-        Self::Write(error)
+        let WriteError::Source { path, source } = error else { return Self::Write(error) };
+        match source.downcast::<SourceFault>() {
+            Ok(SourceFault { path, why: Why::Changed }) => Self::Changed(path),
+            Ok(SourceFault { path, why: Why::Unreadable(source) }) => Self::Open(path, source),
+            Err(source) => Self::Write(WriteError::Source { path, source }),
+        }
     }
 }
 
@@ -194,36 +244,27 @@ impl Writing {
                     let size = file_size(&entry.kind);
                     writer.append_file(entry, spool.slice(offset, size))?;
                 }
-                Origin::Source(path) => {
-                    let opened = self.opener.open_known(&path);
-                    let opened = opened.map_err(|error| FillError::Open(path.clone(), error))?;
-                    if !add_source(writer, entry, opened, self.contents.get(&path))? {
-                        return Err(FillError::Changed(path));
-                    }
-                }
+                Origin::Source(source) => add_source(writer, entry, source, &self.opener)?,
             }
         }
         Ok(())
     }
 }
 
-/// Adds a file of the source; says whether it still is what it was when the key was made.
+/// Adds a file of the source.
 fn add_source(
     writer: &mut LayerWriter<BlobSink>,
     entry: Entry,
-    (mut content, vouched): (ContentReader, Option<Vouched>),
-    expected: Option<&Digest>,
-) -> Result<bool, WriteError> {
-    match (&mut content, vouched, expected) {
-        (ContentReader::File(file), Some(vouched), Some(expected)) if vouched.digest == *expected => {
-            writer.append_known(entry, &*file, vouched.digest)?;
-            Ok(vouched.holds(file))
-        }
-        (content, _, expected) => {
-            let digest = writer.append_file(entry, content)?;
-            Ok(expected.is_none_or(|expected| *expected == digest))
-        }
+    source: SourceFile,
+    opener: &Opener,
+) -> Result<(), FillError> {
+    if let Some((content, open)) = opener.later(&source) {
+        return Ok(writer.append_known(entry, content, open)?);
     }
+    let opened = opener.open(&source.path).map_err(|error| FillError::Open(source.path.clone(), error))?;
+    let content = writer.append_file(entry, opened)?;
+    let is_same = source.content.is_none_or(|before| before == content);
+    if is_same { Ok(()) } else { Err(FillError::Changed(source.path)) }
 }
 
 fn file_size(kind: &Kind) -> u64 {

@@ -8,17 +8,18 @@ use super::blame;
 use super::copy_layer::{Job, Opener, Writing};
 use super::key::{Facts, Key};
 use super::layer::{Layer, Stack};
+use super::notes::Notes;
 use super::remote::{Download, file_name};
 use super::solver::{Need, Solver};
 use super::stage_files::{Contents, StageFiles};
 use super::transport::{StoreLayerError, StoredLayer, blocking, store_layer};
 use crate::context::Context;
-use crate::copy::{ContentDigests, Rules, digest_selections};
+use crate::copy::{Rules, fingerprint_selections};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
-use crate::files::{self, Files, Selected, Selection};
+use crate::files::{self, Files, Found, Selected, Selection};
 use crate::ignore::IgnoreFile;
-use crate::layer::{Encoding, LayerPath, Tree, WriterOptions};
+use crate::layer::{Encoding, Fingerprint, LayerPath, Tree, WriterOptions};
 use crate::plan::{Archives, Copy, FileSource, Item, Link, Parents, PlannedStage, StageId, Step};
 
 /// Where paths are looked up.
@@ -41,7 +42,25 @@ impl Source {
 pub(super) struct PreparedCopy {
     source: Option<Source>,
     items: Vec<PreparedItem>,
-    contents: ContentDigests,
+}
+
+impl PreparedCopy {
+    /// Notes the files that the key is about.
+    pub(super) fn note(&self, notes: &mut Notes) {
+        for item in &self.items {
+            if let PreparedItem::Selected { things, .. } = item {
+                notes.files(things);
+            }
+        }
+    }
+
+    fn selected(&self) -> impl Iterator<Item = &Found> {
+        let things = self.items.iter().flat_map(|item| match item {
+            PreparedItem::Selected { things, .. } => &things[..],
+            PreparedItem::Inline { .. } | PreparedItem::Fetched { .. } | PreparedItem::Promised { .. } => &[],
+        });
+        things.flat_map(|thing| std::iter::once(&thing.top).chain(&thing.below))
+    }
 }
 
 /// One thing to copy, found.
@@ -107,16 +126,14 @@ impl Solver<'_> {
         };
         let exclude = IgnoreFile::from_patterns(copy.exclude.iter().map(String::as_str))
             .map_err(|error| blame::at(step.span, "--exclude cannot be used", &error))?;
-        let (mut items, mut contents) = (Vec::new(), ContentDigests::new());
+        let mut items = Vec::new();
         for (at, item) in copy.items.iter().enumerate() {
             match item {
                 Item::Path { pattern, span } => {
                     let source = source.clone().ok_or_else(|| no_source(*span))?;
                     let request = (pattern.clone(), exclude.clone(), copy.parents);
-                    let (things, digest, digests) = self.select(source, request, *span).await?;
-                    facts.digest("files", &digest);
-                    facts.files(&things, &digests);
-                    contents.extend(digests);
+                    let (things, fingerprint) = self.select(source, request, *span).await?;
+                    facts.fingerprint("files", &fingerprint);
                     items.push(PreparedItem::Selected { things, span: *span });
                 }
                 Item::Inline { name, content } => {
@@ -136,7 +153,7 @@ impl Solver<'_> {
                 }
             }
         }
-        Ok((PreparedCopy { source, items, contents }, facts))
+        Ok((PreparedCopy { source, items }, facts))
     }
 
     async fn copy_source(&self, source: FileSource, step: &Step) -> Result<Source, BuildError> {
@@ -157,21 +174,21 @@ impl Solver<'_> {
         }
     }
 
-    /// What one source stands for, and the digest of it.
+    /// What one source stands for, and the fingerprint of it.
     async fn select(
         &self,
         source: Source,
         (pattern, exclude, parents): (String, IgnoreFile, Parents),
         span: Span,
-    ) -> Result<(Vec<Selection>, wharf_spec::Digest, ContentDigests), BuildError> {
+    ) -> Result<(Vec<Selection>, Fingerprint), BuildError> {
         let (looked_in, wanted) = (source.clone(), pattern.clone());
         let found = blocking(move || {
             let request = files::Request { pattern: &wanted, exclude: &exclude, parents };
             match files::select(looked_in.files(), &request)? {
                 Selected::Missing => Ok(None),
-                Selected::Things(things) => {
-                    let (digest, digests) = digest_selections(looked_in.files(), &things)?;
-                    Ok(Some((things, digest, digests)))
+                Selected::Things(mut things) => {
+                    let fingerprint = fingerprint_selections(looked_in.files(), &mut things)?;
+                    Ok(Some((things, fingerprint)))
                 }
             }
         });
@@ -228,7 +245,7 @@ impl Solver<'_> {
         let room = self.depot.cache().room().to_owned();
         let job = Job { below, rules, copy: copy.clone(), items, opener: opener.clone(), room, span: step.span };
         let ready = blocking(move || job.lay_out()).await?;
-        self.write_layer(step, Writing { ready, opener, contents: prepared.contents }).await
+        self.write_layer(step, Writing { ready, opener }).await
     }
 
     /// How the bytes of selected files are had.
@@ -237,7 +254,8 @@ impl Solver<'_> {
             None => Ok(Opener::Nothing),
             Some(Source::Context(context)) => Ok(Opener::Context(Arc::clone(context))),
             Some(Source::Stage { files, stack, .. }) => {
-                let wanted: Vec<LayerPath> = prepared.contents.keys().cloned().collect();
+                let files_of = prepared.selected().filter(|found| found.is_file());
+                let wanted: Vec<LayerPath> = files_of.map(|found| found.entry.path.clone()).collect();
                 let contents = Contents::gather(&self.depot, (stack, &files.tree), &wanted, Some(step.id)).await?;
                 Ok(Opener::Stage(Arc::new(contents)))
             }

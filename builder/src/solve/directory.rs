@@ -9,7 +9,7 @@ use super::layer::{Layer, Stack};
 use super::solver::Solver;
 use super::stage_files::{Contents, StageFiles};
 use super::transport::blocking;
-use crate::copy::{ContentDigests, Database, Layout, Owner, OwnerSpec, Rules};
+use crate::copy::{Database, Layout, Owner, OwnerSpec, Rules};
 use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
 use crate::files::resolve;
@@ -42,7 +42,7 @@ impl Solver<'_> {
             layout.make_directories(&make.path).map_err(|error| blame::place(&error, step.span))?;
             layout.finish()
         };
-        self.write_layer(step, Writing { ready, opener: Opener::Nothing, contents: ContentDigests::new() }).await
+        self.write_layer(step, Writing { ready, opener: Opener::Nothing }).await
     }
 
     /// Resolves `user[:group]` in the files of `stack`.

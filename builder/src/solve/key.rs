@@ -1,18 +1,18 @@
 //! Keys of the step cache: what a step does and what it works on, hashed so that no two lists of facts look alike.
 
 use wharf_blobstore::RecordKey;
-use wharf_spec::{Algorithm, Digest, Hasher};
+use wharf_spec::Digest;
 
 use super::notes::Notes;
-use crate::copy::ContentDigests;
 use crate::files::Selection;
+use crate::layer::{Fingerprint, Fingerprinter};
 
 /// The version of everything below. A change of meaning must change it.
-const VERSION: &str = "wharf-step-2";
+const VERSION: &str = "wharf-step-3";
 
 /// The key of one step's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Key(Digest);
+pub(crate) struct Key(Fingerprint);
 
 impl Key {
     /// `cache/<key>`
@@ -29,14 +29,14 @@ impl Key {
 /// Collects the facts of a key, and notes them by name for whoever asks later which of them changed.
 #[derive(Clone)]
 pub(crate) struct Facts {
-    hasher: Hasher,
+    hasher: Fingerprinter,
     notes: Notes,
 }
 
 impl Facts {
     /// Begins with the kind of step.
     pub(crate) fn of(kind: &str) -> Self {
-        let mut facts = Self { hasher: Hasher::new(Algorithm::Sha256), notes: Notes::default() };
+        let mut facts = Self { hasher: Fingerprinter::new(), notes: Notes::default() };
         facts.text("version", VERSION);
         facts.text("kind", kind);
         facts
@@ -60,6 +60,11 @@ impl Facts {
         }
     }
 
+    /// A fact that is a fingerprint.
+    pub(crate) fn fingerprint(&mut self, name: &str, value: &Fingerprint) {
+        self.bytes(name, value.as_bytes());
+    }
+
     /// Facts in order.
     pub(crate) fn list<'t>(&mut self, name: &str, values: impl IntoIterator<Item = &'t str>) {
         let values: Vec<&str> = values.into_iter().collect();
@@ -79,9 +84,9 @@ impl Facts {
         }
     }
 
-    /// Files that a digest among the facts is about.
-    pub(crate) fn files(&mut self, things: &[Selection], contents: &ContentDigests) {
-        self.notes.files(things, contents);
+    /// Files that a fingerprint among the facts is about.
+    pub(crate) fn files(&mut self, things: &[Selection]) {
+        self.notes.files(things);
     }
 
     fn bytes(&mut self, name: &str, value: &[u8]) {
@@ -90,10 +95,8 @@ impl Facts {
     }
 
     fn hash(&mut self, name: &str, value: &[u8]) {
-        for field in [name.as_bytes(), value] {
-            self.hasher.update(&(field.len() as u64).to_le_bytes());
-            self.hasher.update(field);
-        }
+        self.hasher.field(name.as_bytes());
+        self.hasher.field(value);
     }
 
     /// The key.

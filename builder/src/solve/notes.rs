@@ -5,16 +5,13 @@
 
 use std::collections::BTreeMap;
 
-use wharf_spec::{Algorithm, Digest, Hasher};
-
-use crate::copy::ContentDigests;
 use crate::event::MissReason;
 use crate::files::Selection;
-use crate::layer::Kind;
+use crate::layer::{Fingerprinter, Kind};
 
 /// So many files are named, the rest is counted.
 const MOST_NAMED: usize = 10;
-const MAGIC: &[u8] = b"wharf notes 1\n";
+const MAGIC: &[u8] = b"wharf notes 2\n";
 
 /// Short hashes of a step's inputs, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,13 +21,9 @@ pub(crate) struct Notes {
 }
 
 fn short(parts: &[&[u8]]) -> u64 {
-    let mut hasher = Hasher::new(Algorithm::Sha256);
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    let digest = hasher.finish();
-    digest.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    let mut fields = Fingerprinter::new();
+    parts.iter().for_each(|part| fields.field(part));
+    fields.finish().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 impl Notes {
@@ -41,10 +34,10 @@ impl Notes {
     }
 
     /// Notes what was selected.
-    pub(super) fn files(&mut self, things: &[Selection], contents: &ContentDigests) {
+    pub(super) fn files(&mut self, things: &[Selection]) {
         for found in things.iter().flat_map(|thing| std::iter::once(&thing.top).chain(&thing.below)) {
             let entry = &found.entry;
-            let content = contents.get(&entry.path).map(Digest::as_bytes).unwrap_or_default();
+            let content = found.content.as_ref().map(|content| &content.as_bytes()[..]).unwrap_or_default();
             let kind = match &entry.kind {
                 // The size says no more than the content does.
                 Kind::File { .. } => String::new(),

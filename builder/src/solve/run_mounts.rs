@@ -12,11 +12,11 @@ use super::materialise::materialise;
 use super::solver::{Need, Solver};
 use super::stage_files::StageFiles;
 use super::transport::blocking;
-use crate::copy::{ContentDigests, digest_selections};
+use crate::copy::fingerprint_selections;
 use crate::dockerfile::Diagnostic;
 use crate::error::BuildError;
-use crate::files::{Files, Selection, resolve, walk};
-use crate::layer::LayerPath;
+use crate::files::{Files as _, Selection, resolve};
+use crate::layer::{Fingerprint, LayerPath};
 use crate::plan::{AgentUse, BindAccess, Cache, FileSource, Run, RunMount, RunMountKind, Script, SecretUse, Step};
 use crate::sandbox::{Access, Mount, MountKind, Secret, Writes};
 
@@ -52,8 +52,8 @@ impl Solver<'_> {
                         }
                         FileSource::Context(_) => {
                             let selection = self.bound(*source, path, mount, step).await?;
-                            facts.digest("files", &selection.digest);
-                            facts.files(&[selection.selection], &selection.contents);
+                            facts.fingerprint("files", &selection.fingerprint);
+                            facts.files(&[selection.selection]);
                         }
                     }
                 }
@@ -160,14 +160,14 @@ impl Solver<'_> {
         let (looked_in, wanted) = (Arc::clone(&context), LayerPath::parse_clipped(path).unwrap_or_default());
         let looked = blocking(move || {
             let Some(top) = resolve(&*looked_in, &wanted)? else { return Ok(None) };
-            let mut below = walk(&*looked_in as &dyn Files, &top)?;
+            let mut below = looked_in.walk(&top)?;
             below.remove(0);
-            let selection = Selection { name: b"it".to_vec(), top, below };
-            let (digest, contents) = digest_selections(&*looked_in, std::slice::from_ref(&selection))?;
-            Ok(Some((selection, digest, contents)))
+            let mut selection = Selection { name: b"it".to_vec(), top, below };
+            let fingerprint = fingerprint_selections(&*looked_in, std::slice::from_mut(&mut selection))?;
+            Ok(Some((selection, fingerprint)))
         });
         match looked.await.map_err(|error| blame::files(&error, mount.span))? {
-            Some((selection, digest, contents)) => Ok(Bound { context, selection, digest, contents }),
+            Some((selection, fingerprint)) => Ok(Bound { context, selection, fingerprint }),
             None => {
                 let absence = context.absence(&LayerPath::parse_clipped(path).unwrap_or_default());
                 Err(blame::missing_in_context(path, mount.span, context.name(), &absence).into())
@@ -227,6 +227,5 @@ impl Solver<'_> {
 struct Bound {
     context: Arc<crate::context::Context>,
     selection: Selection,
-    digest: wharf_spec::Digest,
-    contents: ContentDigests,
+    fingerprint: Fingerprint,
 }

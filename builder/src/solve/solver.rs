@@ -6,6 +6,7 @@
 //! records and nothing else, and a stage whose files nobody has to read again is not made again.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
@@ -53,10 +54,9 @@ pub(crate) struct Solver<'a> {
     /// Ends everything once one step has failed.
     pub(super) cancel: CancellationToken,
     /// Caches that start empty because nothing remembered may be used.
-    pub(super) fresh_mounts: Mutex<HashMap<String, std::path::PathBuf>>,
+    pub(super) fresh_mounts: Mutex<HashMap<String, PathBuf>>,
     stages: Vec<Solved>,
     contexts: Vec<OnceCell<Arc<Context>>>,
-    hashes: OnceCell<Arc<Hashes>>,
     /// Results of this very build, for steps that several stages have in common.
     made: Mutex<HashMap<Key, Layer>>,
     steps: KeyedLocks<Key>,
@@ -74,6 +74,16 @@ enum Prepared<'s> {
     Run(&'s Run),
     Copy(&'s Copy, PreparedCopy),
     MakeDirectory(&'s MakeDirectory),
+}
+
+impl Prepared<'_> {
+    /// Completes the notes: so many files are noted only when something is to be made of them.
+    fn note(&self, mut notes: Notes) -> Notes {
+        if let Self::Copy(_, prepared) = self {
+            prepared.note(&mut notes);
+        }
+        notes
+    }
 }
 
 impl<'a> Solver<'a> {
@@ -94,7 +104,6 @@ impl<'a> Solver<'a> {
             fresh_mounts: Mutex::default(),
             stages: plan.stages.iter().map(|_| Solved::default()).collect(),
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
-            hashes: OnceCell::new(),
             made: Mutex::default(),
             steps: KeyedLocks::default(),
             slots: Semaphore::new(environment.jobs.max(1)),
@@ -200,6 +209,7 @@ impl<'a> Solver<'a> {
         } else {
             (prepared, (key, notes))
         };
+        let notes = prepared.note(notes);
         if self.request.explain_cache {
             let reasons = self.why_missed(step, key, &notes).await?;
             self.reporter.explained(step.id, CacheVerdict::Miss(reasons));
@@ -392,24 +402,28 @@ impl<'a> Solver<'a> {
         false
     }
 
-    async fn hashes(&self) -> Arc<Hashes> {
-        let (path, began) = (self.depot.cache().hashes(), self.clock());
-        let load = || async { Arc::new(blocking(move || Hashes::load(&path, began)).await) };
-        Arc::clone(self.hashes.get_or_init(load).await)
+    /// Stores what was learnt about files. That it could not be stored is nobody's concern: they are read again.
+    pub(crate) fn keep_hashes(&self) {
+        for (planned, context) in self.plan.contexts.iter().zip(&self.contexts) {
+            let stored =
+                context.get().and_then(|context| Some((self.hashes_path(&planned.place)?, context.hashes().encode()?)));
+            if let Some((path, bytes)) = stored {
+                let _ = self.depot.cache().write_through(&path, &bytes);
+            }
+        }
     }
 
-    /// Stores what was learnt about files. That it could not be stored is nobody's concern: they are hashed again.
-    pub(crate) fn keep_hashes(&self) {
-        if let Some(bytes) = self.hashes.get().and_then(|hashes| hashes.encode()) {
-            let cache = self.depot.cache();
-            let _ = cache.write_through(&cache.hashes(), &bytes);
+    /// Where it is stored. Every checkout of a repository is made of new files.
+    fn hashes_path(&self, place: &ContextPlace) -> Option<PathBuf> {
+        match place {
+            ContextPlace::Directory(directory) => Some(self.depot.cache().hashes(&directory.canonicalize().ok()?)),
+            ContextPlace::Repository { .. } => None,
         }
     }
 
     /// A context, opened when the first step needs it.
     pub(super) async fn context(&self, id: ContextId, span: Span) -> Result<Arc<Context>, BuildError> {
         let planned = &self.plan.contexts[id.0];
-        let hashes = self.hashes().await;
         let open = || async {
             let directory = match &planned.place {
                 ContextPlace::Directory(directory) => directory.clone(),
@@ -417,7 +431,9 @@ impl<'a> Solver<'a> {
                     self.check_out(source, *keep_git_dir, span).await?
                 }
             };
-            Context::open(&planned.name, &directory, planned.ignore.as_deref(), hashes)
+            let (stored, began) = (self.hashes_path(&planned.place), self.clock());
+            let load = move || stored.map_or_else(Hashes::default, |path| Hashes::load(&path, began));
+            Context::open(&planned.name, &directory, planned.ignore.as_deref(), blocking(load).await)
                 .map(Arc::new)
                 .map_err(|error| super::blame::context(error, span))
         };

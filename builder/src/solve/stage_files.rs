@@ -1,13 +1,12 @@
 //! The result of a stage as a tree of files: names and hashes from indexes, bytes from wherever its layers are.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
-use wharf_spec::{Algorithm, Digest, Hasher};
 
 use super::depot::{Depot, LayerFault, compression};
 use super::layer::Stack;
@@ -16,7 +15,9 @@ use crate::copy::{Spool, SpoolSlice};
 use crate::error::BuildError;
 use crate::event::StepId;
 use crate::files::{Files, FilesError, Found};
-use crate::layer::{Decoder, Format, Kind, LayerPath, Node, TarError, TarKind, TarLimits, TarReader, Tree};
+use crate::layer::{
+    Decoder, Fingerprint, Fingerprinter, Format, Kind, LayerPath, Node, TarError, TarKind, TarLimits, TarReader, Tree,
+};
 
 /// A stage's files, without their bytes.
 #[derive(Clone)]
@@ -26,7 +27,7 @@ pub(crate) struct StageFiles {
 
 fn found(node: &Node) -> Found {
     let inode = matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode()));
-    Found { entry: node.entry().clone(), inode, stamp: None }
+    Found { entry: node.entry().clone(), inode, stamp: None, content: node.content() }
 }
 
 impl Files for StageFiles {
@@ -38,12 +39,12 @@ impl Files for StageFiles {
         Ok(self.tree.children(path).map(found).collect())
     }
 
-    fn content(&self, file: &Found) -> Result<Digest, FilesError> {
-        let path = &file.entry.path;
-        self.tree
-            .get(path)
-            .and_then(Node::content)
-            .ok_or_else(|| FilesError::Io { path: path.clone(), source: io::ErrorKind::NotFound.into() })
+    fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError> {
+        // An index knows all of them from the beginning.
+        match files.into_iter().find(|file| file.content.is_none()) {
+            None => Ok(()),
+            Some(file) => Err(FilesError::Io { path: file.entry.path.clone(), source: io::ErrorKind::NotFound.into() }),
+        }
     }
 }
 
@@ -104,7 +105,7 @@ impl Contents {
                 Some(spool) => spool,
                 None => Spool::new(depot.cache().room()).map_err(|error| BuildError::io("make a spool file", error))?,
             };
-            let wanted: HashMap<Digest, u64> = nodes.iter().filter_map(|node| sized(node)).collect();
+            let wanted: HashMap<Fingerprint, u64> = nodes.iter().filter_map(|node| sized(node)).collect();
             let picked = blocking(move || pick(reader, format, &wanted, &mut spool).map(|places| (places, spool)));
             let (places, spool) = picked.await.map_err(|source| LayerFault::Damaged { digest: blob.digest, source })?;
             contents.spool = Some(spool);
@@ -136,7 +137,7 @@ fn open_beneath(directory: &Path, path: &LayerPath) -> io::Result<File> {
     Ok(File::from(openat2(root, path.as_path(), flags, Mode::empty(), within)?))
 }
 
-fn sized(node: &Node) -> Option<(Digest, u64)> {
+fn sized(node: &Node) -> Option<(Fingerprint, u64)> {
     match node.entry().kind {
         Kind::File { size } => Some((node.content()?, size)),
         _ => None,
@@ -147,18 +148,19 @@ fn sized(node: &Node) -> Option<(Digest, u64)> {
 fn pick(
     blob: BlobReader,
     format: Format,
-    wanted: &HashMap<Digest, u64>,
+    wanted: &HashMap<Fingerprint, u64>,
     spool: &mut Spool,
-) -> Result<HashMap<Digest, (u64, u64)>, TarError> {
+) -> Result<HashMap<Fingerprint, (u64, u64)>, TarError> {
     let mut tar = TarReader::new(Decoder::new(blob, format).map_err(TarError::Read)?, TarLimits::default());
+    let sizes: HashSet<u64> = wanted.values().copied().collect();
     let mut places = HashMap::new();
     while let Some(raw) = tar.next_entry()? {
         // Sizes tell most of what is not wanted without reading it.
-        if raw.kind != TarKind::File || !wanted.values().any(|size| *size == raw.size) {
+        if raw.kind != TarKind::File || !sizes.contains(&raw.size) {
             continue;
         }
         let offset = spool.end();
-        let mut hasher = Hasher::new(Algorithm::Sha256);
+        let mut hasher = Fingerprinter::new();
         loop {
             let piece = tar.content()?;
             if piece.is_empty() {

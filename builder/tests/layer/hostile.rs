@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use wharf_builder::layer::{
-    Expected, Format, LayerIndex, TarError, TarLimits, UnpackError, UnpackOptions, Unpacked, unpack,
+    Expected, Fingerprint, Format, LayerIndex, TarError, TarLimits, UnpackError, UnpackOptions, Unpacked, unpack,
 };
 use wharf_spec::Digest;
 
@@ -168,8 +168,8 @@ fn the_last_of_several_entries_counts() {
     let index = result.unwrap().index;
     assert_eq!(content(&work, "a") + &content(&work, "b") + &content(&work, "c"), "213");
     let digest = |name: &str| index.get(&path(name)).unwrap().content.unwrap();
-    assert_eq!(digest("a"), Digest::sha256(b"2"));
-    assert_eq!(digest("b"), Digest::sha256(b"1"));
+    assert_eq!(digest("a"), Fingerprint::of(b"2"));
+    assert_eq!(digest("b"), Fingerprint::of(b"1"));
     assert_eq!(index.len(), 3);
 }
 
@@ -299,7 +299,7 @@ fn sparse_files_come_out_whole() {
         std::os::unix::fs::FileExt::write_all_at(&holes, b"data", n << 20).unwrap();
     }
     holes.set_len(50 << 20).unwrap();
-    let whole = Digest::sha256(&fs::read(&source).unwrap());
+    let whole = Fingerprint::of(&fs::read(&source).unwrap());
     for format in [
         &["--format=gnu"][..],
         &["--format=posix"],

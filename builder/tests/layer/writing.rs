@@ -1,11 +1,12 @@
 //! What the writer writes, as other tools see it.
 
-use std::io::{Read, Write as _};
+use std::io::{Cursor, Read, Write as _};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use wharf_builder::layer::{
-    Encoding, Entry, Format, FrameTable, Kind, KnownFrames, LayerIndex, LayerWriter, Mtime, TarLimits, WriteError,
+    Encoding, Entry, Fingerprint, Format, FrameTable, Kind, KnownFrames, LayerIndex, LayerWriter, Mtime, TarLimits,
+    WriteError,
 };
 use wharf_spec::Digest;
 
@@ -214,7 +215,7 @@ fn frames_of_an_earlier_layer_are_used_again_and_never_show() {
             writer = writer.reusing(known);
         }
         for (entry, bytes) in files {
-            writer.append_known(entry.clone(), bytes.as_slice(), Digest::sha256(bytes)).unwrap();
+            append_known(&mut writer, entry, bytes, &Arc::default());
         }
         writer.finish().unwrap()
     };
@@ -239,6 +240,64 @@ fn frames_of_an_earlier_layer_are_used_again_and_never_show() {
             assert!(edited.is_none() || same < frames);
         }
     }
+}
+
+/// Adds a file whose content is known, and notes it when it is opened.
+fn append_known(writer: &mut LayerWriter<Vec<u8>>, entry: &Entry, bytes: &[u8], opened: &Arc<Mutex<Vec<String>>>) {
+    let (name, content, opened) = (entry.path.to_string(), bytes.to_vec(), Arc::clone(opened));
+    let open = move || -> std::io::Result<Box<dyn Read>> {
+        opened.lock().unwrap().push(name);
+        Ok(Box::new(Cursor::new(content)))
+    };
+    writer.append_known(entry.clone(), Fingerprint::of(bytes), Box::new(open)).unwrap();
+}
+
+#[test]
+fn files_before_the_first_change_are_not_opened() {
+    let write = |files: &[(Entry, Vec<u8>)], known: Option<Arc<KnownFrames>>| {
+        let opened = Arc::default();
+        let mut writer = LayerWriter::new(Vec::new(), options(Encoding::Gzip { level: 1 }, 2));
+        if let Some(known) = known {
+            writer = writer.reusing(known);
+        }
+        for (entry, bytes) in files {
+            append_known(&mut writer, entry, bytes, &opened);
+        }
+        let written = writer.finish().unwrap();
+        let opened = opened.lock().unwrap().clone();
+        (written, opened)
+    };
+    let known_of = |sink: &[u8], table: &FrameTable| {
+        let mut blob = tempfile::tempfile().unwrap();
+        blob.write_all(sink).unwrap();
+        Some(Arc::new(KnownFrames::new(blob, table.clone())))
+    };
+    let (first, opened) = write(&tree(None), None);
+    assert_eq!(opened.len(), 41);
+    for (edited, least) in [(None, 41), (Some(30), 25), (Some(0), 0)] {
+        let files = tree(edited);
+        let (again, opened) = write(&files, known_of(&first.sink, &first.frames));
+        let (fresh, _) = write(&files, None);
+        assert_eq!(again.digests, fresh.digests);
+        assert!(again.sink == fresh.sink && again.frames == fresh.frames);
+        assert!(41 - opened.len() >= least, "{edited:?}: {opened:?}");
+        assert_eq!(opened.is_empty(), edited.is_none());
+    }
+    // Something is missing at the end, and something is new there.
+    let (mut less, mut more) = (tree(None), tree(None));
+    less.truncate(33);
+    more.push((file("f", 3), b"new".to_vec()));
+    for files in [less, more] {
+        let (again, _) = write(&files, known_of(&first.sink, &first.frames));
+        assert_eq!(again.digests, write(&files, None).0.digests);
+    }
+    // The blob is damaged in the middle: up to there it is used.
+    let mut damaged = first.sink.clone();
+    let middle = damaged.len() / 4;
+    damaged[middle] ^= 1;
+    let (again, opened) = write(&tree(None), known_of(&damaged, &first.frames));
+    assert_eq!(again.digests, first.digests);
+    assert!(again.sink == first.sink && !opened.is_empty() && opened.len() < 41, "{opened:?}");
 }
 
 #[test]

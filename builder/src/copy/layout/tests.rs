@@ -1,7 +1,5 @@
-use wharf_spec::Digest;
-
 use super::*;
-use crate::layer::{IndexEntry, LayerIndex};
+use crate::layer::{Fingerprint, IndexEntry, LayerIndex};
 use crate::plan::Symbolic;
 
 fn path(text: &str) -> LayerPath {
@@ -13,15 +11,20 @@ fn entry(text: &str, kind: Kind, mode: u32) -> Entry {
 }
 
 fn file(text: &str) -> Found {
-    Found { entry: entry(text, Kind::File { size: 1 }, 0o644), inode: None, stamp: None }
+    Found { entry: entry(text, Kind::File { size: 1 }, 0o644), inode: None, stamp: None, content: None }
 }
 
 fn dir(text: &str) -> Found {
-    Found { entry: entry(text, Kind::Dir, 0o700), inode: None, stamp: None }
+    Found { entry: entry(text, Kind::Dir, 0o700), inode: None, stamp: None, content: None }
 }
 
 fn link(text: &str, target: &str) -> Found {
-    Found { entry: entry(text, Kind::Symlink { target: target.into() }, 0o777), inode: None, stamp: None }
+    Found {
+        entry: entry(text, Kind::Symlink { target: target.into() }, 0o777),
+        inode: None,
+        stamp: None,
+        content: None,
+    }
 }
 
 fn only(top: Found) -> Selection {
@@ -30,7 +33,7 @@ fn only(top: Found) -> Selection {
 
 fn tree(found: &[Found]) -> Tree {
     let entries = found.iter().map(|found| {
-        let content = matches!(found.entry.kind, Kind::File { .. }).then(|| Digest::sha256(b"x"));
+        let content = matches!(found.entry.kind, Kind::File { .. }).then(|| Fingerprint::of(b"x"));
         IndexEntry { entry: found.entry.clone(), content }
     });
     Tree::of([&LayerIndex::new(entries.collect()).unwrap()])

@@ -12,6 +12,7 @@ use wharf_spec::Digest;
 use super::{IndexEntry, IndexError, LayerIndex};
 use crate::layer::ahead::read_ahead;
 use crate::layer::entry::{Entry, Kind};
+use crate::layer::fingerprint::Fingerprint;
 use crate::layer::header::{OPAQUE_NAME, WHITEOUT_PREFIX};
 use crate::layer::path::LayerPath;
 use crate::layer::sniff::{Decoder, Format};
@@ -133,9 +134,9 @@ impl Assembler {
         }
     }
 
-    /// The entry is made; `content` is the digest of a file's bytes. Returns the number of the thing, which depends on
+    /// The entry is made; `content` is the fingerprint of a file's bytes. Returns the number of the thing, which depends on
     /// the entries so far only; `None` for one more name of a thing.
-    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Digest>) -> Option<u32> {
+    pub(in crate::layer) fn commit(&mut self, entry: Entry, content: Option<Fingerprint>) -> Option<u32> {
         let path = entry.path.clone();
         let mut number = None;
         let real = match &entry.kind {

@@ -1,7 +1,7 @@
 //! The stored form of a [`LayerIndex`](super::LayerIndex).
 //!
 //! ```text
-//! "WHARFIDX" version:1 count
+//! "WHARFIDX" version:2 count
 //! entry: shared rest kind mode uid gid secs nanos payload xattrs
 //! ```
 //!
@@ -11,15 +11,13 @@
 
 use std::sync::Arc;
 
-use wharf_spec::Algorithm;
-
 use super::{IndexEntry, IndexError};
-use crate::layer::checksum::from_raw;
 use crate::layer::entry::{Entry, Kind, Mtime, Xattrs};
+use crate::layer::fingerprint::Fingerprint;
 use crate::layer::path::{LayerPath, PathError};
 
 const MAGIC: &[u8; 8] = b"WHARFIDX";
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Why bytes are no index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -86,9 +84,9 @@ fn encode_entry(one: &IndexEntry, out: &mut Vec<u8>) {
     }
     match &one.content {
         None => out.push(0),
-        Some(digest) => {
+        Some(content) => {
             out.push(1);
-            out.extend_from_slice(digest.as_bytes());
+            out.extend_from_slice(content.as_bytes());
         }
     }
     number(entry.xattrs.len() as u64, out);
@@ -142,6 +140,12 @@ impl<'a> Cursor<'a> {
         let (head, rest) = self.0.split_at_checked(count).ok_or(DecodeError::Damaged)?;
         self.0 = rest;
         Ok(head)
+    }
+
+    fn fingerprint(&mut self) -> Result<Fingerprint, DecodeError> {
+        let (raw, rest) = self.0.split_first_chunk().ok_or(DecodeError::Damaged)?;
+        self.0 = rest;
+        Ok(Fingerprint::from(*raw))
     }
 
     fn number(&mut self) -> Result<u64, DecodeError> {
@@ -198,7 +202,7 @@ impl<'a> Cursor<'a> {
         };
         let content = match self.byte()? {
             0 => None,
-            1 => Some(from_raw(Algorithm::Sha256, self.bytes(32)?).ok_or(DecodeError::Damaged)?),
+            1 => Some(self.fingerprint()?),
             _ => return Err(DecodeError::Damaged),
         };
         let mut xattrs = Xattrs::new();

@@ -1,7 +1,6 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use wharf_spec::Digest;
 
 use super::*;
 
@@ -11,7 +10,7 @@ fn path(text: &str) -> LayerPath {
 
 fn file(name: &str, content: &str) -> IndexEntry {
     let kind = Kind::File { size: content.len() as u64 };
-    IndexEntry { entry: Entry::new(path(name), kind, 0o644), content: Some(Digest::sha256(content.as_bytes())) }
+    IndexEntry { entry: Entry::new(path(name), kind, 0o644), content: Some(Fingerprint::of(content.as_bytes())) }
 }
 
 fn plain(entry: Entry) -> IndexEntry {
@@ -51,7 +50,7 @@ fn upper_layers_win_and_directories_merge() {
     assert_eq!(tree.get(&path("etc")).unwrap().entry().mode, 0o755);
     assert_eq!(tree.get(&path("etc/a")).unwrap().layer(), 0);
     assert_eq!(tree.get(&path("etc/b")).unwrap().layer(), 1);
-    assert_eq!(tree.get(&path("etc/b")).unwrap().content(), Some(Digest::sha256(b"2")));
+    assert_eq!(tree.get(&path("etc/b")).unwrap().content(), Some(Fingerprint::of(b"2")));
     assert_eq!(list(&tree, ""), ["bin", "etc"]);
     assert_eq!(list(&tree, "etc"), ["a", "b"]);
     assert_eq!(list(&tree, "bin/sh"), [""; 0]);
@@ -102,7 +101,7 @@ fn hard_links_are_files() {
     // Replacing one name leaves the other.
     let tree = Tree::of([&base, &layer([plain(Entry::whiteout(path("a")))])]);
     assert_eq!(names(&tree), ["/", "/b", "/c"]);
-    assert_eq!(tree.get(&path("b")).unwrap().content(), Some(Digest::sha256(b"1")));
+    assert_eq!(tree.get(&path("b")).unwrap().content(), Some(Fingerprint::of(b"1")));
 }
 
 #[test]
