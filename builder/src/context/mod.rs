@@ -6,14 +6,13 @@
 
 mod hashes;
 mod metadata;
+mod parallel;
+mod walk;
 
 use std::fs::File;
 use std::io;
-use std::num::NonZeroUsize;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
-use std::thread::{self, available_parallelism};
 
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
@@ -21,6 +20,7 @@ use rustix::io::Errno;
 use crate::files::{Files, FilesError, Found, Stamp};
 use crate::ignore::{IgnoreError, IgnoreFile, Inherited};
 use crate::layer::{Entry, Kind, LayerPath};
+use parallel::for_each;
 
 pub(crate) use hashes::Hashes;
 pub(crate) use metadata::stamp_of;
@@ -244,26 +244,16 @@ impl Files for Context {
 
     fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError> {
         let unknown: Vec<&mut Found> = files.into_iter().filter(|file| file.content.is_none()).collect();
-        let threads =
-            available_parallelism().map_or(1, NonZeroUsize::get).min(1 + unknown.len() / FILES_WORTH_A_THREAD);
-        let queue = Mutex::new(unknown.into_iter());
-        let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
-        let work = || {
-            while let Some(file) = next() {
-                let path = &file.entry.path;
-                let read = self.open_file(path).and_then(|open| self.hashes.read(open, file.entry.xattrs.is_empty()));
-                file.content = Some(read.map_err(|source| FilesError::Io { path: path.clone(), source })?);
-            }
+        for_each(unknown, FILES_WORTH_A_THREAD, |file| {
+            let path = &file.entry.path;
+            let read = self.open_file(path).and_then(|open| self.hashes.read(open, file.entry.xattrs.is_empty()));
+            file.content = Some(read.map_err(|source| FilesError::Io { path: path.clone(), source })?);
             Ok(())
-        };
-        thread::scope(|scope| {
-            let others: Vec<_> = (1..threads).map(|_| scope.spawn(work)).collect();
-            let mut result = work();
-            for other in others {
-                result = result.and(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-            }
-            result
         })
+    }
+
+    fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
+        walk::walk(self, top.clone())
     }
 }
 

@@ -104,3 +104,16 @@ fn the_directory_s_own_ignore_file_counts_unless_replaced() {
     let error = Context::open("context", root.path(), None, Hashes::default()).err();
     assert!(matches!(error, Some(ContextError::Ignore { .. })));
 }
+
+#[test]
+fn a_walk_by_many_is_that_of_one() {
+    let names: Vec<String> = (0..400).map(|n| format!("{}/{}/x{}/{n}", n % 3, n % 7, n % 11)).collect();
+    let root = directory(
+        &names.iter().map(String::as_str).chain(["deep/1/2/3/4/5/6/7/8/9/10/file", "top"]).collect::<Vec<_>>(),
+    );
+    let context = open(&root, Some("0/3\n"));
+    for start in ["", "2", "deep", "top"] {
+        let top = context.get(&path(start)).unwrap().unwrap();
+        assert_eq!(context.walk(&top).unwrap(), crate::files::walk_alone(&context, top).unwrap());
+    }
+}

@@ -54,17 +54,7 @@ pub(crate) trait Files: Send + Sync {
 
     /// `top` and everything beneath it, each directory right before its content; links are not followed.
     fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
-        let mut all = Vec::new();
-        let mut ahead = vec![top.clone()];
-        while let Some(found) = ahead.pop() {
-            if found.is_dir() {
-                let mut children = self.list(&found.entry.path)?;
-                children.reverse();
-                ahead.extend(children);
-            }
-            all.push(found);
-        }
-        Ok(all)
+        walk_alone(self, top.clone())
     }
 }
 
@@ -93,4 +83,19 @@ pub(crate) enum FilesError {
         /// The path asked for.
         path: LayerPath,
     },
+}
+
+/// [`Files::walk`], one directory after the other.
+pub(crate) fn walk_alone(files: &(impl Files + ?Sized), top: Found) -> Result<Vec<Found>, FilesError> {
+    let mut all = Vec::new();
+    let mut ahead = vec![top];
+    while let Some(found) = ahead.pop() {
+        if found.is_dir() {
+            let mut children = files.list(&found.entry.path)?;
+            children.reverse();
+            ahead.extend(children);
+        }
+        all.push(found);
+    }
+    Ok(all)
 }

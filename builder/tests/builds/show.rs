@@ -1,11 +1,15 @@
 //! An image as text: its files, and its configuration without times.
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::{LazyLock, Mutex};
 
 use wharf_blobstore::Store;
 use wharf_builder::BuildResult;
-use wharf_builder::layer::{Entry, Kind, LayerIndex, TarLimits, Tree};
-use wharf_spec::{ManifestView, MediaKind};
+use wharf_builder::layer::{
+    Decoder, Entry, Fingerprint, Fingerprinter, Format, IndexEntry, Kind, LayerIndex, TarLimits, TarReader, Tree,
+};
+use wharf_spec::{Algorithm, Compression, Hasher, ManifestView, MediaKind};
 
 /// The merged files of an image, from its blobs alone.
 pub(crate) async fn tree(store: &Store, result: &BuildResult) -> Tree {
@@ -35,21 +39,47 @@ pub(crate) async fn layers(store: &Store, result: &BuildResult) -> Vec<LayerInde
         assert_eq!(bytes.len() as u64, layer.size);
         let (found, index) = LayerIndex::from_tar(&bytes[..], compression, TarLimits::default()).unwrap();
         assert_eq!(found, *diff_id);
+        learn(&bytes, compression);
         indexes.push(index);
     }
     indexes
 }
 
+/// What contents are called outside: the beginning of their SHA-256, learnt from every layer that is read.
+static NAMES: LazyLock<Mutex<HashMap<Fingerprint, String>>> = LazyLock::new(Mutex::default);
+
+fn learn(blob: &[u8], compression: Compression) {
+    let decoder = Decoder::new(blob, Format::from(compression)).unwrap();
+    let mut tar = TarReader::new(decoder, TarLimits::default());
+    while tar.next_entry().unwrap().is_some() {
+        let (mut fingerprinter, mut hasher) = (Fingerprinter::new(), Hasher::new(Algorithm::Sha256));
+        loop {
+            match tar.content().unwrap() {
+                [] => break,
+                piece => {
+                    fingerprinter.update(piece);
+                    hasher.update(piece);
+                }
+            }
+        }
+        NAMES.lock().unwrap().insert(fingerprinter.finish(), hasher.finish().short());
+    }
+}
+
+fn sha256(content: &Fingerprint) -> String {
+    NAMES.lock().unwrap()[content].clone()
+}
+
 /// `path mode owner kind`, one a line. Files with a short content show it.
 pub(crate) fn files(tree: &Tree) -> Vec<String> {
     let nodes = tree.nodes().iter().filter(|node| !node.entry().path.is_root());
-    nodes.map(|node| line(node.entry(), node.content().map(|digest| digest.short()))).collect()
+    nodes.map(|node| line(node.index_entry())).collect()
 }
 
-pub(crate) fn line(entry: &Entry, content: Option<String>) -> String {
+pub(crate) fn line(IndexEntry { entry, content }: &IndexEntry) -> String {
     let Entry { path, kind, mode, uid, gid, .. } = entry;
     let kind = match kind {
-        Kind::File { size } => format!("file {size} {}", content.unwrap_or_default()),
+        Kind::File { size } => format!("file {size} {}", content.map(|content| sha256(&content)).unwrap_or_default()),
         Kind::Dir => "dir".to_owned(),
         Kind::Symlink { target } => format!("-> {}", String::from_utf8_lossy(target)),
         Kind::Hardlink { target } => format!("== {target}"),
@@ -69,7 +99,7 @@ pub(crate) async fn whole(store: &Store, result: &BuildResult) -> String {
     let nodes =
         tree.nodes().iter().filter(|node| !node.entry().path.is_root() && node.layer() >= usize::from(is_shell));
     for node in nodes {
-        writeln!(text, "{}", line(node.entry(), node.content().map(|digest| digest.short()))).unwrap();
+        writeln!(text, "{}", line(node.index_entry())).unwrap();
     }
     writeln!(text, "\n{}", serde_json::to_string_pretty(&result.config.config).unwrap()).unwrap();
     if let Some(author) = &result.config.author {
