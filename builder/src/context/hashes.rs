@@ -80,7 +80,9 @@ impl Hashes {
         let mut bytes = Vec::with_capacity(MAGIC.len() + records.len() * RECORD);
         bytes.extend_from_slice(MAGIC);
         for (stamp, known) in records {
-            stamp.iter().for_each(|number| bytes.extend_from_slice(&number.to_le_bytes()));
+            for number in stamp {
+                bytes.extend_from_slice(&number.to_le_bytes());
+            }
             bytes.extend_from_slice(known.content.as_bytes());
             bytes.push(u8::from(known.plain));
         }

@@ -18,12 +18,12 @@ const MOST_LEVELS: usize = 8;
 enum Piece {
     Found(Vec<Found>),
     /// A directory that nobody has looked into.
-    Ahead(Found),
+    Ahead(Box<Found>),
 }
 
 impl Piece {
     fn of(found: Found) -> Self {
-        if found.is_dir() { Self::Ahead(found) } else { Self::Found(vec![found]) }
+        if found.is_dir() { Self::Ahead(Box::new(found)) } else { Self::Found(vec![found]) }
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn walk(context: &Context, top: Found) -> Result<Vec<Found>, FilesErr
                 Piece::Found(_) => pieces.push(piece),
                 Piece::Ahead(directory) => {
                     let children = context.list(&directory.entry.path)?;
-                    pieces.push(Piece::Found(vec![directory]));
+                    pieces.push(Piece::Found(vec![*directory]));
                     pieces.extend(children.into_iter().map(Piece::of));
                 }
             }
@@ -48,13 +48,13 @@ pub(super) fn walk(context: &Context, top: Found) -> Result<Vec<Found>, FilesErr
     let ahead: Vec<&mut Piece> = pieces.iter_mut().filter(|piece| matches!(piece, Piece::Ahead(_))).collect();
     for_each(ahead, 1, |piece| {
         if let Piece::Ahead(directory) = piece {
-            *piece = Piece::Found(walk_alone(context, directory.clone())?);
+            *piece = Piece::Found(walk_alone(context, Found::clone(directory))?);
         }
         Ok(())
     })?;
     let found = pieces.into_iter().map(|piece| match piece {
         Piece::Found(found) => found,
-        Piece::Ahead(directory) => vec![directory],
+        Piece::Ahead(directory) => vec![*directory],
     });
     Ok(found.flatten().collect())
 }

@@ -80,7 +80,9 @@ mod tests {
         assert_eq!(pieces.finish(), Fingerprint::of(b"abc"));
         let of = |fields: [&[u8]; 2]| {
             let mut fingerprinter = Fingerprinter::new();
-            fields.into_iter().for_each(|field| fingerprinter.field(field));
+            for field in fields {
+                fingerprinter.field(field);
+            }
             fingerprinter.finish()
         };
         assert_ne!(of([b"ab", b"c"]), of([b"a", b"bc"]));

@@ -45,7 +45,8 @@ impl Solver<'_> {
 
     /// Remembers the frames of a layer that was just stored.
     pub(super) fn keep_frames(&self, step: &Step, stored: &StoredLayer) {
-        if stored.frames.is_empty() {
+        // One frame is compressed again sooner than its place is remembered.
+        if stored.frames.len() < 2 {
             return;
         }
         let mut bytes = stored.descriptor.digest.to_string().into_bytes();

@@ -22,7 +22,9 @@ pub(crate) struct Notes {
 
 fn short(parts: &[&[u8]]) -> u64 {
     let mut fields = Fingerprinter::new();
-    parts.iter().for_each(|part| fields.field(part));
+    for part in parts {
+        fields.field(part);
+    }
     fields.finish().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
