@@ -112,8 +112,8 @@ fn an_image_travels_with_all_that_refers_to_it_and_only_once() {
 #[test]
 fn referrers_can_be_left_behind() {
     let source = signed();
-    let server = Server::start(&Desk::new());
-    let user = Desk::new();
+    let (there, user) = (Desk::new(), Desk::new());
+    let server = Server::start(&there);
     user.good(&["copy", "--no-referrers", &source.server.name("team/app:1"), &server.name("bare/app:1")]);
     for subject in [&source.index, &source.amd64.digest] {
         assert!(referrers(&server, "bare/app", subject).is_empty());
@@ -140,8 +140,9 @@ fn referrers_travel_through_layouts_and_archives() {
 #[test]
 fn one_platform_takes_only_what_it_needs() {
     let source = signed();
-    let server = Server::start(&Desk::new());
-    let (to, user) = (Proxy::start(&server), Desk::new());
+    let (there, user) = (Desk::new(), Desk::new());
+    let server = Server::start(&there);
+    let to = Proxy::start(&server);
     let copied = user.good(&["copy", "--platform", "linux/amd64", &source.server.name("team/app:1"), &to.name("a:1")]);
     assert_eq!(copied.trim_end(), source.amd64.digest);
     assert_eq!(referrers(&server, "a", &source.amd64.digest), [source.sbom.as_str()]);
@@ -153,9 +154,9 @@ fn one_platform_takes_only_what_it_needs() {
 
 #[test]
 fn a_docker_archive_sends_nothing_that_is_there() {
-    let user = Desk::new();
+    let (there, user) = (Desk::new(), Desk::new());
     let image = layout(&user, "layout", &[layer("a", b"one"), layer("b", b"two")]);
-    let server = Server::start(&Desk::new());
+    let server = Server::start(&there);
     let to = Proxy::start(&server);
     user.good(&["copy", "oci:layout", "docker-archive:app.tar:team/app:1"]);
     assert_eq!(user.good(&["copy", "docker-archive:app.tar", &to.name("team/app:1")]).trim_end(), image.digest);
