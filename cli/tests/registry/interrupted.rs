@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Instant;
 
@@ -128,6 +129,40 @@ fn half_a_blob_is_never_seen() {
     assert_eq!(answer(&mut rest).status, 201);
     let got = ask(server.address, "GET", &format!("/v2/team/app/blobs/{digest}"), &[], b"");
     assert_eq!(Digest::sha256(&got.body).to_string(), digest);
+}
+
+/// `upload-expiry`: the session goes, and its bytes with it, while the server serves.
+#[test]
+fn an_upload_that_nobody_continues_expires() {
+    let desk = Desk::new();
+    // Long enough for the chunk to arrive on a busy machine.
+    desk.write("config.toml", "[serve]\nupload-expiry = 5\n");
+    let server = Server::start(&desk);
+    let began = ask(server.address, "POST", "/v2/team/app/blobs/uploads/", &[], b"");
+    let path = began.header("location").expect("a location").to_owned();
+    let content: Vec<u8> = (0..1_000_000_usize).flat_map(usize::to_le_bytes).collect();
+    assert_eq!(ask(server.address, "PATCH", &path, &[], &content).status, 202);
+    let end = Instant::now() + PATIENCE;
+    while ask(server.address, "GET", &path, &[], b"").status != 404 {
+        assert!(Instant::now() < end, "the upload is still there");
+    }
+    while largest(&desk.path("store")) >= content.len() as u64 {
+        assert!(Instant::now() < end, "its bytes are still there");
+    }
+    // Who comes back begins anew.
+    assert_eq!(ask(server.address, "PATCH", &path, &[], b"more").status, 404);
+    assert_eq!(ask(server.address, "POST", "/v2/team/app/blobs/uploads/", &[], b"").status, 202);
+}
+
+/// The length of the largest file below.
+fn largest(directory: &Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(data) if data.is_dir() => largest(&entry.path()),
+        Ok(data) => data.len(),
+        Err(_) => 0,
+    };
+    entries.map(size).max().unwrap_or(0)
 }
 
 /// A push goes on when the server comes back at the same address with the same store.

@@ -1,7 +1,9 @@
 //! End to end: real processes of `wharf`, serving and being served, on loopback.
 
+mod copies;
 mod encrypted;
 mod everyday;
+mod examples;
 mod formats;
 mod interrupted;
 mod logins;

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test program uses its own part of this")]
 
+pub mod counting;
 pub mod fixture;
 pub mod http;
 pub mod server;

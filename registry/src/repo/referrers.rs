@@ -40,7 +40,8 @@ impl Repositories {
             let digests: Vec<_> = entries.iter().filter_map(|entry| entry.key.name().parse().ok()).collect();
             let published = self.published_sizes(name, &digests).await?;
             for (entry, published) in entries.iter().zip(published) {
-                if page.referrers.len() == PAGE || bytes > PAGE_BYTES {
+                let too_long = bytes + entry.record.value.len() > PAGE_BYTES && !page.referrers.is_empty();
+                if page.referrers.len() == PAGE || too_long {
                     page.next = page.referrers.last().map(|referrer: &Descriptor| referrer.digest);
                     break;
                 }

@@ -330,6 +330,8 @@ impl Words {
         self.texts.insert(format!("{name}.digest"), digest.to_string());
         self.texts.insert(format!("{name}.encoded"), digest.to_string().replace(':', "%3A"));
         self.texts.insert(format!("{name}.hex"), digest.hex());
+        let hex = digest.hex();
+        self.texts.insert(format!("{name}.fallback"), format!("{}-{}", digest.algorithm(), &hex[..hex.len().min(64)]));
         self.texts.insert(format!("{name}.sha512"), Digest::of(Algorithm::Sha512, &bytes).to_string());
         self.texts.insert(format!("{name}.size"), bytes.len().to_string());
         self.bytes.insert(name.to_owned(), bytes);
