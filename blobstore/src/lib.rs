@@ -53,7 +53,7 @@ pub use blob::{
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};
 pub use key::{ObjectKey, RecordKey};
-pub use object::{ByteStream, Checkpoint, ObjectWriter, Objects};
+pub use object::{ByteStream, Checkpoint, ObjectWriter, Objects, Unfinished};
 pub use record::{
     Change, Entry, Expect, Generation, Outcome, Record, Records, RecordsExt, Version, Write, decode, encode,
 };

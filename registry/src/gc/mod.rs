@@ -91,9 +91,12 @@ impl Collector {
         let (repositories, policy) = (&self.repositories, self.policy);
         let (report, known) = (Report::default(), HashMap::new());
         let mut run = Run { repositories, policy, now: repositories.now(), report, events, known };
-        if policy.mode == Mode::Collect {
-            run.report.uploads = repositories.purge_uploads(policy.upload_expiry.as_secs()).await? as u64;
-        }
+        let expiry = policy.upload_expiry.as_secs();
+        let expired = match policy.mode {
+            Mode::Collect => repositories.purge_uploads(expiry).await?,
+            Mode::DryRun => repositories.expired_uploads(expiry).await?,
+        };
+        (run.report.uploads, run.report.bytes) = (expired.uploads, expired.bytes);
         run.pages(MANIFESTS).await?;
         run.pages(BLOBS).await?;
         Ok(run.report)

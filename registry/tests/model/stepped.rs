@@ -3,13 +3,14 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use wharf_blobstore::{
     ByteStream, Checkpoint, Entry, ObjectKey, ObjectWriter, Objects, Outcome, Record, RecordKey, Records, Result,
-    Store, Write,
+    Store, Unfinished, Write,
 };
 
 /// What a process tells the scheduler.
@@ -123,9 +124,14 @@ impl Objects for SteppedObjects {
         Ok(Box::new(SteppedWriter { below, gate: self.gate.clone() }))
     }
 
-    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()> {
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
         self.gate.pass().await;
-        self.below.abandon(key, checkpoint).await
+        self.below.abandon(key).await
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        self.gate.pass().await;
+        self.below.unfinished(before).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {
