@@ -238,7 +238,7 @@ impl Table {
             Change::Put(value) => {
                 self.rows.insert(write.key.as_str().to_owned(), (value, self.last_version));
             }
-            Change::Delete => {
+            Change::Delete | Change::Retire => {
                 self.rows.remove(write.key.as_str());
             }
         }

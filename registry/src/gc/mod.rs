@@ -140,7 +140,7 @@ impl Run<'_> {
         self.report.candidates += 1;
         if done && !self.is_dry() {
             let expect = Expect::Version(entry.record.version.clone());
-            self.repositories.store().records.swap(entry.key.clone(), expect, Change::Delete).await?;
+            self.repositories.store().records.swap(entry.key.clone(), expect, Change::Retire).await?;
         }
         if !done {
             self.report.waiting += 1;
@@ -156,7 +156,8 @@ impl Run<'_> {
             return Ok(false);
         }
         let done = self.verdict(&candidate.digest).await?.is_final();
-        if let (true, Ok(epoch)) = (done, entry.key.name().parse()) {
+        let epoch = candidate.object.or_else(|| entry.key.name().parse().ok());
+        if let (true, Some(epoch)) = (done, epoch) {
             self.late(&candidate.digest, epoch).await?;
         }
         Ok(done)

@@ -295,7 +295,7 @@ impl Repositories {
     pub(super) async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
         let records = self.store.records.get_many(&references).await?;
         let write = |(key, record): (RecordKey, Option<Record>)| {
-            record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Delete })
+            record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Retire })
         };
         let writes: Vec<_> = references.into_iter().zip(records).filter_map(write).collect();
         if !writes.is_empty() {

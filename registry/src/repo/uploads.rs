@@ -184,7 +184,7 @@ impl Repositories {
         if let (Err(StoreError::Mismatch(_)), Some(state)) = (&committed, &session.state) {
             self.blobs.abandon(state).await?;
         }
-        let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Delete };
+        let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Retire };
         let mut writes = vec![end];
         if let Ok(blob) = &committed {
             writes.extend(self.link_writes(name, &digest, Stamp::Always).await?);
@@ -219,7 +219,7 @@ impl Repositories {
         session: &Session,
         version: Version,
     ) -> Result<bool> {
-        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Delete).await?;
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Retire).await?;
         if let (Outcome::Done(_), Some(state)) = (&outcome, &session.state) {
             self.blobs.abandon(state).await?;
         }
