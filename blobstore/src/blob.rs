@@ -214,7 +214,7 @@ impl BlobStore {
 
     /// Forgets an upload and its bytes.
     pub async fn abandon(&self, state: &UploadState) -> Result<()> {
-        self.store.objects.abandon(state.epoch, &state.checkpoint).await
+        self.store.objects.abandon(state.epoch).await
     }
 
     /// Enters an upload that is about to finish in the blob's record, and makes the blob a candidate for collectors.

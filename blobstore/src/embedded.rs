@@ -37,7 +37,6 @@ mod write;
 
 use std::path::Path;
 
-pub use housekeeping::Unfinished;
 pub use objects::EmbeddedObjects;
 pub use records::EmbeddedRecords;
 pub use snapshot::back_up;

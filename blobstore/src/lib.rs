@@ -15,7 +15,7 @@
 //! objects  <epoch>                            bytes of one upload; never rewritten, never copied
 //! blobs/<alg>:<hex>                           blob.rs: live | condemned | deleting, epoch, size, epochs still to delete,
 //!                                             uploads about to finish
-//! candidates/blobs/<epoch>                    blob.rs: a blob that this upload is about to bring; collectors look at it
+//! candidates/blobs/<id>                       blob.rs: a blob that an upload is about to bring; collectors look at it
 //! candidates/manifests/<id>                   registry: a manifest whose references are about to come or to go
 //! gc/lease                                    registry: which process collects
 //! quarantine/<key>                            registry: a damaged record as it was, taken out of use by a check
@@ -53,7 +53,7 @@ pub use blob::{
 pub use clock::{Clock, Ids, RandomIds, SystemClock};
 pub use error::{Error, Result};
 pub use key::{ObjectKey, RecordKey};
-pub use object::{ByteStream, Checkpoint, ObjectWriter, Objects};
+pub use object::{ByteStream, Checkpoint, ObjectWriter, Objects, Unfinished};
 pub use record::{
     Change, Entry, Expect, Generation, Outcome, Record, Records, RecordsExt, Version, Write, decode, encode,
 };

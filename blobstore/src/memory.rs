@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::{Bound, Range};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
 use crate::{
-    ByteStream, Change, Checkpoint, Entry, Error, Expect, Generation, ObjectKey, ObjectWriter, Objects, Outcome,
-    Record, RecordKey, Records, Result, Version, Write,
+    ByteStream, Change, Checkpoint, Clock, Entry, Error, Expect, Generation, ObjectKey, ObjectWriter, Objects, Outcome,
+    Record, RecordKey, Records, Result, SystemClock, Unfinished, Version, Write,
 };
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -19,18 +20,38 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Objects in a map.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryObjects {
     inner: Arc<Mutex<Shelves>>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Default for MemoryObjects {
+    fn default() -> Self {
+        Self::with_clock(Arc::new(SystemClock))
+    }
 }
 
 #[derive(Debug, Default)]
 struct Shelves {
     finished: BTreeMap<ObjectKey, Bytes>,
-    /// What each checkpoint of an unfinished object covers. Earlier ones are kept too: whoever goes on from one must not
-    /// change what a later one covers.
-    unfinished: HashMap<ObjectKey, HashMap<Checkpoint, Vec<Bytes>>>,
+    unfinished: BTreeMap<ObjectKey, Checkpointed>,
     last_checkpoint: u64,
+}
+
+/// An unfinished object.
+#[derive(Debug)]
+struct Checkpointed {
+    /// What each checkpoint covers. Earlier ones are kept too: whoever goes on from one must not change what a later one
+    /// covers.
+    checkpoints: HashMap<Checkpoint, Vec<Bytes>>,
+    touched: SystemTime,
+}
+
+impl Checkpointed {
+    fn longest(&self) -> usize {
+        self.checkpoints.values().map(|pieces| pieces.iter().map(Bytes::len).sum()).max().unwrap_or(0)
+    }
 }
 
 struct MemoryWriter {
@@ -47,22 +68,17 @@ impl MemoryWriter {
     }
 }
 
-fn length(pieces: &[Bytes]) -> usize {
-    pieces.iter().map(Bytes::len).sum()
-}
-
 impl MemoryObjects {
+    /// No objects, and unfinished ones are stamped by this clock.
+    pub fn with_clock(clock: Arc<dyn Clock>) -> Self {
+        Self { inner: Arc::default(), clock }
+    }
+
     /// How many bytes finished and unfinished objects hold; tests look at it to see that nothing is left behind.
     pub fn total_size(&self) -> usize {
         let shelves = lock(&self.inner);
-        let longest = |checkpoints: &HashMap<_, Vec<Bytes>>| checkpoints.values().map(|it| length(it)).max();
         shelves.finished.values().map(Bytes::len).sum::<usize>()
-            + shelves.unfinished.values().filter_map(longest).sum::<usize>()
-    }
-
-    /// Every unfinished object that was checkpointed.
-    pub fn unfinished(&self) -> Vec<ObjectKey> {
-        lock(&self.inner).unfinished.keys().copied().collect()
+            + shelves.unfinished.values().map(Checkpointed::longest).sum::<usize>()
     }
 }
 
@@ -74,14 +90,20 @@ impl Objects for MemoryObjects {
 
     async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>> {
         let shelves = lock(&self.inner);
-        let checkpoints = shelves.unfinished.get(&key).ok_or(Error::UploadLost)?;
-        let pieces = checkpoints.get(checkpoint).cloned().ok_or(Error::UploadLost)?;
+        let unfinished = shelves.unfinished.get(&key).ok_or(Error::UploadLost)?;
+        let pieces = unfinished.checkpoints.get(checkpoint).cloned().ok_or(Error::UploadLost)?;
         Ok(Box::new(MemoryWriter { objects: self.clone(), key, pieces, known: true }))
     }
 
-    async fn abandon(&self, key: ObjectKey, _checkpoint: &Checkpoint) -> Result<()> {
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
         lock(&self.inner).unfinished.remove(&key);
         Ok(())
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        let shelves = lock(&self.inner);
+        let untouched = shelves.unfinished.iter().filter(|(_, it)| it.touched < before);
+        Ok(untouched.map(|(key, it)| Unfinished { key: *key, bytes: it.longest() as u64 }).collect())
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {
@@ -130,7 +152,11 @@ impl ObjectWriter for MemoryWriter {
         self.still_there(&shelves)?;
         shelves.last_checkpoint += 1;
         let checkpoint = Checkpoint(shelves.last_checkpoint.to_string());
-        shelves.unfinished.entry(self.key).or_default().insert(checkpoint.clone(), self.pieces.clone());
+        let touched = self.objects.clock.now();
+        let fresh = || Checkpointed { checkpoints: HashMap::new(), touched };
+        let unfinished = shelves.unfinished.entry(self.key).or_insert_with(fresh);
+        unfinished.checkpoints.insert(checkpoint.clone(), self.pieces.clone());
+        unfinished.touched = touched;
         self.known = true;
         Ok(checkpoint)
     }
@@ -212,7 +238,7 @@ impl Table {
             Change::Put(value) => {
                 self.rows.insert(write.key.as_str().to_owned(), (value, self.last_version));
             }
-            Change::Delete => {
+            Change::Delete | Change::Retire => {
                 self.rows.remove(write.key.as_str());
             }
         }

@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -19,6 +19,15 @@ pub type ByteStream = BoxStream<'static, Result<Bytes>>;
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Checkpoint(pub String);
+
+/// An object that was begun and not finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The key it would get.
+    pub key: ObjectKey,
+    /// How many bytes lie there for its sake.
+    pub bytes: u64,
+}
 
 /// Immutable bytes under fresh keys.
 ///
@@ -38,8 +47,14 @@ pub trait Objects: Debug + Send + Sync + 'static {
     /// are told [`crate::Error::UploadLost`].
     async fn resume(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<Box<dyn ObjectWriter>>;
 
-    /// Forgets an unfinished object and its bytes. Forgetting what is not there is fine.
-    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()>;
+    /// Forgets an unfinished object and its bytes, whatever was checkpointed of it; whoever still writes it fails. A
+    /// finished one stays. Forgetting what is not there is fine.
+    async fn abandon(&self, key: ObjectKey) -> Result<()>;
+
+    /// Unfinished objects of which something lies there and that nobody has written to since `before`, by the clock of
+    /// whatever keeps them, in ascending order of keys. An upload session may name one, somebody may be about to go on
+    /// with it, or it was left behind by a writer that died.
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>>;
 
     /// Length of a finished object in bytes, or `None` when there is none.
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>>;

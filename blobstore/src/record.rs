@@ -47,6 +47,9 @@ pub enum Change {
     Put(Bytes),
     /// Removes the record.
     Delete,
+    /// Removes the record, whose key carries an id that was made for it: nobody ever creates it again. Where a deleted
+    /// record must leave something behind, lest a late write be lost under it, this one need not for long.
+    Retire,
 }
 
 /// One compare-and-swap.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use tempfile::TempDir;
-use wharf_blobstore::conformance::{ObjectsBench, RecordsBench};
+use wharf_blobstore::conformance::{ObjectsBench, RecordsBench, far_future};
 use wharf_blobstore::memory::{MemoryObjects, MemoryRecords};
 use wharf_blobstore::{Objects, Records, embedded};
 
@@ -35,7 +35,8 @@ impl ObjectsBench for MemoryBench {
     }
 
     async fn leftovers(&self) -> Vec<String> {
-        self.objects.unfinished().iter().map(ToString::to_string).collect()
+        let left = self.objects.unfinished(far_future()).await.unwrap();
+        left.iter().map(|unfinished| unfinished.key.to_string()).collect()
     }
 }
 

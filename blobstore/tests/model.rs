@@ -114,8 +114,8 @@ impl Shelf {
                 None => Answer::Nothing,
             },
             Step::Abandon(which) => {
-                let Some((key, checkpoint)) = choose(&self.checkpoints, which) else { return Answer::Nothing };
-                answer(self.objects.abandon(key, &checkpoint).await, |()| Answer::Done)
+                let Some((key, _)) = choose(&self.checkpoints, which) else { return Answer::Nothing };
+                answer(self.objects.abandon(key).await, |()| Answer::Done)
             }
             Step::Delete(which) => {
                 let Some(key) = choose(&self.keys, which) else { return Answer::Nothing };

@@ -5,10 +5,10 @@ mod wire;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use wharf_blobstore::{ByteStream, Checkpoint, ObjectKey, ObjectWriter, Objects, Result, Store};
+use wharf_blobstore::{ByteStream, Checkpoint, ObjectKey, ObjectWriter, Objects, Result, Store, Unfinished};
 use wharf_registry::http::Limits;
 use wharf_spec::Digest;
 use wire::{Server, Setup};
@@ -28,8 +28,12 @@ impl Objects for Addressed {
         self.0.resume(key, checkpoint).await
     }
 
-    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()> {
-        self.0.abandon(key, checkpoint).await
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
+        self.0.abandon(key).await
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        self.0.unfinished(before).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {

@@ -83,6 +83,23 @@ check "copy to a directory" "$WHARF" copy s3/app:v2 "oci:$WORK/copied:v2"
 check "remove" "$WHARF" rm s3/app:v2
 equal "what is removed is gone" 404 "$(status GET /v2/s3/app/manifests/v2)"
 refused "a bucket that is not there" "$WHARF" images --store "s3://nobody-made-this-one?endpoint=$S3_ENDPOINT"
-equal "nothing is unfinished in the bucket" 0 \
-  "$(s3_curl "$S3_ENDPOINT/$BUCKET?list-type=2&prefix=registry/unfinished/" | grep -o '<Key>' | wc -l)"
+
+# Uploads that nobody goes on with: one with its session, and one whose session was lost with whoever forgot it.
+unfinished() { s3_curl -f "$S3_ENDPOINT/$BUCKET?list-type=2&prefix=registry%2Funfinished%2F" | grep -o '<Key>[^<.]*</Key>' | wc -l; }
+equal "nothing is unfinished in the bucket" 0 "$(unfinished)"
+for upload in kept lost; do
+  curl -fsS -o /dev/null -D "$WORK/headers" -X POST "http://$SECOND/v2/s3/chunks/blobs/uploads/"
+  path=$(location)
+  check "a chunk of an upload that is not gone on with, $upload" chunk "$SECOND" 0 9000000 "$path"
+done
+session=${path##*/}
+check "its session is lost" s3_curl -f -X DELETE "$S3_ENDPOINT/$BUCKET/registry/records/uploads/${session%%\?*}%21"
+equal "both lie there" 2 "$(unfinished)"
+said "young ones stay" "freed" "$WHARF" gc
+equal "and are there" 2 "$(unfinished)"
+sleep 2.5
+printf '[serve]\nupload-expiry = 1\n' >"$WORK/expiry.toml"
+said "a dry run counts them" "2 unfinished uploads" "$WHARF" gc --dry-run --config "$WORK/expiry.toml"
+said "old ones go" "freed 18.0 MB (0 blobs, 2 unfinished uploads)" "$WHARF" gc --config "$WORK/expiry.toml"
+equal "all of them" 0 "$(unfinished)"
 finish

@@ -16,13 +16,16 @@ use crate::{Change, Entry, Expect, ObjectKey, Outcome, RecordKey, RecordsExt as 
 /// Blobs that a collector should look at are named by records under this prefix, one for each upload.
 pub const CANDIDATES: &str = "candidates/blobs/";
 
-/// The value of `candidates/blobs/<epoch>`: this upload is about to finish, and nobody may ever need what it brings.
+/// The value of `candidates/blobs/<id>`: an upload is about to finish, and nobody may ever need what it brings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Candidate {
     /// The blob.
     pub digest: Digest,
     /// When it was written, seconds since 1970.
     pub at: u64,
+    /// The object that the upload writes. Without one, the candidate's id is its key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub object: Option<ObjectKey>,
 }
 
 /// A blob's record as it was seen.
@@ -52,10 +55,13 @@ impl BlobView {
 }
 
 impl BlobStore {
-    /// The write that makes `digest` a candidate for the sake of the upload `epoch`.
+    /// The write that makes `digest` a candidate for the sake of the upload `epoch`; under a key of its own each time, for
+    /// candidates are retired.
     pub(super) fn candidate(&self, digest: Digest, epoch: ObjectKey) -> Write {
-        let value = crate::encode(&Candidate { digest, at: self.now() });
-        Write { key: candidate_key(epoch), expect: Expect::Absent, change: Change::Put(value) }
+        let id = ObjectKey::new(self.store.ids.fresh());
+        let value = crate::encode(&Candidate { digest, at: self.now(), object: Some(epoch) });
+        let key = RecordKey::new(format!("{CANDIDATES}{id}"));
+        Write { key, expect: Expect::Absent, change: Change::Put(value) }
     }
 
     /// Makes a blob a candidate, for whoever has found that it may be garbage.
@@ -139,8 +145,4 @@ pub fn view_entry(entry: &Entry) -> Result<Option<BlobView>> {
 fn view_of(digest: Digest, key: &RecordKey, value: &Bytes, version: Version) -> Result<BlobView> {
     let BlobRecord { current, stale, arriving } = crate::decode(key, value)?;
     Ok(BlobView { digest, current, stale, arriving, version })
-}
-
-fn candidate_key(epoch: ObjectKey) -> RecordKey {
-    RecordKey::new(format!("{CANDIDATES}{epoch}"))
 }

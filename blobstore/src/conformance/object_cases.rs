@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, TryStreamExt as _};
 
-use super::{Case, ObjectsBench};
+use super::{Case, ObjectsBench, far_future};
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Objects, Result};
 
 type Bench = Arc<dyn ObjectsBench>;
@@ -57,6 +58,7 @@ cases! {
     an_upload_goes_on_from_a_checkpoint_before_the_last,
     a_checkpoint_of_nothing_is_a_checkpoint,
     what_was_abandoned_is_lost,
+    what_is_unfinished_is_named_until_it_is_finished_or_forgotten,
     what_was_finished_cannot_be_resumed,
     what_never_was_cannot_be_resumed,
     two_writers_of_one_upload_never_mix_their_bytes,
@@ -331,12 +333,30 @@ async fn what_was_abandoned_is_lost(bench: Bench) {
     let objects = bench.objects().await;
     let checkpoint = begin(&objects, key(1), &noise(300_000, 16)).await;
     let mut writer = objects.resume(key(1), &checkpoint).await.unwrap();
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
     assert_lost(objects.resume(key(1), &checkpoint).await);
     writer.write(noise(10, 17)).await.unwrap();
     assert_lost(writer.finish().await);
     assert_eq!(objects.size(key(1)).await.unwrap(), None);
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
+}
+
+async fn what_is_unfinished_is_named_until_it_is_finished_or_forgotten(bench: Bench) {
+    let objects = bench.objects().await;
+    let named = async || {
+        let found = bench.objects().await.unfinished(far_future()).await.unwrap();
+        found.into_iter().map(|unfinished| (unfinished.key, unfinished.bytes)).collect::<Vec<_>>()
+    };
+    assert_eq!(named().await, []);
+    let second = begin(&objects, key(2), &noise(300_000, 40)).await;
+    begin(&objects, key(1), &noise(10, 41)).await;
+    assert_eq!(named().await, [(key(1), 10), (key(2), 300_000)]);
+    assert_eq!(objects.unfinished(SystemTime::UNIX_EPOCH).await.unwrap(), [], "nobody left it alone for so long");
+    objects.resume(key(2), &second).await.unwrap().finish().await.unwrap();
+    assert_eq!(named().await, [(key(1), 10)]);
+    objects.abandon(key(1)).await.unwrap();
+    assert_eq!(named().await, []);
+    objects.delete(key(2)).await.unwrap();
 }
 
 async fn what_was_finished_cannot_be_resumed(bench: Bench) {
@@ -344,7 +364,7 @@ async fn what_was_finished_cannot_be_resumed(bench: Bench) {
     let checkpoint = begin(&objects, key(1), &bytes).await;
     objects.resume(key(1), &checkpoint).await.unwrap().finish().await.unwrap();
     assert_lost(objects.resume(key(1), &checkpoint).await);
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
     assert_same(read(&objects, key(1)).await.as_ref(), &bytes);
     objects.delete(key(1)).await.unwrap();
     assert_lost(objects.resume(key(1), &checkpoint).await);
@@ -354,11 +374,11 @@ async fn what_never_was_cannot_be_resumed(bench: Bench) {
     let objects = bench.objects().await;
     let checkpoint = begin(&objects, key(1), &noise(10, 19)).await;
     assert_lost(objects.resume(key(2), &checkpoint).await);
-    objects.abandon(key(2), &checkpoint).await.unwrap();
+    objects.abandon(key(2)).await.unwrap();
     for nonsense in ["", "x", "../../etc/passwd", "99999999999999999999999999"] {
         assert_lost(objects.resume(key(1), &Checkpoint(nonsense.to_owned())).await);
     }
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
 }
 
 /// Each writer has hashed its own bytes only, so an object that mixes them is one whose digest was never checked.
@@ -391,7 +411,7 @@ async fn two_writers_of_one_upload_never_mix_their_bytes(bench: Bench) {
         None => assert_eq!(objects.size(key(1)).await.unwrap(), None),
     }
     objects.delete(key(1)).await.unwrap();
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
 }
 
 async fn one_of_many_writers_of_one_upload_finishes(bench: Bench) {
@@ -417,7 +437,7 @@ async fn one_of_many_writers_of_one_upload_finishes(bench: Bench) {
             _ => panic!("{winners:?} finished one object"),
         }
         objects.delete(key(round)).await.unwrap();
-        objects.abandon(key(round), &checkpoint).await.unwrap();
+        objects.abandon(key(round)).await.unwrap();
     }
 }
 
@@ -445,7 +465,7 @@ async fn a_late_writer_never_changes_what_a_checkpoint_covers(bench: Bench) {
         Err(other) => panic!("{other}"),
     }
     objects.delete(key(1)).await.unwrap();
-    objects.abandon(key(1), &checkpoint).await.unwrap();
+    objects.abandon(key(1)).await.unwrap();
 }
 
 async fn deleting_twice_is_fine(bench: Bench) {

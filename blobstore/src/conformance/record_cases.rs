@@ -47,6 +47,7 @@ cases! {
     creating_what_exists_is_a_conflict,
     a_conflict_leaves_the_record,
     a_record_is_deleted_at_its_version,
+    what_is_retired_is_deleted_at_its_version,
     a_version_never_comes_again,
     every_write_of_a_batch_stands_alone,
     a_large_batch_is_answered_in_order,
@@ -211,6 +212,26 @@ async fn a_record_is_deleted_at_its_version(bench: Bench) {
     assert_eq!(records.get(&key("a")).await.unwrap(), None);
     assert_eq!(keys(&*records, "", None, 10).await, ["a/b", "b"]);
     assert!(conflicts(&*records, "a", expect, Change::Delete).await, "deleted twice");
+    clear(&*records).await;
+}
+
+async fn what_is_retired_is_deleted_at_its_version(bench: Bench) {
+    let records = bench.records().await;
+    let first = put(&*records, "id/1", Expect::Absent, text("one")).await;
+    let second = put(&*records, "id/1", Expect::Version(first.clone()), text("two")).await;
+    create(&*records, &["id/2"]).await;
+    assert!(conflicts(&*records, "id/1", Expect::Version(first.clone()), Change::Retire).await, "it has moved on");
+    assert!(conflicts(&*records, "id/1", Expect::Absent, Change::Retire).await, "it is there");
+    assert!(!conflicts(&*records, "id/1", Expect::Version(second.clone()), Change::Retire).await);
+    // Before and after whatever was left behind is gone.
+    for _ in 0..20 {
+        assert_eq!(records.get(&key("id/1")).await.unwrap(), None);
+        assert_eq!(keys(&*records, "id/", None, 10).await, ["id/2"]);
+        for version in [&first, &second] {
+            let expect = Expect::Version(version.clone());
+            assert!(conflicts(&*records, "id/1", expect, Change::Put(text("late"))).await);
+        }
+    }
     clear(&*records).await;
 }
 

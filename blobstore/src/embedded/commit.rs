@@ -184,7 +184,7 @@ fn value_bytes(batch: &[Write]) -> usize {
         .iter()
         .map(|write| match &write.change {
             Change::Put(value) => value.len(),
-            Change::Delete => 0,
+            Change::Delete | Change::Retire => 0,
         })
         .sum()
 }
@@ -261,7 +261,7 @@ impl<'a> Swaps<'a> {
                 self.changed.bytes += value.len();
                 self.put.execute((key, self.last_version, value.as_ref()))?;
             }
-            Change::Delete => {
+            Change::Delete | Change::Retire => {
                 self.delete.execute([key])?;
             }
         }

@@ -5,16 +5,18 @@ use std::io;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 
 use super::blocking::blocking;
 use super::directory::Directory;
+use super::housekeeping::untouched;
 use super::layout::{LAST_SHARD, Layout, shard_of};
 use super::read::read;
 use super::unfinished::{UnfinishedFile, remove_partial};
 use super::write::EmbeddedWriter;
-use crate::{ByteStream, Checkpoint, Error, ObjectKey, ObjectWriter, Objects, Result};
+use crate::{ByteStream, Checkpoint, Error, ObjectKey, ObjectWriter, Objects, Result, Unfinished};
 
 /// Objects as files of a directory. Cloning is cheap; clones share everything.
 #[derive(Clone, Debug)]
@@ -58,9 +60,14 @@ impl Objects for EmbeddedObjects {
         Ok(Box::new(EmbeddedWriter::new(key, unfinished, offset)))
     }
 
-    async fn abandon(&self, key: ObjectKey, _checkpoint: &Checkpoint) -> Result<()> {
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
         let place = Arc::clone(&self.place);
         blocking(move || remove_partial(&place, key)).await
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        let place = Arc::clone(&self.place);
+        blocking(move || untouched(&place, before)).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {

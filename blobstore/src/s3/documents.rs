@@ -1,5 +1,7 @@
 //! The few XML documents of the S3 protocol that are read here.
 
+use std::time::SystemTime;
+
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -47,6 +49,12 @@ pub(super) struct Initiated {
 pub(super) struct Uploads {
     #[serde(rename = "Upload", default)]
     pub(super) uploads: Vec<Upload>,
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) next_key_marker: String,
+    #[serde(default)]
+    pub(super) next_upload_id_marker: String,
 }
 
 /// An upload under way.
@@ -54,6 +62,9 @@ pub(super) struct Uploads {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Upload {
     pub(super) key: String,
+    pub(super) upload_id: String,
+    #[serde(default)]
+    pub(super) initiated: String,
 }
 
 /// A page of the parts of an upload.
@@ -75,6 +86,13 @@ pub(super) struct Part {
     #[serde(rename = "ETag")]
     pub(super) etag: String,
     pub(super) size: u64,
+    #[serde(default)]
+    pub(super) last_modified: String,
+}
+
+/// When something happened, as services write it (RFC 3339); `None` when it does not read.
+pub(super) fn moment(text: &str) -> Option<SystemTime> {
+    text.parse::<jiff::Timestamp>().ok().map(SystemTime::from)
 }
 
 /// Reads a document; the text of the error says what is wrong with it.

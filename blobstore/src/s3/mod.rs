@@ -24,6 +24,7 @@ mod bucket;
 mod config;
 mod documents;
 mod envelope;
+mod housekeeping;
 mod listing;
 mod multipart;
 mod names;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode};
 
 use super::bucket::{Bucket, Call};
-use super::documents::{self, Initiated, Part, Parts, Uploads, unquoted};
+use super::documents::{self, Initiated, Part, Parts, Upload, Uploads, unquoted};
 use crate::{Error, Result};
 
 /// The highest number of a part.
@@ -52,17 +52,33 @@ pub(super) async fn begin(bucket: &Bucket, key: &str) -> Result<String> {
     Ok(begun.upload_id)
 }
 
-/// Keys of the objects that are being uploaded in parts, a thousand at most.
-pub(super) async fn under_way(bucket: &Bucket, prefix: &str) -> Result<Vec<String>> {
+/// Uploads in parts that are under way, of objects whose keys begin so; the keys are as the store knows them. Some
+/// services (MinIO) name only those whose key is exactly the prefix.
+pub(super) async fn under_way(bucket: &Bucket, prefix: &str) -> Result<Vec<Upload>> {
     let doing = "look for uploads on S3";
-    let call = Call::bucket(Method::GET, doing).parameter("uploads", "").parameter("prefix", bucket.full(prefix));
-    let answer = bucket.send(&call).await?;
-    if answer.status != StatusCode::OK {
-        return Err(bucket.refusal(&call, &answer));
+    let (mut found, mut after) = (Vec::new(), None::<(String, String)>);
+    loop {
+        let call = Call::bucket(Method::GET, doing).parameter("uploads", "").parameter("prefix", bucket.full(prefix));
+        let call = match after.take() {
+            Some((key, upload)) => call.parameter("key-marker", key).parameter("upload-id-marker", upload),
+            None => call,
+        };
+        let answer = bucket.send(&call).await?;
+        if answer.status != StatusCode::OK {
+            return Err(bucket.refusal(&call, &answer));
+        }
+        let page: Uploads =
+            documents::read(&answer.body).map_err(|problem| Error::Unavailable { doing: doing.to_owned(), problem })?;
+        let got_on = !page.uploads.is_empty() && !page.next_key_marker.is_empty();
+        found.extend(page.uploads.into_iter().filter_map(|upload| {
+            let key = bucket.relative(&upload.key)?.to_owned();
+            Some(Upload { key, ..upload })
+        }));
+        if !page.is_truncated || !got_on {
+            return Ok(found);
+        }
+        after = Some((page.next_key_marker, page.next_upload_id_marker));
     }
-    let found: Uploads =
-        documents::read(&answer.body).map_err(|problem| Error::Unavailable { doing: doing.to_owned(), problem })?;
-    Ok(found.uploads.iter().filter_map(|upload| bucket.relative(&upload.key).map(str::to_owned)).collect())
 }
 
 impl Multipart<'_> {

@@ -3,16 +3,16 @@
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 
 use super::bucket::Bucket;
 use super::listing::{Listing, PAGE};
-use super::unfinished::{UNFINISHED, Unfinished};
+use super::unfinished::Unfinished as Traces;
 use super::writer::S3Writer;
-use super::{multipart, reader};
-use crate::{ByteStream, Checkpoint, Ids, ObjectKey, ObjectWriter, Objects, Result};
+use super::{housekeeping, reader};
+use crate::{ByteStream, Checkpoint, Ids, ObjectKey, ObjectWriter, Objects, Result, Unfinished};
 
 /// Where finished objects lie.
 pub(super) const OBJECTS: &str = "objects/";
@@ -34,40 +34,8 @@ impl S3Objects {
         Self { bucket, ids }
     }
 
-    fn of(&self, key: ObjectKey) -> Unfinished<'_> {
-        Unfinished { bucket: &self.bucket, key, ids: &*self.ids }
-    }
-
-    /// Every unfinished object of which something lies in the bucket, in ascending order of keys, with the time when its
-    /// state was last written, as the service tells it (RFC 3339). An upload session may name it, somebody may be
-    /// writing to it right now, or it is left over.
-    pub async fn unfinished(&self) -> Result<Vec<(ObjectKey, String)>> {
-        let mut found: Vec<(ObjectKey, String)> = Vec::new();
-        let mut listing = Listing::new(&self.bucket, UNFINISHED, None);
-        while !listing.ended() {
-            for listed in listing.next(PAGE).await? {
-                let name = listed.key.strip_prefix(UNFINISHED).unwrap_or_default();
-                let key = name.split('.').next().and_then(|key| key.parse().ok());
-                if let Some(key) = key.filter(|key| found.last().is_none_or(|(last, _)| last != key)) {
-                    found.push((key, listed.last_modified));
-                }
-            }
-        }
-        Ok(found)
-    }
-
-    /// Every upload in parts that the service has under way here, by its object's key, a thousand at most: those of
-    /// unfinished objects, and those of writers that were killed before they could leave a trace of theirs. Services
-    /// remove these after a while where the bucket has such a rule.
-    pub async fn uploads(&self) -> Result<Vec<ObjectKey>> {
-        multipart::under_way(&self.bucket, OBJECTS)
-            .await
-            .map(|keys| keys.iter().filter_map(|key| key.strip_prefix(OBJECTS)?.parse().ok()).collect())
-    }
-
-    /// Forgets an unfinished object, whatever its checkpoint. A writer that still holds it will fail.
-    pub async fn forget_unfinished(&self, key: ObjectKey) -> Result<()> {
-        self.of(key).forget().await
+    fn of(&self, key: ObjectKey) -> Traces<'_> {
+        Traces { bucket: &self.bucket, key, ids: &*self.ids }
     }
 }
 
@@ -82,8 +50,12 @@ impl Objects for S3Objects {
         Ok(Box::new(writer))
     }
 
-    async fn abandon(&self, key: ObjectKey, _checkpoint: &Checkpoint) -> Result<()> {
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
         self.of(key).forget().await
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        housekeeping::untouched(&self.bucket, &*self.ids, before).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {

@@ -1,7 +1,8 @@
 //! [`Records`] in a bucket: one object each, written on conditions; see `envelope.rs` and `names.rs`.
 //!
-//! A version is the object's entity tag. Deleting writes a tombstone, because not every service deletes on a condition,
-//! and an unconditional delete is a lost update.
+//! A version is the object's entity tag. Deleting writes a tombstone, because not every service deletes on a condition
+//! (some do not look at it, and delete), and an unconditional delete is a lost update. Only what is retired, never to be
+//! created again, leaves none.
 
 use std::sync::Arc;
 
@@ -81,17 +82,33 @@ impl S3Records {
 
     async fn swap(&self, write: Write) -> Result<Outcome> {
         let Write { key, expect, change } = write;
+        let retires = change == Change::Retire;
         let content = match change {
             Change::Put(value) => Content::Record(value),
-            Change::Delete => Content::Gone,
+            Change::Delete | Change::Retire => Content::Gone,
         };
-        match expect {
+        let outcome = match expect {
             Expect::Version(version) => match tag(&version) {
-                Some(tag) => self.put(&key, Condition::Tag(tag), &content).await,
-                None => Ok(Outcome::Conflict),
+                Some(tag) => self.put(&key, Condition::Tag(tag), &content).await?,
+                None => Outcome::Conflict,
             },
-            Expect::Absent => self.create(&key, &content).await,
+            Expect::Absent => self.create(&key, &content).await?,
+        };
+        if retires && outcome != Outcome::Conflict {
+            self.remove_tombstone(&key);
         }
+        Ok(outcome)
+    }
+
+    /// Nobody creates this record again, so deleting what lies there, which no condition guards, takes nothing but the
+    /// tombstone, however late it happens. Nobody waits for it; where it does not happen, a tombstone stays.
+    fn remove_tombstone(&self, key: &RecordKey) {
+        let (bucket, name) = (Arc::clone(&self.bucket), RECORDS.to_owned() + &names::name(key.as_str()));
+        tokio::spawn(async move {
+            if let Err(error) = bucket.delete(&name).await {
+                tracing::debug!(name, error = &error as &dyn std::error::Error, "a tombstone stays");
+            }
+        });
     }
 
     /// Writes where there is nothing, or a tombstone.

@@ -18,8 +18,9 @@ use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
 use super::bucket::{Bucket, Condition, Written};
+use super::documents::Upload;
 use super::listing::{Listing, PAGE};
-use super::multipart::{LAST, Multipart};
+use super::multipart::{LAST, Multipart, under_way};
 use super::objects::object_name;
 use crate::{Checkpoint, Error, Ids, ObjectKey, Result};
 
@@ -198,18 +199,30 @@ impl Unfinished<'_> {
         bytes.ok_or(Error::UploadLost)
     }
 
+    /// The upload in parts that its state names.
+    pub(super) async fn upload(&self) -> Result<Option<String>> {
+        Ok(self.state().await?.and_then(|seen| seen.state.upload))
+    }
+
     /// Forgets an object whatever its state, unless it is finished.
     pub(super) async fn forget(&self) -> Result<()> {
-        let mut upload = None;
-        if let Some(seen) = self.state().await? {
-            upload.clone_from(&seen.state.upload);
-            if !seen.state.claimed {
-                match self.claim(seen).await {
-                    Ok(claimed) => upload = claimed.state.upload,
-                    // Somebody else has finished or forgotten it meanwhile.
-                    Err(Error::UploadLost) => {}
-                    Err(error) => return Err(error),
+        let Some(seen) = self.state().await? else {
+            // Its writer was killed before it could write one, or whoever forgot it, before he was done.
+            let name = object_name(self.key);
+            for Upload { key, upload_id, .. } in under_way(self.bucket, &name).await? {
+                if key == name {
+                    Multipart { bucket: self.bucket, key: &name, upload: &upload_id }.abort().await?;
                 }
+            }
+            return self.clear(None).await;
+        };
+        let mut upload = seen.state.upload.clone();
+        if !seen.state.claimed {
+            match self.claim(seen).await {
+                Ok(claimed) => upload = claimed.state.upload,
+                // Somebody else has finished or forgotten it meanwhile.
+                Err(Error::UploadLost) => {}
+                Err(error) => return Err(error),
             }
         }
         self.clear(upload.as_deref()).await

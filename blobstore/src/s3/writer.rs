@@ -161,7 +161,7 @@ impl S3Writer {
         self.sending.spawn(async move {
             let size = body.len() as u64;
             let etag = Multipart { bucket: &bucket, key: &key, upload: &upload }.send(number, body).await?;
-            Ok(Part { number, etag, size })
+            Ok(Part { number, etag, size, last_modified: String::new() })
         });
         Ok(())
     }

@@ -67,10 +67,12 @@ pub async fn run(session: &Session, command: Gc) -> Result<(), Failure> {
 fn said(report: &Report, dry_run: bool) -> String {
     let count = |number: u64, what: &str| format!("{number} {what}{}", if number == 1 { "" } else { "s" });
     let verb = if dry_run { "would free" } else { "freed" };
-    let things = match report.objects {
-        0 => count(report.blobs, "blob"),
-        objects => format!("{}, {}", count(report.blobs, "blob"), count(objects, "leftover file")),
-    };
+    let mut things = count(report.blobs, "blob");
+    for (number, what) in [(report.objects, "leftover file"), (report.uploads, "unfinished upload")] {
+        if number > 0 {
+            things.push_str(&format!(", {}", count(number, what)));
+        }
+    }
     let mut text = format!("{verb} {} ({things})\n", size(report.bytes));
     if report.waiting > 0 {
         text.push_str(&format!("{} to be looked at again: too young, or in use\n", count(report.waiting, "candidate")));
@@ -86,7 +88,9 @@ mod tests {
     fn what_was_freed_reads_well() {
         let report = Report { blobs: 2, bytes: 1_540_000, ..Report::default() };
         assert_eq!(said(&report, false), "freed 1.5 MB (2 blobs)\n");
-        let report = Report { objects: 1, waiting: 1, ..report };
+        let report = Report { uploads: 1, ..report };
+        assert_eq!(said(&report, false), "freed 1.5 MB (2 blobs, 1 unfinished upload)\n");
+        let report = Report { uploads: 0, objects: 1, waiting: 1, ..report };
         assert_eq!(
             said(&report, true),
             "would free 1.5 MB (2 blobs, 1 leftover file)\n1 candidate to be looked at again: too young, or in use\n"

@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use wharf_registry::gc::{Collector, Lease, Policy, Report};
 use wharf_registry::http::{Authenticator, Limits, Notice, Registry, Timeouts, acceptor, serve};
-use wharf_registry::repo::{Removal, Repositories, Retention};
+use wharf_registry::repo::{Expired, Removal, Repositories, Retention};
 
 use crate::args::{Serve, ServeOptions};
 use crate::failure::{EXIT_INTERRUPTED, Failure};
@@ -185,8 +185,8 @@ async fn purge(repositories: Repositories, age: Duration) {
     loop {
         every.tick().await;
         match repositories.purge_uploads(age.as_secs()).await {
-            Ok(0) => {}
-            Ok(purged) => tracing::info!(purged, "forgot uploads that nobody continued"),
+            Ok(Expired { uploads: 0, .. }) => {}
+            Ok(Expired { uploads, bytes }) => tracing::info!(uploads, bytes, "forgot uploads that nobody continued"),
             Err(error) => tracing::error!(error = &error as &dyn std::error::Error, "could not purge uploads"),
         }
     }

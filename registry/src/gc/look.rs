@@ -191,7 +191,7 @@ impl Run<'_> {
     async fn remove_reference(&mut self, entry: &wharf_blobstore::Entry) -> Result<()> {
         let expect = Expect::Version(entry.record.version.clone());
         let records = &self.repositories.store().records;
-        records.swap(entry.key.clone(), expect, Change::Delete).await?;
+        records.swap(entry.key.clone(), expect, Change::Retire).await?;
         self.report.references += 1;
         Ok(())
     }

@@ -91,9 +91,12 @@ impl Collector {
         let (repositories, policy) = (&self.repositories, self.policy);
         let (report, known) = (Report::default(), HashMap::new());
         let mut run = Run { repositories, policy, now: repositories.now(), report, events, known };
-        if policy.mode == Mode::Collect {
-            run.report.uploads = repositories.purge_uploads(policy.upload_expiry.as_secs()).await? as u64;
-        }
+        let expiry = policy.upload_expiry.as_secs();
+        let expired = match policy.mode {
+            Mode::Collect => repositories.purge_uploads(expiry).await?,
+            Mode::DryRun => repositories.expired_uploads(expiry).await?,
+        };
+        (run.report.uploads, run.report.bytes) = (expired.uploads, expired.bytes);
         run.pages(MANIFESTS).await?;
         run.pages(BLOBS).await?;
         Ok(run.report)
@@ -137,7 +140,7 @@ impl Run<'_> {
         self.report.candidates += 1;
         if done && !self.is_dry() {
             let expect = Expect::Version(entry.record.version.clone());
-            self.repositories.store().records.swap(entry.key.clone(), expect, Change::Delete).await?;
+            self.repositories.store().records.swap(entry.key.clone(), expect, Change::Retire).await?;
         }
         if !done {
             self.report.waiting += 1;
@@ -153,7 +156,8 @@ impl Run<'_> {
             return Ok(false);
         }
         let done = self.verdict(&candidate.digest).await?.is_final();
-        if let (true, Ok(epoch)) = (done, entry.key.name().parse()) {
+        let epoch = candidate.object.or_else(|| entry.key.name().parse().ok());
+        if let (true, Some(epoch)) = (done, epoch) {
             self.late(&candidate.digest, epoch).await?;
         }
         Ok(done)

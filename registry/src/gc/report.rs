@@ -15,13 +15,13 @@ pub struct Report {
     pub blobs: u64,
     /// Objects deleted that were of no blob any more, or never were.
     pub objects: u64,
-    /// Bytes of both.
+    /// Bytes of all that was deleted: blobs, objects, uploads.
     pub bytes: u64,
     /// References removed whose holder had died.
     pub references: u64,
     /// Pushes and deletes given up that had died.
     pub attempts: u64,
-    /// Upload sessions forgotten.
+    /// Uploads forgotten that nobody continued, or that had died.
     pub uploads: u64,
 }
 

@@ -154,11 +154,16 @@ impl Repositories {
         self.may_move(name, tags, &manifest.digest(), precondition).await?;
         let subject = manifest.subject().map(|subject| subject.digest);
         for attempt in 0..ATTEMPTS {
-            if self.attempt(name, manifest, tags, (precondition, by)).await? {
-                return Ok(Pushed { digest: manifest.digest(), subject });
+            match self.attempt(name, manifest, tags, (precondition, by)).await {
+                Ok(true) => return Ok(Pushed { digest: manifest.digest(), subject }),
+                Ok(false) => step_back(attempt).await,
+                Err(problem) => {
+                    self.take_tags_back(name, tags, &manifest.descriptor(), by).await?;
+                    return Err(problem);
+                }
             }
-            step_back(attempt).await;
         }
+        self.take_tags_back(name, tags, &manifest.descriptor(), by).await?;
         Err(StoreError::Contended { key: keys::manifest(name, &manifest.digest()).to_string() }.into())
     }
 
@@ -192,7 +197,8 @@ impl Repositories {
             self.move_tag(name, tag, &manifest.descriptor(), (precondition, by)).await?;
         }
         // A delete condemns the record first and looks at the tags after that; we moved the tags first and look at the
-        // record after that. So one of us sees the other, and no tag is left pointing at nothing.
+        // record after that. So one of us sees the other, and no tag is left pointing at nothing. (When all attempts are in
+        // vain, the tags are taken back.)
         Ok(tags.is_empty() || self.is_reliable(name, &manifest.digest()).await?)
     }
 
@@ -289,7 +295,7 @@ impl Repositories {
     pub(super) async fn forget(&self, references: Vec<RecordKey>) -> Result<()> {
         let records = self.store.records.get_many(&references).await?;
         let write = |(key, record): (RecordKey, Option<Record>)| {
-            record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Delete })
+            record.map(|record| Write { key, expect: Expect::Version(record.version), change: Change::Retire })
         };
         let writes: Vec<_> = references.into_iter().zip(records).filter_map(write).collect();
         if !writes.is_empty() {
@@ -415,7 +421,6 @@ impl Repositories {
         if self.live(name, digest).await?.is_none() {
             return Err(self.unknown_manifest(name, digest.to_string()).await?);
         }
-        self.refuse_immutable(name, digest).await?;
         for attempt in 0..ATTEMPTS {
             // Gone after the first attempt: somebody else deleted it.
             let Some((header, bytes, version)) = self.live(name, digest).await? else { return Ok(()) };
@@ -441,20 +446,29 @@ impl Repositories {
         if let Some(needed_by) = self.needed_by(name, &digest).await? {
             return Err(in_use(needed_by));
         }
-        // Tags first: a tag must never point at what is not there.
-        self.untag_all(name, &digest, by).await?;
         let key = keys::manifest(name, &digest);
         let Some(version) = self.condemn(name, manifest, (&header, version)).await? else { return Ok(false) };
-        if let Some(needed_by) = self.needed_by_any(name, &digest).await? {
-            // An index was faster. On a conflict somebody else has done the same, or is deleting it, too.
-            self.reaffirm(&key, &version).await?;
-            return Err(in_use(needed_by));
+        let tags = match self.needed_by_any(name, &digest).await? {
+            // An index was faster.
+            Some(needed_by) => Err(in_use(needed_by)),
+            None => self.tags_naming(name, &digest).await,
+        };
+        let tags = match tags {
+            Ok(tags) => tags,
+            Err(refused) => {
+                // On a conflict somebody else has done the same, or is deleting it, too.
+                self.reaffirm(&key, &version).await?;
+                return Err(refused);
+            }
+        };
+        // Before the record goes: a tag must never point at what is not there. Whoever moves a tag to it from here on finds it
+        // condemned or gone: see `attempt`.
+        for tag in tags {
+            self.untag(name, &tag, &digest, by).await?;
         }
         if self.store.records.swap(key, Expect::Version(version), Change::Delete).await? == Outcome::Conflict {
             return Ok(false);
         }
-        // Once more, for a push that saw the manifest just before: see `attempt`.
-        self.untag_all(name, &digest, by).await?;
         self.release(name, manifest, header.holder).await?;
         Ok(true)
     }

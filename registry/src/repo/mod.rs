@@ -8,6 +8,7 @@ pub(crate) mod candidates;
 mod catalog;
 mod content;
 mod error;
+mod expired;
 pub(crate) mod holders;
 mod inventory;
 pub(crate) mod keys;
@@ -32,6 +33,7 @@ use wharf_blobstore::{BlobStore, Store};
 
 pub use content::foreign_layers;
 pub use error::{Error, Result};
+pub use expired::Expired;
 pub(crate) use inventory::{Inventory, Needed, referrer_of};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};

@@ -150,20 +150,23 @@ impl Repositories {
         }
     }
 
-    /// Refuses when an immutable tag points at this manifest.
-    pub(super) async fn refuse_immutable(&self, name: &RepositoryName, digest: &Digest) -> Result<()> {
-        if !self.policy.has_immutable(name) {
-            return Ok(());
-        }
-        let mut last = None::<Tag>;
+    /// Every tag that points at `digest` or could go back to it. Refused when an immutable one points at it.
+    pub(super) async fn tags_naming(&self, name: &RepositoryName, digest: &Digest) -> Result<Vec<Tag>> {
+        let (mut naming, mut last) = (Vec::new(), None::<Tag>);
         loop {
             let page = self.tag_records(name, last.as_ref().map(Tag::as_str), PAGE).await?;
-            for (tag, record) in page.iter().filter(|(_, record)| record.points_at(digest)) {
-                self.may_change(name, tag, record)?;
+            let full = page.len() == PAGE;
+            last = page.last().map(|(tag, _)| tag.clone());
+            for (tag, record) in page {
+                if record.points_at(digest) {
+                    self.may_change(name, &tag, &record)?;
+                }
+                if record.roots().any(|root| root == *digest) {
+                    naming.push(tag);
+                }
             }
-            match page.last() {
-                Some((tag, _)) if page.len() == PAGE => last = Some(tag.clone()),
-                Some(_) | None => return Ok(()),
+            if !full {
+                return Ok(naming);
             }
         }
     }
@@ -255,24 +258,38 @@ impl Repositories {
         Edit::Changed
     }
 
-    /// Deletes every tag that points at `digest`, and marks the versions of all tags that did.
-    pub(super) async fn untag_all(&self, name: &RepositoryName, digest: &Digest, by: &str) -> Result<()> {
-        let mut last = None::<Tag>;
-        loop {
-            let page = self.tag_records(name, last.as_ref().map(Tag::as_str), PAGE).await?;
-            for (tag, record) in &page {
-                if record.roots().any(|root| root == *digest) {
-                    self.untag(name, tag, digest, by).await?;
-                }
+    /// After a push that failed, perhaps after it had moved tags: those that point at the manifest it could not publish
+    /// again are deleted. Somebody else may publish it in this moment, and find the tag in place already: then it is put
+    /// back.
+    pub(super) async fn take_tags_back(
+        &self,
+        name: &RepositoryName,
+        tags: &[Tag],
+        descriptor: &Descriptor,
+        by: &str,
+    ) -> Result<()> {
+        for tag in tags {
+            let dangles = self.resolve(name, tag).await?.is_some_and(|current| current.digest == descriptor.digest);
+            if !dangles || self.live(name, &descriptor.digest).await?.is_some() {
+                continue;
             }
-            match page.last() {
-                Some((tag, _)) if page.len() == PAGE => last = Some(tag.clone()),
-                Some(_) | None => return Ok(()),
+            let ours = self.untag(name, tag, &descriptor.digest, by).await?.version;
+            if self.live(name, &descriptor.digest).await?.is_some() {
+                self.edit_tag(name, tag, |record| {
+                    if record.version != ours || record.current.is_some() {
+                        return Ok(Edit::Unchanged);
+                    }
+                    record.append(Some(descriptor.clone()), None, self.stamp(by, How::Push));
+                    Ok(Edit::Changed)
+                })
+                .await?;
             }
         }
+        Ok(())
     }
 
-    async fn untag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest, by: &str) -> Result<()> {
+    /// Deletes the tag if it points at `digest`, and marks its versions that did.
+    pub(super) async fn untag(&self, name: &RepositoryName, tag: &Tag, digest: &Digest, by: &str) -> Result<TagRecord> {
         self.edit_tag(name, tag, |record| {
             let marked = record.mark_gone(digest);
             if record.points_at(digest) {
@@ -281,7 +298,6 @@ impl Repositories {
             Ok(if marked { Edit::Changed } else { Edit::Unchanged })
         })
         .await
-        .map(|_| ())
     }
 
     fn stamp<'a>(&self, by: &'a str, how: How) -> Stamp<'a> {

@@ -17,9 +17,6 @@ use wharf_spec::{Algorithm, Digest, RepositoryName};
 use super::blobs::Stamp;
 use super::{Error, Repositories, Result, keys};
 
-/// Sessions looked at in one step while purging.
-const PAGE: usize = 500;
-
 /// A request's body. An error means that the client went away or was too slow.
 pub type PieceStream = BoxStream<'static, std::io::Result<Bytes>>;
 
@@ -65,11 +62,11 @@ pub struct ChunkRange {
 
 /// The value of `uploads/<id>`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Session {
+pub(super) struct Session {
     repository: RepositoryName,
     algorithm: String,
     /// When something last arrived, seconds since 1970.
-    touched_at: u64,
+    pub(super) touched_at: u64,
     /// Nothing has arrived yet when there is none.
     state: Option<UploadState>,
     /// Length of the last chunk, when it was too short to have one after it.
@@ -86,6 +83,16 @@ impl Session {
     fn algorithm(&self) -> Algorithm {
         self.algorithm.parse().unwrap_or_default()
     }
+
+    /// How many bytes have arrived.
+    pub(super) fn size(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.size)
+    }
+
+    /// The object that they go to.
+    pub(super) fn epoch(&self) -> Option<ObjectKey> {
+        self.state.as_ref().map(|state| state.epoch)
+    }
 }
 
 impl Repositories {
@@ -101,7 +108,7 @@ impl Repositories {
     /// Where a session stands.
     pub async fn upload_status(&self, name: &RepositoryName, id: SessionId) -> Result<SessionStatus> {
         let (session, _) = self.session(name, id).await?;
-        Ok(SessionStatus { size: session.state.map_or(0, |state| state.size) })
+        Ok(SessionStatus { size: session.size() })
     }
 
     /// Appends a chunk, and makes it durable. When the client stops in the middle, what had arrived is kept, so that it
@@ -177,7 +184,7 @@ impl Repositories {
         if let (Err(StoreError::Mismatch(_)), Some(state)) = (&committed, &session.state) {
             self.blobs.abandon(state).await?;
         }
-        let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Delete };
+        let end = Write { key: keys::upload(id), expect: Expect::Version(version), change: Change::Retire };
         let mut writes = vec![end];
         if let Ok(blob) = &committed {
             writes.extend(self.link_writes(name, &digest, Stamp::Always).await?);
@@ -205,28 +212,14 @@ impl Repositories {
         self.drop_session(keys::upload(id), &session, version).await.map(|_| ())
     }
 
-    /// Forgets sessions that nobody has continued for `age` seconds; says how many.
-    pub async fn purge_uploads(&self, age: u64) -> Result<usize> {
-        let (mut after, mut purged) = (None::<String>, 0);
-        loop {
-            let entries = self.store.records.list(keys::UPLOADS, after.as_deref(), PAGE).await?;
-            for entry in &entries {
-                let session: Session = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
-                if self.now().saturating_sub(session.touched_at) >= age {
-                    let version = entry.record.version.clone();
-                    purged += usize::from(self.drop_session(entry.key.clone(), &session, version).await?);
-                }
-            }
-            match entries.last() {
-                Some(entry) if entries.len() == PAGE => after = Some(entry.key.as_str().to_owned()),
-                Some(_) | None => return Ok(purged),
-            }
-        }
-    }
-
     /// The record first: whoever is still writing then fails to acknowledge, and never after its bytes are gone.
-    async fn drop_session(&self, key: wharf_blobstore::RecordKey, session: &Session, version: Version) -> Result<bool> {
-        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Delete).await?;
+    pub(super) async fn drop_session(
+        &self,
+        key: wharf_blobstore::RecordKey,
+        session: &Session,
+        version: Version,
+    ) -> Result<bool> {
+        let outcome = self.store.records.swap(key, Expect::Version(version), Change::Retire).await?;
         if let (Outcome::Done(_), Some(state)) = (&outcome, &session.state) {
             self.blobs.abandon(state).await?;
         }
@@ -241,7 +234,7 @@ impl Repositories {
 
     /// Opens the session's upload where it stands, after looking whether the chunk begins there.
     async fn take_up(&self, session: &Session, algorithm: Algorithm, range: Option<ChunkRange>) -> Result<BlobUpload> {
-        let offset = session.state.as_ref().map_or(0, |state| state.size);
+        let offset = session.size();
         if let Some(ChunkRange { start, .. }) = range.filter(|range| range.start != offset) {
             return Err(Error::OutOfOrder { offset, start });
         }

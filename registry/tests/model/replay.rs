@@ -16,7 +16,7 @@ use wharf_spec::{Descriptor, Digest, Index, Manifest, MediaType, RawManifest, Re
 
 use super::protocol::Protocol;
 use super::state::{Content, Job};
-use super::stepped::{Batches, Message, stepped};
+use super::stepped::{Batches, Message, Retired, stepped};
 
 /// Everything is old enough.
 const EAGER: Policy = Policy {
@@ -306,9 +306,9 @@ pub async fn run(set_up: Protocol, store: Store, mut schedule: Schedule) -> usiz
     let (scheduler, mut messages) = mpsc::unbounded_channel();
     let jobs: Vec<Job> = world.set_up.processes.iter().map(|process| process.job).collect();
     let acknowledged = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
-    let mut tasks: Vec<Task> = Vec::new();
+    let (mut tasks, retired): (Vec<Task>, _) = (Vec::new(), Retired::default());
     for (process, job) in jobs.iter().enumerate() {
-        let store = stepped(&world.store, process, scheduler.clone(), schedule.batches);
+        let store = stepped(&world.store, &retired, process, scheduler.clone(), schedule.batches);
         let (scheduler, acknowledged, job) = (scheduler.clone(), std::sync::Arc::clone(&acknowledged), *job);
         tasks.push(world.spawn(job, Repositories::new(store), move |good| {
             if let (Job::Push { manifest, .. } | Job::Rollback { manifest }, true) = (job, good) {

@@ -1,15 +1,17 @@
 //! A store whose every call waits for its turn: a scheduler decides which process takes the next step, and which dies.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use wharf_blobstore::{
-    ByteStream, Checkpoint, Entry, ObjectKey, ObjectWriter, Objects, Outcome, Record, RecordKey, Records, Result,
-    Store, Write,
+    ByteStream, Change, Checkpoint, Entry, Expect, ObjectKey, ObjectWriter, Objects, Outcome, Record, RecordKey,
+    Records, Result, Store, Unfinished, Write,
 };
 
 /// What a process tells the scheduler.
@@ -45,12 +47,39 @@ pub enum Batches {
     Split,
 }
 
+/// What was retired, by all processes of a run. An engine may delete what lies under such a key at any later moment,
+/// whatever it is then; so nobody may ever create it again.
+#[derive(Clone, Debug, Default)]
+pub struct Retired(Arc<Mutex<HashSet<RecordKey>>>);
+
+impl Retired {
+    fn look_at(&self, write: &Write) {
+        let creates = write.expect == Expect::Absent && matches!(write.change, Change::Put(_));
+        let retired = self.0.lock().expect("no panic");
+        assert!(!creates || !retired.contains(&write.key), "{} was retired, and is created again", write.key);
+    }
+
+    fn note(&self, write: &Write, outcome: &Outcome) {
+        if write.change == Change::Retire && *outcome != Outcome::Conflict {
+            self.0.lock().expect("no panic").insert(write.key.clone());
+        }
+    }
+}
+
 /// The same store for one process, whose steps the scheduler orders.
-pub fn stepped(store: &Store, process: usize, scheduler: mpsc::UnboundedSender<Message>, batches: Batches) -> Store {
+pub fn stepped(
+    store: &Store,
+    retired: &Retired,
+    process: usize,
+    scheduler: mpsc::UnboundedSender<Message>,
+    batches: Batches,
+) -> Store {
     let gate = Gate { process, scheduler };
+    let records =
+        SteppedRecords { below: Arc::clone(&store.records), retired: retired.clone(), gate: gate.clone(), batches };
     Store {
-        objects: Arc::new(SteppedObjects { below: Arc::clone(&store.objects), gate: gate.clone() }),
-        records: Arc::new(SteppedRecords { below: Arc::clone(&store.records), gate, batches }),
+        objects: Arc::new(SteppedObjects { below: Arc::clone(&store.objects), gate }),
+        records: Arc::new(records),
         ..store.clone()
     }
 }
@@ -58,6 +87,7 @@ pub fn stepped(store: &Store, process: usize, scheduler: mpsc::UnboundedSender<M
 #[derive(Debug)]
 struct SteppedRecords {
     below: Arc<dyn Records>,
+    retired: Retired,
     gate: Gate,
     batches: Batches,
 }
@@ -89,13 +119,22 @@ impl Records for SteppedRecords {
     async fn write(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
         if self.batches == Batches::Whole {
             self.gate.pass().await;
-            return self.below.write(batch).await;
+            return self.write_now(batch).await;
         }
         let mut outcomes = Vec::new();
         for write in batch {
             self.gate.pass().await;
-            outcomes.extend(self.below.write(vec![write]).await?);
+            outcomes.extend(self.write_now(vec![write]).await?);
         }
+        Ok(outcomes)
+    }
+}
+
+impl SteppedRecords {
+    async fn write_now(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
+        batch.iter().for_each(|write| self.retired.look_at(write));
+        let outcomes = self.below.write(batch.clone()).await?;
+        batch.iter().zip(&outcomes).for_each(|(write, outcome)| self.retired.note(write, outcome));
         Ok(outcomes)
     }
 }
@@ -123,9 +162,14 @@ impl Objects for SteppedObjects {
         Ok(Box::new(SteppedWriter { below, gate: self.gate.clone() }))
     }
 
-    async fn abandon(&self, key: ObjectKey, checkpoint: &Checkpoint) -> Result<()> {
+    async fn abandon(&self, key: ObjectKey) -> Result<()> {
         self.gate.pass().await;
-        self.below.abandon(key, checkpoint).await
+        self.below.abandon(key).await
+    }
+
+    async fn unfinished(&self, before: SystemTime) -> Result<Vec<Unfinished>> {
+        self.gate.pass().await;
+        self.below.unfinished(before).await
     }
 
     async fn size(&self, key: ObjectKey) -> Result<Option<u64>> {

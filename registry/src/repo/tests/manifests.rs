@@ -186,24 +186,74 @@ async fn two_pushes_that_declare_in_the_same_moment_both_succeed() {
     repositories.manifest_by_tag(&name, &tag("v1")).await.unwrap();
 }
 
-/// A push saw the manifest, and moves its tag just before the record is removed.
-#[tokio::test]
-async fn a_tag_that_moved_while_its_manifest_was_deleted_is_deleted_with_it() {
-    let (store, _) = Watched::store(|batch| {
-        let removal = |write: &&Write| write.change == Change::Delete && write.key.as_str().contains("/_manifests/");
-        let Some(removal) = batch.iter().find(removal) else { return Vec::new() };
-        let digest = removal.key.name().parse().unwrap();
-        let current = Some(Descriptor::new(MediaType::OCI_MANIFEST, digest, 1));
-        let moved = super::super::TagRecord { current, version: 7, history: Vec::new() };
-        let change = Change::Put(wharf_blobstore::encode(&moved));
-        vec![Write { key: RecordKey::new("repos/app/_tags/late"), expect: Expect::Absent, change }]
+/// A push that sees the manifest just before somebody deletes it, and has moved its tag when it finds out that what the
+/// manifest needs is not readable any more. `comes_back`: somebody else publishes it while the tag is taken back.
+async fn pushed_while_deleted(comes_back: bool) -> (Repositories, Result<(), Error>) {
+    let (published, tagged) = (std::sync::Mutex::new(None::<Write>), AtomicUsize::new(0));
+    let (store, _) = Watched::store(move |batch| {
+        for write in batch.iter().filter(|write| write.key.as_str().contains("/_manifests/")) {
+            let live = matches!(&write.change, Change::Put(value) if value.starts_with(br#"{"state":"live""#));
+            if live {
+                *published.lock().unwrap() = Some(write.clone());
+            }
+        }
+        if !batch.iter().any(|write| write.key.as_str().contains("/_tags/late")) {
+            return Vec::new();
+        }
+        let record = published.lock().unwrap().clone().unwrap();
+        let gone = |key| Write { key, expect: Expect::Absent, change: Change::Delete };
+        let link = RecordKey::new(format!("repos/app/_blobs/{}", Digest::sha256(b"layer")));
+        match tagged.fetch_add(1, Ordering::Relaxed) {
+            0 => vec![gone(record.key), gone(link)],
+            1 if comes_back => vec![Write { expect: Expect::Absent, ..record }],
+            _ => Vec::new(),
+        }
     });
     let (repositories, name) = (Repositories::new(store), name("app"));
     let image = image(&repositories, &name, "layer").await;
     repositories.put_manifest(&name, &image, &[tag("v1")], "ann").await.unwrap();
+    let pushed = repositories.put_manifest(&name, &image, &[tag("late")], "ben").await;
+    (repositories, pushed.map(|_| ()))
+}
+
+#[tokio::test]
+async fn a_push_that_fails_after_it_moved_a_tag_leaves_none_that_points_at_nothing() {
+    let (repositories, pushed) = pushed_while_deleted(false).await;
+    assert!(matches!(pushed, Err(Error::Missing { .. })), "{pushed:?}");
+    let late = repositories.tag(&name("app"), &tag("late")).await.unwrap().unwrap();
+    assert_eq!((late.current, late.version), (None, 2), "it was there");
+}
+
+#[tokio::test]
+async fn a_tag_that_somebody_else_found_in_place_meanwhile_is_put_back() {
+    let (repositories, pushed) = pushed_while_deleted(true).await;
+    assert!(matches!(pushed, Err(Error::Missing { .. })), "{pushed:?}");
+    repositories.manifest_by_tag(&name("app"), &tag("late")).await.unwrap();
+}
+
+#[tokio::test]
+async fn deleting_a_manifest_reads_the_tags_once_and_before_its_record_goes() {
+    let (store, calls) = Watched::store(|_| Vec::new());
+    let (repositories, name) = (Repositories::new(store), name("app"));
+    let image = image(&repositories, &name, "layer").await;
+    repositories.put_manifest(&name, &image, &[tag("v1"), tag("v2")], "ann").await.unwrap();
+    calls.lock().unwrap().clear();
     repositories.delete_manifest(&name, &image.digest(), "ben").await.unwrap();
-    assert_eq!(repositories.tag(&name, &tag("late")).await.unwrap().unwrap().version, 8, "it was there");
-    assert_eq!(repositories.tags(&name, None, 10).await.unwrap(), []);
+    let calls = calls.lock().unwrap().clone();
+    let tags = |call: &Call| matches!(call, Call::Read(prefix) if prefix == "repos/app/_tags/");
+    assert_eq!(calls.iter().filter(|call| tags(call)).count(), 1);
+    let of_record = |write: &Write| write.key.as_str().contains("/_manifests/");
+    let condemned = |call: &Call| matches!(call, Call::Write(write) if of_record(write));
+    let gone = |call: &Call| matches!(call, Call::Write(write) if of_record(write) && write.change == Change::Delete);
+    let untagged = |call: &Call| matches!(call, Call::Write(write) if write.key.as_str().contains("/_tags/"));
+    let steps = [
+        calls.iter().position(condemned),
+        calls.iter().position(tags),
+        calls.iter().position(untagged),
+        calls.iter().rposition(untagged),
+        calls.iter().position(gone),
+    ];
+    assert!(steps.is_sorted() && steps.iter().all(Option::is_some), "{steps:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,7 +2,9 @@ use std::sync::Arc;
 
 use wharf_spec::Algorithm;
 
-use super::super::{ChunkRange, Error, SessionId};
+use wharf_blobstore::{ObjectKey, Objects as _};
+
+use super::super::{ChunkRange, Error, Expired, SessionId};
 use super::*;
 
 const SHA256: Algorithm = Algorithm::Sha256;
@@ -200,20 +202,52 @@ async fn a_cancelled_session_is_gone_with_its_bytes() {
 
 #[tokio::test]
 async fn sessions_that_nobody_continues_are_purged_after_their_age() {
-    let objects = MemoryObjects::default();
-    let mut store = Store::new(objects.clone(), MemoryRecords::default());
     let clock = Arc::new(TestClock::default());
+    let objects = MemoryObjects::with_clock(clock.clone());
+    let mut store = Store::new(objects.clone(), MemoryRecords::default());
     store.clock = clock.clone();
     let (repositories, name) = (Repositories::new(store), name("app"));
     let stale = repositories.begin_upload(&name, SHA256).await.unwrap();
     repositories.append(&name, stale, None, body(&["stale"])).await.unwrap();
     clock.advance(Duration::from_secs(100));
     let fresh = repositories.begin_upload(&name, SHA256).await.unwrap();
-    assert_eq!(repositories.purge_uploads(101).await.unwrap(), 0);
-    assert_eq!(repositories.purge_uploads(100).await.unwrap(), 1);
+    let (none, one) = (Expired::default(), Expired { uploads: 1, bytes: 5 });
+    assert_eq!(repositories.purge_uploads(101).await.unwrap(), none);
+    assert_eq!(repositories.expired_uploads(100).await.unwrap(), one);
+    assert_eq!(repositories.purge_uploads(100).await.unwrap(), one);
+    assert_eq!(repositories.purge_uploads(100).await.unwrap(), none);
     assert!(matches!(repositories.upload_status(&name, stale).await, Err(Error::UnknownUpload)));
     repositories.upload_status(&name, fresh).await.unwrap();
     assert_eq!(objects.total_size(), 0);
+}
+
+#[tokio::test]
+async fn bytes_that_no_session_names_are_purged_and_others_are_gone_on_with() {
+    let clock = Arc::new(TestClock::default());
+    let objects = MemoryObjects::with_clock(clock.clone());
+    let mut store = Store::new(objects.clone(), MemoryRecords::default());
+    store.clock = clock.clone();
+    let (repositories, name) = (Repositories::new(store), name("app"));
+    // As far as a chunk comes whose server dies between the bytes and the session; and one that is forgotten so.
+    for number in [1, 2] {
+        let mut writer = objects.create(ObjectKey::new([number; 16])).await.unwrap();
+        writer.write("left".into()).await.unwrap();
+        writer.checkpoint().await.unwrap();
+    }
+    clock.advance(Duration::from_secs(50));
+    let living = repositories.begin_upload(&name, SHA256).await.unwrap();
+    repositories.append(&name, living, None, body(&["one "])).await.unwrap();
+    assert_eq!(repositories.purge_uploads(50).await.unwrap(), Expired::default(), "their writers may be alive");
+    clock.advance(Duration::from_secs(60));
+    repositories.append(&name, living, None, body(&[])).await.unwrap();
+    clock.advance(Duration::from_secs(1));
+    let two = Expired { uploads: 2, bytes: 8 };
+    assert_eq!(repositories.expired_uploads(60).await.unwrap(), two);
+    assert_eq!(objects.total_size(), 12);
+    assert_eq!(repositories.purge_uploads(60).await.unwrap(), two);
+    let digest = Digest::sha256(b"one two");
+    repositories.finish_upload(&name, living, digest, None, body(&["two"])).await.unwrap();
+    assert_eq!(objects.total_size(), 7);
 }
 
 #[test]
