@@ -18,7 +18,7 @@ use super::checksum::Checksum;
 use super::squeeze::Encoding;
 
 /// Begins the stored form of a table. A compressor of another version may write other bytes: it is another table.
-const MAGIC: &str = concat!("wharf frames 1 ", env!("CARGO_PKG_VERSION"), "\n");
+const MAGIC: &str = concat!("wharf frames 2 ", env!("CARGO_PKG_VERSION"), "\n");
 const RECORD: usize = 32 + 8 + 4 + 4;
 
 /// What a frame was made of.
