@@ -1,8 +1,8 @@
 //! A block of a layer as a piece of one deflate stream.
 //!
-//! libdeflate makes whole streams only, and twice to three times as fast as whatever can flush. A piece that others follow
-//! is such a stream whose last block says that it is not the last, ended at a byte boundary by an empty stored block (what a sync flush
-//! is). The [`Walker`] knows at which bits.
+//! libdeflate is twice as fast as what can flush, but makes whole streams only. A piece that others follow is such a stream
+//! whose last block no longer says that it is the last, and which an empty stored block, as of a sync flush, takes to a byte
+//! boundary if it ended elsewhere. The [`Walker`] finds both places. What was compressed before leaves no trace in a piece.
 
 use std::io;
 
@@ -25,7 +25,7 @@ impl Deflate {
         Ok(Self { compressor: Compressor::new(level), walker: Walker::new(), stream: Vec::new() })
     }
 
-    /// Compresses `data` without reference to what came before. The `last` piece ends the stream; another can follow the others.
+    /// Compresses `data` without reference to what came before. The `last` piece ends the stream.
     pub(super) fn piece(&mut self, data: &[u8], last: bool) -> io::Result<Vec<u8>> {
         let bound = self.compressor.deflate_compress_bound(data.len());
         if self.stream.len() < bound {
