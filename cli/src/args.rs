@@ -195,7 +195,7 @@ pub struct BuildOptions {
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "gzip")]
     pub compression: CompressionName,
-    /// How hard to compress: 0 to 9 for gzip [default: 6], 1 to 22 for zstd [default: 3]
+    /// How hard to compress: 0 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL")]
     pub compression_level: Option<u32>,
     /// Steps that run at once [default: one for each processor, at least two]
