@@ -24,6 +24,7 @@
 
 mod collect;
 mod record;
+mod reliance;
 
 use std::ops::Range;
 use std::path::PathBuf;

@@ -102,4 +102,11 @@ printf '[serve]\nupload-expiry = 1\n' >"$WORK/expiry.toml"
 said "a dry run counts them" "2 unfinished uploads" "$WHARF" gc --dry-run --config "$WORK/expiry.toml"
 said "old ones go" "freed 18.0 MB (0 blobs, 2 unfinished uploads)" "$WHARF" gc --config "$WORK/expiry.toml"
 equal "all of them" 0 "$(unfinished)"
+
+# Records that are never created again leave no tombstone.
+left() { s3_curl -f "$S3_ENDPOINT/$BUCKET?list-type=2&prefix=registry%2Frecords%2F$1%2F" | grep -o '<Key>' | wc -l; }
+check "candidates lie there" test "$(left candidates)" -gt 0
+check "a collection looks at all of them" "$WHARF" gc --grace 0
+equal "no tombstone of a candidate" 0 "$(left candidates)"
+equal "no tombstone of an upload session" 0 "$(left uploads)"
 finish

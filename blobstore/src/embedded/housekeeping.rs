@@ -53,16 +53,16 @@ mod tests {
         second.checkpoint().await.unwrap();
         fs::write(directory.path().join("partial/notes.txt"), "not ours").unwrap();
 
-        let later = SystemTime::now() + Duration::from_secs(60);
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 33);
         let found = objects.unfinished(later).await.unwrap();
         let expected = [(branched, 4 + 9), (plain, 0)].map(|(key, bytes)| Unfinished { key, bytes });
         assert_eq!(found, expected);
-        // One of the branches is an hour old, the other one is not.
-        let hour_ago = SystemTime::now() - Duration::from_secs(3600);
+        // One of the branches is old, the other one is not.
+        let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(3600);
         let old = all_names(&objects.place).unwrap().into_iter().find(|name| name.key == branched).unwrap();
         let file = fs::File::options().write(true).open(directory.path().join(format!("partial/{old}"))).unwrap();
-        file.set_modified(hour_ago).unwrap();
-        assert_eq!(objects.unfinished(hour_ago + Duration::from_secs(60)).await.unwrap(), []);
+        file.set_modified(long_ago).unwrap();
+        assert_eq!(objects.unfinished(long_ago + Duration::from_secs(60)).await.unwrap(), []);
 
         objects.abandon(branched).await.unwrap();
         assert!(matches!(second.finish().await, Err(Error::UploadLost)));

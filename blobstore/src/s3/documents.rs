@@ -48,7 +48,7 @@ pub(super) struct Initiated {
 #[serde(rename = "ListMultipartUploadsResult", rename_all = "PascalCase")]
 pub(super) struct Uploads {
     #[serde(rename = "Upload", default)]
-    pub(super) uploads: Vec<Upload>,
+    pub(super) under_way: Vec<Upload>,
     #[serde(default)]
     pub(super) is_truncated: bool,
     #[serde(default)]
@@ -62,7 +62,8 @@ pub(super) struct Uploads {
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Upload {
     pub(super) key: String,
-    pub(super) upload_id: String,
+    #[serde(rename = "UploadId")]
+    pub(super) id: String,
     #[serde(default)]
     pub(super) initiated: String,
 }

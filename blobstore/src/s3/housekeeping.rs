@@ -1,7 +1,7 @@
 //! Which unfinished objects lie in the bucket, for whoever purges uploads that nobody goes on with.
 //!
 //! Nearly all of them have a state under `unfinished/`. A writer that is killed between beginning its upload in parts and
-//! writing that state leaves only the upload; services list those, by key. (MinIO does not: it lists what has exactly the
+//! writing that state leaves only the upload; services list those, by key. (`MinIO` does not: it lists what has exactly the
 //! key it is asked for, and forgets old uploads by itself.)
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,7 +48,7 @@ pub(super) async fn untouched(bucket: &Bucket, ids: &dyn Ids, before: SystemTime
         let Some(Ok(key)) = upload.key.strip_prefix(OBJECTS).map(str::parse) else { continue };
         let found = found.entry(key).or_default();
         found.note(&upload.initiated, before);
-        found.uploads.insert(upload.upload_id);
+        found.uploads.insert(upload.id);
     }
     found.retain(|_, found| !found.touched);
     let mut untouched = Vec::new();

@@ -53,7 +53,7 @@ pub(super) async fn begin(bucket: &Bucket, key: &str) -> Result<String> {
 }
 
 /// Uploads in parts that are under way, of objects whose keys begin so; the keys are as the store knows them. Some
-/// services (MinIO) name only those whose key is exactly the prefix.
+/// services (`MinIO`) name only those whose key is exactly the prefix.
 pub(super) async fn under_way(bucket: &Bucket, prefix: &str) -> Result<Vec<Upload>> {
     let doing = "look for uploads on S3";
     let (mut found, mut after) = (Vec::new(), None::<(String, String)>);
@@ -69,8 +69,8 @@ pub(super) async fn under_way(bucket: &Bucket, prefix: &str) -> Result<Vec<Uploa
         }
         let page: Uploads =
             documents::read(&answer.body).map_err(|problem| Error::Unavailable { doing: doing.to_owned(), problem })?;
-        let got_on = !page.uploads.is_empty() && !page.next_key_marker.is_empty();
-        found.extend(page.uploads.into_iter().filter_map(|upload| {
+        let got_on = !page.under_way.is_empty() && !page.next_key_marker.is_empty();
+        found.extend(page.under_way.into_iter().filter_map(|upload| {
             let key = bucket.relative(&upload.key)?.to_owned();
             Some(Upload { key, ..upload })
         }));

@@ -95,20 +95,18 @@ impl S3Records {
             Expect::Absent => self.create(&key, &content).await?,
         };
         if retires && outcome != Outcome::Conflict {
-            self.remove_tombstone(&key);
+            self.remove_tombstone(&key).await;
         }
         Ok(outcome)
     }
 
     /// Nobody creates this record again, so deleting what lies there, which no condition guards, takes nothing but the
-    /// tombstone, however late it happens. Nobody waits for it; where it does not happen, a tombstone stays.
-    fn remove_tombstone(&self, key: &RecordKey) {
-        let (bucket, name) = (Arc::clone(&self.bucket), RECORDS.to_owned() + &names::name(key.as_str()));
-        tokio::spawn(async move {
-            if let Err(error) = bucket.delete(&name).await {
-                tracing::debug!(name, error = &error as &dyn std::error::Error, "a tombstone stays");
-            }
-        });
+    /// tombstone, however late it happens. The record is gone already; where this does not happen, a tombstone stays.
+    async fn remove_tombstone(&self, key: &RecordKey) {
+        let name = RECORDS.to_owned() + &names::name(key.as_str());
+        if let Err(error) = self.bucket.delete(&name).await {
+            tracing::debug!(name, error = &error as &dyn std::error::Error, "a tombstone stays");
+        }
     }
 
     /// Writes where there is nothing, or a tombstone.

@@ -209,9 +209,9 @@ impl Unfinished<'_> {
         let Some(seen) = self.state().await? else {
             // Its writer was killed before it could write one, or whoever forgot it, before he was done.
             let name = object_name(self.key);
-            for Upload { key, upload_id, .. } in under_way(self.bucket, &name).await? {
+            for Upload { key, id, .. } in under_way(self.bucket, &name).await? {
                 if key == name {
-                    Multipart { bucket: self.bucket, key: &name, upload: &upload_id }.abort().await?;
+                    Multipart { bucket: self.bucket, key: &name, upload: &id }.abort().await?;
                 }
             }
             return self.clear(None).await;

@@ -99,12 +99,11 @@ impl Depot {
         &self.inner.cache
     }
 
-    /// Whether every layer can be had: live in the store, or at a registry.
+    /// Whether every layer can be had: live in the store, or at a registry. What is in the store stays there for a while then.
     pub(crate) async fn has(&self, stack: &Stack) -> Result<bool, BuildError> {
         let local: Vec<Digest> =
             stack.layers().iter().filter(|layer| layer.source.is_none()).map(|layer| layer.descriptor.digest).collect();
-        let found = self.inner.blobs.find_many(&local).await?;
-        Ok(found.into_iter().all(|blob| blob.is_some_and(|blob| blob.is_live())))
+        Ok(self.inner.blobs.rely_on(&local).await?)
     }
 
     /// The layer's blob, fetched if the store does not have it. `step` is who needs it.

@@ -125,7 +125,15 @@ async fn what_was_lately_uploaded_or_asked_for_stays() {
     place.repositories.link_blob(&name, &layer.digest).await.unwrap();
     place.later(DAY / 2);
     assert_eq!(place.collect(Policy::default()).await.blobs, 0);
+    place.later(DAY / 4);
+    // A build finds it in its cache, twice.
+    let blobs = place.repositories.store().blobs();
+    assert!(blobs.rely_on(&[layer.digest, layer.digest]).await.unwrap());
+    place.later(DAY / 2);
+    assert_eq!(place.collect(Policy::default()).await.blobs, 0);
     assert_eq!(place.collect_all().await.blobs, 1);
+    assert!(!blobs.rely_on(&[layer.digest]).await.unwrap());
+    assert!(blobs.rely_on(&[]).await.unwrap());
     assert_eq!(place.keys("candidates/").await, Vec::<String>::new());
     assert!(matches!(place.repositories.blob(&name, &layer.digest).await, Err(Error::UnknownBlob { .. })));
 }

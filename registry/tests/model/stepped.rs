@@ -132,9 +132,13 @@ impl Records for SteppedRecords {
 
 impl SteppedRecords {
     async fn write_now(&self, batch: Vec<Write>) -> Result<Vec<Outcome>> {
-        batch.iter().for_each(|write| self.retired.look_at(write));
+        for write in &batch {
+            self.retired.look_at(write);
+        }
         let outcomes = self.below.write(batch.clone()).await?;
-        batch.iter().zip(&outcomes).for_each(|(write, outcome)| self.retired.note(write, outcome));
+        for (write, outcome) in batch.iter().zip(&outcomes) {
+            self.retired.note(write, outcome);
+        }
         Ok(outcomes)
     }
 }
@@ -211,4 +215,16 @@ impl ObjectWriter for SteppedWriter {
         self.gate.pass().await;
         self.below.finish().await
     }
+}
+
+#[test]
+#[should_panic(expected = "was retired, and is created again")]
+fn who_creates_a_retired_record_again_is_found() {
+    let retired = Retired::default();
+    let key = RecordKey::new("candidates/blobs/one");
+    let write = |change| Write { key: key.clone(), expect: Expect::Absent, change };
+    retired.look_at(&write(Change::Put(Bytes::new())));
+    let gone = write(Change::Retire);
+    retired.note(&gone, &Outcome::Done(wharf_blobstore::Version("1".to_owned())));
+    retired.look_at(&write(Change::Put(Bytes::new())));
 }
