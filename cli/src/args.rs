@@ -11,7 +11,7 @@ use crate::size::Size;
 
 mod build;
 
-pub use build::{Build, BuildOptions, Call, CompressionName, Question};
+pub use build::{Build, BuildOptions, Call, CompressionName, Question, Taken};
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]

@@ -18,6 +18,7 @@ mod explain;
 mod failure;
 mod fetch;
 mod images;
+mod limits;
 mod migration;
 mod names;
 mod output;

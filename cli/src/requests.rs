@@ -16,6 +16,7 @@ use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
 use crate::contexts::{self, MAX_DOCKERFILE, MainContext, Room};
 use crate::failure::Failure;
+use crate::limits;
 use crate::session::Session;
 
 /// A named context that is always there: a directory with this very program, statically linked, as `wharf`. A
@@ -82,7 +83,7 @@ pub async fn prepare(
     request.named_contexts = named_contexts;
     request.build_args = build_args(session, &options.build_args)?;
     request.target.clone_from(&options.target);
-    if let Some(platform) = &options.platform {
+    if let Some(platform) = options.platforms.first() {
         request.platform = platform.clone();
     }
     request.cache = match (options.no_cache, options.no_cache_filter.as_slice()) {
@@ -96,6 +97,7 @@ pub async fn prepare(
     request.ssh = ssh;
     request.insecure = insecure(&options.allow)?;
     request.extra_hosts = hosts(&options.hosts)?;
+    request.limits = limits::of(options)?;
     request.network = match options.network.as_str() {
         "default" | "bridge" => NetworkMode::Default,
         "host" => NetworkMode::Host,

@@ -68,7 +68,7 @@ fn limit(limits: &[Rlimit]) -> Result<(), SandboxError> {
         let value = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
         let both = libc::rlimit { rlim_cur: value(limit.soft), rlim_max: value(limit.hard) };
         sys::set_rlimit(number(limit.resource), both)
-            .at(Step::LimitResources, format!("{:?}", limit.resource).to_lowercase())?;
+            .at(Step::LimitResources, limit.resource.name())?;
     }
     Ok(())
 }

@@ -42,6 +42,15 @@ impl Solver<'_> {
         facts.text("security", &format!("{:?}", run.security));
         // Names only: addresses differ between machines that build the same.
         facts.list("hosts", self.request.extra_hosts.iter().map(|(name, _)| name.as_str()));
+        // A step that says nothing about them keeps the key it always had.
+        let limits = &self.request.limits;
+        if !limits.rlimits.is_empty() {
+            let limits: Vec<_> = limits.rlimits.iter().map(|limit| format!("{limit:?}")).collect();
+            facts.list("ulimits", limits.iter().map(String::as_str));
+        }
+        if let Some(size) = limits.shared_memory {
+            facts.text("shm", &size.to_string());
+        }
         if let Some(script) = &run.script {
             facts.list("script", [script.name.as_str(), script.content.as_str()]);
         }
@@ -74,6 +83,7 @@ impl Solver<'_> {
         process.network = run.network;
         process.security = run.security;
         process.extra_hosts.clone_from(&self.request.extra_hosts);
+        process.limits.clone_from(&self.request.limits);
         // Caches are locked as long as this lives.
         let mounts = self.mounts(step, run).await?;
         process.mounts.clone_from(&mounts.list);

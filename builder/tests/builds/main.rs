@@ -11,6 +11,7 @@ mod failures;
 mod fixture;
 mod git;
 mod killed;
+mod limits;
 mod remote;
 mod shared;
 mod show;

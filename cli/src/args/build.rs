@@ -23,9 +23,9 @@ pub struct BuildOptions {
     /// Build this stage
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
-    /// Platform of the image, for example linux/arm64
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
+    /// Platforms of the image, for example linux/amd64,linux/arm64 [default: this machine's]
+    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
     /// Run every step again
     #[arg(long)]
     pub no_cache: bool,
@@ -51,8 +51,8 @@ pub struct BuildOptions {
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
     #[arg(long = "secret", value_name = "SECRET")]
     pub secrets: Vec<String>,
-    /// An SSH agent for RUN --mount=type=ssh and Git: ID[=SOCKET], by default of $SSH_AUTH_SOCK (repeatable)
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]")]
+    /// An SSH agent for RUN --mount=type=ssh and Git: ID, of $SSH_AUTH_SOCK, ID=SOCKET, or ID=KEY[,KEY] to serve key files (repeatable)
+    #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY]")]
     pub ssh: Vec<String>,
     /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
     #[arg(long = "allow", value_name = "WHAT")]
@@ -69,6 +69,14 @@ pub struct BuildOptions {
     /// Network of RUN: default, host or none
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: String,
+    /// Limit what each process of RUN may use: TYPE=SOFT[:HARD], for example nofile=1024:2048 (repeatable)
+    #[arg(long = "ulimit", value_name = "LIMIT")]
+    pub ulimits: Vec<String>,
+    /// Size of /dev/shm in RUN, for example 128m [default: 64m]
+    #[arg(long, value_name = "SIZE")]
+    pub shm_size: Option<String>,
+    #[command(flatten)]
+    pub taken: Taken,
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "gzip")]
     pub compression: CompressionName,
@@ -78,6 +86,37 @@ pub struct BuildOptions {
     /// Steps that run at once [default: one for each processor, at least two]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+}
+
+/// What `docker build` takes as well, and what means nothing here, or nothing yet. None of it changes the image.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Taken {
+    #[arg(long, hide = true)]
+    pub builder: Option<String>,
+    #[arg(long, hide = true)]
+    pub rm: bool,
+    #[arg(long, hide = true)]
+    pub force_rm: bool,
+    #[arg(long, hide = true)]
+    pub compress: bool,
+    #[arg(long, hide = true)]
+    pub cgroup_parent: Option<String>,
+    #[arg(long, short, hide = true)]
+    pub memory: Option<String>,
+    #[arg(long, hide = true)]
+    pub memory_swap: Option<String>,
+    #[arg(long, hide = true)]
+    pub cpu_period: Option<String>,
+    #[arg(long, hide = true)]
+    pub cpu_quota: Option<String>,
+    #[arg(long, short, hide = true)]
+    pub cpu_shares: Option<String>,
+    #[arg(long, hide = true)]
+    pub cpuset_cpus: Option<String>,
+    #[arg(long, hide = true)]
+    pub cpuset_mems: Option<String>,
+    #[arg(long, hide = true)]
+    pub resource: Vec<String>,
 }
 
 /// What `build` is to do, and how it answers.
