@@ -31,6 +31,7 @@ mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+pub mod settings;
 pub mod shared;
 mod solve;
 

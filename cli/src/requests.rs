@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
@@ -14,7 +15,7 @@ use wharf_spec::Compression;
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
-use crate::contexts::{self, MAX_DOCKERFILE, MainContext, Room};
+use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
 use crate::failure::Failure;
 use crate::limits;
 use crate::session::Session;
@@ -23,13 +24,17 @@ use crate::session::Session;
 /// Dockerfile that starts `FROM scratch` can run it without downloading anything.
 const SELF: &str = "wharf-self";
 
+/// Whether the contexts that are repositories keep `.git`.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// What is to be built, and what must stay alive while it is.
 pub struct Prepared {
     /// The request.
     pub request: BuildRequest,
     _own: Option<OwnProgram>,
     _main: MainContext,
-    _rooms: Vec<Room>,
+    _named: Named,
 }
 
 /// The directory behind [`SELF`]; removed when dropped.
@@ -52,17 +57,21 @@ pub async fn prepare(
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
     let ssh = agents(session, &options.ssh)?;
-    let mut main = contexts::main(session, context, ssh.get("default").cloned(), scratch).await?;
+    let build_args = build_args(session, &options.build_args)?;
+    let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
+    let agent = ssh.get("default").map(PathBuf::as_path);
+    let fetching = Fetching { session, agent, scratch, keep_git_dir };
+    let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
     let dockerfile = match main.dockerfile.take() {
         Some(text) if options.file.is_none() => text,
         Some(_) | None => dockerfile(options, directory.as_deref())?,
     };
-    let (mut named_contexts, rooms) = contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
+    let mut named = contexts::named(&fetching, &options.contexts).await?;
     let mut own = None;
-    if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
+    if dockerfile.text.contains(SELF) && !named.sources.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
-        named_contexts.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
+        named.sources.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
         own = Some(program);
     }
     let ignore = match &options.file {
@@ -80,8 +89,8 @@ pub async fn prepare(
     let mut request = BuildRequest::new(dockerfile);
     request.context = directory.map(ContextSource::Directory);
     request.ignore = ignore;
-    request.named_contexts = named_contexts;
-    request.build_args = build_args(session, &options.build_args)?;
+    request.named_contexts = std::mem::take(&mut named.sources);
+    request.build_args = build_args;
     request.target.clone_from(&options.target);
     if let Some(platform) = options.platforms.first() {
         request.platform = platform.clone();
@@ -107,8 +116,8 @@ pub async fn prepare(
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
     request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
-    request.source_date_epoch = epoch(session)?;
-    Ok(Prepared { request, _own: own, _main: main, _rooms: rooms })
+    settle_epoch(session, &mut request, (main.time, &named))?;
+    Ok(Prepared { request, _own: own, _main: main, _named: named })
 }
 
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
@@ -238,11 +247,31 @@ fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
     texts.iter().map(host).collect()
 }
 
-fn epoch(session: &Session) -> Result<Option<i64>, Failure> {
-    let Some(text) = session.environment.source_date_epoch() else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds")))
+/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one). A context without a
+/// time leaves it unset, as BuildKit has it. An argument counts before the environment.
+fn settle_epoch(
+    session: &Session,
+    request: &mut BuildRequest,
+    (main, named): (Option<i64>, &Named),
+) -> Result<(), Failure> {
+    let given = request.build_args.get(EPOCH).map(String::as_str);
+    let Some(text) = given.or_else(|| session.environment.source_date_epoch()) else { return Ok(()) };
+    let known = |name: &String| name.eq_ignore_ascii_case(text);
+    request.source_date_epoch = match text.parse() {
+        Ok(seconds) => Some(seconds),
+        Err(_) if text.is_empty() => None,
+        Err(_) if text == "context" => main,
+        Err(_) if request.named_contexts.keys().any(known) => named.times.get(&text.to_lowercase()).copied(),
+        Err(_) => {
+            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds"))
+                .hint("it may also be `context` or the name of a --build-context"));
+        }
+    };
+    if given.is_some() {
+        let settled = request.source_date_epoch.map(|seconds| seconds.to_string()).unwrap_or_default();
+        request.build_args.insert(EPOCH.to_owned(), settled);
+    }
+    Ok(())
 }
 
 impl OwnProgram {

@@ -20,6 +20,7 @@ use crate::error::BuildError;
 use crate::layer::{DiffError, DiffOptions, Tree, WriteError, write_upper};
 use crate::plan::{PlannedStage, Run, Step};
 use crate::sandbox::{self, ExitStatus, Process, RootFs, SandboxError, Tier};
+use crate::settings::HOSTNAME;
 
 /// How many chunks of output may wait for whoever listens.
 const WAITING_OUTPUT: usize = 64;
@@ -42,6 +43,9 @@ impl Solver<'_> {
         facts.text("security", &format!("{:?}", run.security));
         // Names only: addresses differ between machines that build the same.
         facts.list("hosts", self.request.extra_hosts.iter().map(|(name, _)| name.as_str()));
+        if let Some(name) = self.hostname() {
+            facts.text("hostname", name);
+        }
         // A step that says nothing about them keeps the key it always had.
         let limits = &self.request.limits;
         if !limits.rlimits.is_empty() {
@@ -56,6 +60,11 @@ impl Solver<'_> {
         }
         self.mount_facts(step, run, &mut facts).await?;
         Ok(facts)
+    }
+
+    /// The host name that was asked for.
+    fn hostname(&self) -> Option<&str> {
+        self.request.build_args.get(HOSTNAME).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// Runs the process and makes the layer.
@@ -83,6 +92,9 @@ impl Solver<'_> {
         process.network = run.network;
         process.security = run.security;
         process.extra_hosts.clone_from(&self.request.extra_hosts);
+        if let Some(name) = self.hostname() {
+            name.clone_into(&mut process.hostname);
+        }
         process.limits.clone_from(&self.request.limits);
         // Caches are locked as long as this lives.
         let mounts = self.mounts(step, run).await?;

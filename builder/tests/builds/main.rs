@@ -13,6 +13,7 @@ mod git;
 mod killed;
 mod limits;
 mod remote;
+mod settings;
 mod shared;
 mod show;
 mod stages;

@@ -48,6 +48,9 @@ fn contexts_that_make_no_sense_are_said_at_once() {
         (vec!["build", "https://127.0.0.1/r.git?no=1"], "`no=1` is nothing that can be asked of a repository"),
         (vec!["build", "nowhere"], "there is no directory nowhere to build"),
         (vec!["build", "--build-context", "a=nowhere", "context"], "there is no such directory"),
+        (vec!["build", "--build-context", "a=target:b", "context"], "`target:` is for bake files"),
+        (vec!["build", "--ulimit", "files=1", "context"], "there is no limit files"),
+        (vec!["build", "--shm-size", "big", "context"], "--shm-size big"),
         (vec!["build", "--ssh", "default", "context"], "there is no agent in SSH_AUTH_SOCK"),
         (vec!["build", "--ssh", "k=context/Dockerfile", "context"], "is no socket of an agent"),
         (vec!["build", "--allow", "everything", "context"], "it is security.insecure or network.host"),
@@ -74,4 +77,36 @@ fn options_reach_the_build() {
     assert!(again.stderr.contains("CACHED"), "{again}");
     let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());
     assert!(!fresh.stderr.contains("CACHED"), "{fresh}");
+}
+
+#[test]
+fn the_time_of_an_image_can_be_that_of_its_context() {
+    let desk = Desk::new();
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text, time) in [("Dockerfile", "FROM scratch\nCOPY a /b\n", 1_500_000_000), ("a", "x", 1_600_000_000)] {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        header.set_mtime(time);
+        builder.append_data(&mut header, name, text.as_bytes()).expect("a file");
+    }
+    let archive = String::from_utf8(builder.into_inner().expect("a tar")).expect("ASCII");
+    let created = |arguments: &[&str], epoch: &str| {
+        let mut command = desk.command(&[&["build", "-t", "app"], arguments, &["-"]].concat());
+        command.env("SOURCE_DATE_EPOCH", epoch);
+        let finished = desk.run_with(command, &archive);
+        assert_eq!(finished.code, Some(0), "{finished}");
+        let config = desk.good(&["inspect", "--image-config", "app"]);
+        config.split_once("\"created\": \"").or(config.split_once("\"created\":\"")).expect("a time").1[..10].to_owned()
+    };
+    assert_eq!(created(&[], "context"), "2020-09-13");
+    assert_eq!(created(&["--build-arg", "SOURCE_DATE_EPOCH=context"], "5"), "2020-09-13");
+    assert_eq!(created(&["--build-arg", "SOURCE_DATE_EPOCH=86400"], "5"), "1970-01-02");
+    assert_eq!(created(&[], "5"), "1970-01-01");
+    assert_ne!(created(&["--build-arg", "SOURCE_DATE_EPOCH="], "5"), "1970-01-01", "back to the time of day");
+    // A directory has no time of its own.
+    desk.write("named/x", "x");
+    assert_ne!(created(&["--build-context", "n=named"], "n"), "1970-01-01");
+    let refused = desk.run_with(desk.command(&["build", "--build-arg", "SOURCE_DATE_EPOCH=m", "-"]), &archive);
+    assert_eq!(refused.code, Some(125), "{refused}");
 }
