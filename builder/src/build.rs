@@ -1,18 +1,20 @@
 //! The build from request to result: parse, plan, solve, assemble.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::attest::UsedImage;
 use crate::dockerfile::lint::fails_on_findings;
 use crate::dockerfile::parse;
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::{Remarks, plan};
+use crate::plan::{Plan, PlannedStage, Remarks, Root, plan};
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
 use crate::settings::{known_language, settle};
@@ -61,16 +63,31 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         assemble((&plan.stages[plan.target.0], &stack), request, inline, now);
     depot.blobs().put(config_bytes.into()).await?;
     let steps = reporter.finish(&plan.steps);
+    let bases = used_images(&plan);
     Ok(BuildResult {
         image: manifest,
         config,
         steps,
         made,
         made_for_target,
+        bases,
         warnings,
         findings,
         files: ResultFiles { depot, stack },
     })
+}
+
+/// Each image once, by name.
+fn used_images(plan: &Plan) -> Vec<UsedImage> {
+    let used = |stage: &PlannedStage| match &stage.root {
+        Root::Image(image) => Some(UsedImage {
+            name: image.found.clone(),
+            digest: image.manifest.digest(),
+            platform: stage.platform.to_string(),
+        }),
+        Root::Scratch | Root::Stage(_) => None,
+    };
+    plan.stages.iter().filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn or_cancelled<T>(

@@ -11,6 +11,7 @@
 //! [`build`] is the way in. The builder reads no environment variable and no clock but the store's, prints nothing and
 //! speaks no HTTP: what it needs is in [`BuildEnvironment`], what is asked of it in [`BuildRequest`].
 
+pub mod attest;
 pub mod base;
 mod build;
 mod check;

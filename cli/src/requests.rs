@@ -100,7 +100,6 @@ pub async fn prepare(
         (false, []) => CacheUse::All,
         (false, stages) => CacheUse::Except(stages.to_vec()),
     };
-    request.annotations = pairs("--annotation", &options.annotations)?;
     request.labels = pairs("--label", &options.labels)?;
     request.secrets = secrets(session, &options.secrets)?;
     request.ssh = ssh;

@@ -113,8 +113,21 @@ impl Solver<'_> {
             Ok(ExitStatus { code: 0, .. }) => Ok(()),
             Ok(status) => Err(failed(run, status, &listener.last_lines(), step.span).into()),
             Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
-            Err(error) => Err(not_run(run, &error, &listener.last_lines(), step.span).into()),
+            Err(error) => Err(self.foreign(&error, not_run(run, &error, &listener.last_lines(), step.span)).into()),
         }
+    }
+
+    /// Adds what is missing where the program is for another machine than this.
+    fn foreign(&self, error: &SandboxError, diagnostic: Diagnostic) -> Diagnostic {
+        let (wanted, here) = (&self.request.platform, &self.request.build_platform);
+        let foreign = matches!(error, SandboxError::ProgramNotExecutable { errno, .. } if errno.0 == libc::ENOEXEC);
+        if !foreign || here.satisfies(wanted) {
+            return diagnostic;
+        }
+        diagnostic
+            .note(format!("the image is for {wanted}, this machine is {here}"))
+            .help("register an emulator with binfmt_misc: apt install qemu-user-static binfmt-support")
+            .help("or compile for the other machine in a stage FROM --platform=$BUILDPLATFORM, which needs no emulator")
     }
 
     /// The changes in an upper directory as a layer.

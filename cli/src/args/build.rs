@@ -60,7 +60,7 @@ pub struct BuildOptions {
     /// Set a label (repeatable)
     #[arg(long = "label", value_name = "NAME=VALUE")]
     pub labels: Vec<String>,
-    /// Set an annotation of the manifest (repeatable)
+    /// Set an annotation of the manifest, or with `index:` before the name of the index of several platforms (repeatable)
     #[arg(long = "annotation", value_name = "NAME=VALUE")]
     pub annotations: Vec<String>,
     /// Add a line to /etc/hosts in RUN (repeatable)
@@ -199,10 +199,18 @@ pub struct Build {
     /// Push the image to the registries its tags name
     #[arg(long)]
     pub push: bool,
-    /// Taken for Docker's sake: the image is in the store anyway
-    #[arg(long, hide = true)]
+    /// Load the image into the Docker or Podman at $DOCKER_HOST, by default Docker's own socket
+    #[arg(long)]
     pub load: bool,
-    /// Write the result: type=oci|docker|local|tar,dest=PATH, or a directory (repeatable)
+    /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI] (repeatable)
+    #[arg(long = "attest", value_name = "ATTRIBUTES")]
+    pub attest: Vec<String>,
+    /// The same, shorter: true, false, mode=min or mode=max, which tells the values of build arguments
+    #[arg(long, value_name = "ATTRIBUTES")]
+    pub provenance: Option<String>,
+    #[arg(long, hide = true)]
+    pub sbom: Option<String>,
+    /// Write the result: type=oci|docker|local|tar,dest=PATH, type=image|registry,name=NAME, or a directory (repeatable)
     #[arg(short, long = "output", value_name = "OUTPUT")]
     pub outputs: Vec<String>,
     /// Only check the Dockerfile, like --call=check

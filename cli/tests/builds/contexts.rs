@@ -69,7 +69,7 @@ fn options_reach_the_build() {
     let _agent = UnixListener::bind(desk.path("agent")).expect("a socket");
     let agent = format!("k={}", desk.text("agent"));
     let build =
-        ["build", "-t", "app", "--load", "--annotation", "a=b", "--ssh", agent.as_str(), "--allow", "network.host"];
+        ["build", "-t", "app", "--rm", "--annotation", "a=b", "--ssh", agent.as_str(), "--allow", "network.host"];
     desk.good(&[&build[..], &["context"]].concat());
     let shown = desk.good(&["inspect", "app"]);
     assert!(shown.contains("\"annotations\":{\"a\":\"b\"}"), "{shown}");
