@@ -35,6 +35,7 @@ pub mod sandbox;
 pub mod settings;
 pub mod shared;
 mod solve;
+pub mod ssh;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;

@@ -12,6 +12,7 @@ use wharf_builder::{
 };
 use wharf_spec::Compression;
 
+use crate::agents::{self, Agents, OwnAgent};
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
@@ -35,6 +36,7 @@ pub struct Prepared {
     _own: Option<OwnProgram>,
     _main: MainContext,
     _named: Named,
+    _agents: Vec<OwnAgent>,
 }
 
 /// The directory behind [`SELF`]; removed when dropped.
@@ -56,7 +58,7 @@ pub async fn prepare(
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
-    let ssh = agents(session, &options.ssh)?;
+    let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
     let agent = ssh.get("default").map(PathBuf::as_path);
@@ -116,7 +118,7 @@ pub async fn prepare(
     request.explain_cache = options.explain_cache;
     request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
     settle_epoch(session, &mut request, (main.time, &named))?;
-    Ok(Prepared { request, _own: own, _main: main, _named: named })
+    Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
 }
 
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
@@ -155,29 +157,6 @@ fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<Dockerfi
             Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
         }
     }
-}
-
-/// `--ssh ID[=SOCKET]`; without a socket, that of `$SSH_AUTH_SOCK`.
-fn agents(session: &Session, texts: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let agent = |text: &String| {
-        let (id, socket) = text.split_once('=').map_or((text.as_str(), None), |(id, socket)| (id, Some(socket)));
-        let socket = match socket.or_else(|| session.environment.ssh_agent()) {
-            Some(socket) => PathBuf::from(socket),
-            None => {
-                return Err(Failure::usage(format!("--ssh {text}: there is no agent in SSH_AUTH_SOCK"))
-                    .hint("start one: eval $(ssh-agent) && ssh-add"));
-            }
-        };
-        let found = std::fs::metadata(&socket).map_err(|error| {
-            Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error)
-        })?;
-        if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
-            return Err(Failure::usage(format!("--ssh {text}: {} is no socket of an agent", socket.display()))
-                .hint("keys are passed on by an agent: eval $(ssh-agent) && ssh-add KEY, then --ssh default"));
-        }
-        Ok((id.to_owned(), socket))
-    };
-    texts.iter().map(agent).collect()
 }
 
 /// `--allow`

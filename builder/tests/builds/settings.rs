@@ -70,3 +70,17 @@ async fn files_in_other_languages_are_refused() {
     assert!(message.contains("Dockerfile:1:10"), "{message}");
     world.build("# syntax=docker/dockerfile:1.7-labs\nFROM scratch\n").await;
 }
+
+#[tokio::test]
+async fn proxies_reach_steps_and_no_key() {
+    let Some(world) = world().await else { return };
+    let text = "FROM shell\nRUN echo $HTTP_PROXY $http_proxy > /out\n";
+    let (said, _) = out(&world, text, Some(("HTTP_PROXY", "http://one.example"))).await;
+    assert_eq!(said, "http://one.example http://one.example\n");
+    let (same, known) = out(&world, text, Some(("http_proxy", "http://two.example"))).await;
+    assert_eq!(same, said);
+    assert!(known[0].ends_with(": cached"), "{known:?}");
+    let declared = "FROM shell\nARG HTTP_PROXY\nRUN echo $HTTP_PROXY > /out\n";
+    assert_eq!(out(&world, declared, Some(("HTTP_PROXY", "http://one.example"))).await.0, "http://one.example\n");
+    assert_eq!(out(&world, declared, Some(("HTTP_PROXY", "http://two.example"))).await.0, "http://two.example\n");
+}
