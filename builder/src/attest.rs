@@ -1,5 +1,5 @@
 //! Provenance: what a build was made from and how, as an in-toto statement with a SLSA predicate, in a manifest that lies in
-//! the index beside the image it speaks of, where BuildKit puts it and its readers look for it.
+//! the index beside the image it speaks of, where `BuildKit` puts it and its readers look for it.
 //!
 //! Pure functions. A secret's value is never part of what they see; values of build arguments are part of what the fuller
 //! mode tells.

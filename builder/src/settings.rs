@@ -52,13 +52,16 @@ pub(crate) fn settle(request: &BuildRequest) -> Result<Cow<'_, BuildRequest>, Di
     let mut settled = Cow::Borrowed(request);
     if let Some(text) = request.build_args.get(EPOCH) {
         let epoch = match text.as_str() {
-            // Back to the time of day.
-            "" => None,
+            // Back to the time of day, as if it had not been given.
+            "" => {
+                settled.to_mut().build_args.remove(EPOCH);
+                None
+            }
             text => Some(text.parse().map_err(|_| {
                 Diagnostic::new(Level::Error, format!("{EPOCH} is `{text}`, which is no number of seconds"))
             })?),
         };
-        if epoch != request.source_date_epoch {
+        if epoch != settled.source_date_epoch {
             settled.to_mut().source_date_epoch = epoch;
         }
     }

@@ -46,7 +46,7 @@ fn provenance_of(fields: &[(&str, &str)]) -> Result<Provenance, String> {
     let mut provenance = Provenance::default();
     for (name, value) in fields {
         match (*name, *value) {
-            ("type", _) | ("disabled", _) | ("mode", "min") => {}
+            ("type" | "disabled", _) | ("mode", "min") => {}
             ("mode", "max") => provenance.mode = ProvenanceMode::Max,
             ("mode", other) => return Err(format!("mode is min or max, not {other}")),
             ("builder-id", id) => provenance.builder_id = Some(id.to_owned()),

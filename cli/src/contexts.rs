@@ -222,11 +222,10 @@ pub async fn named(fetching: &Fetching<'_>, texts: &[String]) -> Result<Named, F
                 Place::Directory if Path::new(&value).is_dir() => ContextSource::Directory(PathBuf::from(&value)),
                 Place::Directory | Place::StandardInput => {
                     let failure = Failure::usage(format!("--build-context {name}={value}: there is no such directory"));
-                    return Err(match value.starts_with("target:") {
-                        true => {
-                            failure.hint("`target:` is for bake files; `--from` and FROM take stages by their names")
-                        }
-                        false => failure,
+                    return Err(if value.starts_with("target:") {
+                        failure.hint("`target:` is for bake files; `--from` and FROM take stages by their names")
+                    } else {
+                        failure
                     });
                 }
                 Place::Repository(repository) => {

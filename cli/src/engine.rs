@@ -196,8 +196,8 @@ async fn send(
     }
     written.map_err(|error| Failure::new("--load: the image could not be sent").because(error))?;
     // Engines answer before they have read all; what goes wrong then is a line of the answer.
-    let lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
-    match lines.filter_map(|line| line.get("error")?.as_str().map(str::to_owned)).next() {
+    let mut lines = said.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    match lines.find_map(|line| line.get("error")?.as_str().map(str::to_owned)) {
         Some(error) => Err(Failure::new(format!("--load: the engine did not take the image: {error}"))),
         None => Ok(()),
     }

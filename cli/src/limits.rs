@@ -24,17 +24,18 @@ pub fn of(options: &BuildOptions) -> Result<Limits, Failure> {
 
 /// The flags given that need control groups.
 fn without_effect(taken: &Taken) -> Vec<&'static str> {
-    let Taken { builder: _, rm: _, force_rm: _, compress: _, .. } = taken;
+    let Taken { builder: _, rm: _, force_rm: _, compress: _, cgroup_parent, memory, memory_swap, .. } = taken;
+    let Taken { cpu_period, cpu_quota, cpu_shares, cpuset_cpus, cpuset_mems, resource, .. } = taken;
     let given = [
-        ("--cgroup-parent", taken.cgroup_parent.is_some()),
-        ("--memory", taken.memory.is_some()),
-        ("--memory-swap", taken.memory_swap.is_some()),
-        ("--cpu-period", taken.cpu_period.is_some()),
-        ("--cpu-quota", taken.cpu_quota.is_some()),
-        ("--cpu-shares", taken.cpu_shares.is_some()),
-        ("--cpuset-cpus", taken.cpuset_cpus.is_some()),
-        ("--cpuset-mems", taken.cpuset_mems.is_some()),
-        ("--resource", !taken.resource.is_empty()),
+        ("--cgroup-parent", cgroup_parent.is_some()),
+        ("--memory", memory.is_some()),
+        ("--memory-swap", memory_swap.is_some()),
+        ("--cpu-period", cpu_period.is_some()),
+        ("--cpu-quota", cpu_quota.is_some()),
+        ("--cpu-shares", cpu_shares.is_some()),
+        ("--cpuset-cpus", cpuset_cpus.is_some()),
+        ("--cpuset-mems", cpuset_mems.is_some()),
+        ("--resource", !resource.is_empty()),
     ];
     given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
 }

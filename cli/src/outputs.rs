@@ -30,14 +30,14 @@ pub enum Output {
     /// `type=docker` without a place: the running engine.
     Engine,
     /// `type=image` and `type=registry`: names in the store, and at their registries.
-    Image(Names),
+    Image(Naming),
     /// `type=cacheonly`
     Nothing,
 }
 
 /// What `type=image` says.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Names {
+pub struct Naming {
     /// The names.
     pub names: Vec<Reference>,
     /// Whether they are pushed.
@@ -119,9 +119,9 @@ fn fields(text: &str) -> Vec<(String, String)> {
 }
 
 /// What `type=image` and `type=registry` say.
-fn names(text: &str, fields: &[(String, String)]) -> Result<Names, Failure> {
+fn names(text: &str, fields: &[(String, String)]) -> Result<Naming, Failure> {
     let wrong = |what: &str| Failure::usage(format!("--output {text}: {what}"));
-    let mut said = Names::default();
+    let mut said = Naming::default();
     for (name, value) in fields {
         match (name.as_str(), value.as_str()) {
             ("type", kind) => said.push |= kind == "registry",

@@ -226,7 +226,7 @@ fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
 }
 
 /// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one). A context without a
-/// time leaves it unset, as BuildKit has it. An argument counts before the environment.
+/// time leaves it unset, as `BuildKit` has it. An argument counts before the environment.
 fn settle_epoch(
     session: &Session,
     request: &mut BuildRequest,

@@ -261,17 +261,21 @@ fn openssh_ecdsa(key: &mut Reader<'_>, curve: Curve) -> Read {
 }
 
 fn openssh_rsa(key: &mut Reader<'_>) -> Read {
-    let (n, e, d, q_inverse, p, q) = (key.big()?, key.big()?, key.big()?, key.big()?, key.big()?, key.big()?);
-    let (d_p, d_q) = (modulo_one_less(d, p)?, modulo_one_less(d, q)?);
-    let trimmed = |bytes: &[u8]| bytes.iter().copied().skip_while(|byte| *byte == 0).collect::<Vec<_>>();
+    let public_key = PublicKeyComponents { n: key.big()?, e: key.big()? };
+    let (exponent, inverse, first, second) = (key.big()?, key.big()?, key.big()?, key.big()?);
+    let (of_first, of_second) = (modulo_one_less(exponent, first)?, modulo_one_less(exponent, second)?);
     let components = KeyPairComponents {
-        public_key: PublicKeyComponents { n, e },
-        d,
-        p,
-        q,
-        dP: &trimmed(&d_p)[..],
-        dQ: &trimmed(&d_q)[..],
-        qInv: q_inverse,
+        public_key,
+        d: exponent,
+        p: first,
+        q: second,
+        dP: trimmed(&of_first),
+        dQ: trimmed(&of_second),
+        qInv: inverse,
     };
     Some(RsaKeyPair::from_components(&components).map(rsa).map_err(|_| KeyError::UnknownKind))
+}
+
+fn trimmed(number: &[u8]) -> &[u8] {
+    &number[number.iter().take_while(|byte| **byte == 0).count()..]
 }

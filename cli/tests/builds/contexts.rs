@@ -75,6 +75,9 @@ fn options_reach_the_build() {
     assert!(shown.contains("\"annotations\":{\"a\":\"b\"}"), "{shown}");
     let again = desk.run(&[&["--progress=plain"], &build[..], &["context"]].concat());
     assert!(again.stderr.contains("CACHED"), "{again}");
+    let limited = desk.run(&["build", "--memory", "1g", "--cpuset-cpus=0", "context"]);
+    assert_eq!(limited.code, Some(0), "{limited}");
+    assert!(limited.stderr.contains("--memory has no effect") && limited.stderr.contains("--cpuset-cpus"), "{limited}");
     let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());
     assert!(!fresh.stderr.contains("CACHED"), "{fresh}");
 }
