@@ -1,21 +1,23 @@
 //! The build from request to result: parse, plan, solve, assemble.
 
-use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use tokio_util::sync::CancellationToken;
 
+use crate::attest::UsedImage;
 use crate::dockerfile::lint::fails_on_findings;
-use crate::dockerfile::{Diagnostic, Level, parse};
+use crate::dockerfile::parse;
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::{Remarks, plan};
+use crate::plan::{Plan, PlannedStage, Remarks, Root, plan};
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
+use crate::settings::{known_language, settle};
 use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
 
 /// Builds one target for one platform.
@@ -24,8 +26,9 @@ use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
 /// so; the caller publishes and tags what comes back, and until then nobody sees it. When it fails or is dropped, every
 /// process it started is gone, and results of steps that had succeeded stay known.
 pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Result<BuildResult, BuildError> {
-    let request = with_epoch(&request)?;
+    let request = settle(&request)?;
     let request = &*request;
+    known_language(request)?;
     let reporter = Arc::new(Reporter::new(environment.events.clone(), Arc::clone(&environment.store.clock)));
     let file = parse(&request.dockerfile.text)?;
     let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
@@ -60,30 +63,31 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         assemble((&plan.stages[plan.target.0], &stack), request, inline, now);
     depot.blobs().put(config_bytes.into()).await?;
     let steps = reporter.finish(&plan.steps);
+    let bases = used_images(&plan);
     Ok(BuildResult {
         image: manifest,
         config,
         steps,
         made,
         made_for_target,
+        bases,
         warnings,
         findings,
         files: ResultFiles { depot, stack },
     })
 }
 
-/// The request with the time that stands for "now", which may also come as a build argument.
-fn with_epoch(request: &BuildRequest) -> Result<Cow<'_, BuildRequest>, BuildError> {
-    let given = request.build_args.get("SOURCE_DATE_EPOCH").filter(|_| request.source_date_epoch.is_none());
-    match given.map(String::as_str) {
-        None | Some("") => Ok(Cow::Borrowed(request)),
-        Some(text) => {
-            let epoch = text.parse().map_err(|_| {
-                Diagnostic::new(Level::Error, format!("SOURCE_DATE_EPOCH is `{text}`, which is no number of seconds"))
-            })?;
-            Ok(Cow::Owned(BuildRequest { source_date_epoch: Some(epoch), ..request.clone() }))
-        }
-    }
+/// Each image once, by name.
+fn used_images(plan: &Plan) -> Vec<UsedImage> {
+    let used = |stage: &PlannedStage| match &stage.root {
+        Root::Image(image) => Some(UsedImage {
+            name: image.found.clone(),
+            digest: image.manifest.digest(),
+            platform: stage.platform.to_string(),
+        }),
+        Root::Scratch | Root::Stage(_) => None,
+    };
+    plan.stages.iter().filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn or_cancelled<T>(

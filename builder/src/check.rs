@@ -7,6 +7,7 @@ use crate::dockerfile::{Diagnostic, outline as language, parse};
 use crate::error::BuildError;
 use crate::plan;
 use crate::request::BuildRequest;
+use crate::settings::known_language;
 
 /// What the linter says about a file.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub struct Checked {
 /// Checks the stages `request` names, or all. Base images are looked at where they can be had; nothing is built.
 pub async fn check(request: &BuildRequest, bases: &dyn BaseImages) -> Checked {
     let failed = |error| Checked { findings: Vec::new(), error: Some(error), strict: false };
-    let file = match parse(&request.dockerfile.text) {
+    let file = match known_language(request).and_then(|()| parse(&request.dockerfile.text)) {
         Ok(file) => file,
         Err(error) => return failed(error),
     };
@@ -35,11 +36,13 @@ pub async fn check(request: &BuildRequest, bases: &dyn BaseImages) -> Checked {
 
 /// The targets of the file `request` is about.
 pub fn targets(request: &BuildRequest) -> Result<Vec<Target>, BuildError> {
+    known_language(request)?;
     Ok(language::targets(&parse(&request.dockerfile.text)?))
 }
 
 /// What the target of `request` takes: arguments, secrets, agents, caches.
 pub fn outline(request: &BuildRequest) -> Result<Outline, BuildError> {
+    known_language(request)?;
     let file = parse(&request.dockerfile.text)?;
     let (target, needed) = plan::reached(request, &file)?;
     Ok(language::outline(&file, &request.build_args, target, &needed))

@@ -11,6 +11,7 @@
 //! [`build`] is the way in. The builder reads no environment variable and no clock but the store's, prints nothing and
 //! speaks no HTTP: what it needs is in [`BuildEnvironment`], what is asked of it in [`BuildRequest`].
 
+pub mod attest;
 pub mod base;
 mod build;
 mod check;
@@ -31,8 +32,10 @@ mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+pub mod settings;
 pub mod shared;
 mod solve;
+pub mod ssh;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;

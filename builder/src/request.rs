@@ -12,6 +12,7 @@ use wharf_spec::{Compression, Platform};
 
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
+use crate::sandbox::Limits;
 
 /// One build of one target for one platform.
 #[derive(Clone, Debug)]
@@ -56,6 +57,8 @@ pub struct BuildRequest {
     pub network: NetworkMode,
     /// `--add-host`.
     pub extra_hosts: Vec<(String, IpAddr)>,
+    /// What every `RUN` may use up.
+    pub limits: Limits,
     /// Whether `RUN --security=insecure` may be granted.
     pub insecure: Entitlement,
 }
@@ -164,6 +167,7 @@ impl BuildRequest {
             source_date_epoch: None,
             network: NetworkMode::Default,
             extra_hosts: Vec::new(),
+            limits: Limits::default(),
             insecure: Entitlement::Refused,
         }
     }

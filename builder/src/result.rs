@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use wharf_spec::{ImageConfig, RawManifest};
 
+use crate::attest::UsedImage;
 use crate::dockerfile::Diagnostic;
 use crate::dockerfile::lint::Finding;
 use crate::event::{MadeLayer, StepInfo};
@@ -25,6 +26,8 @@ pub struct BuildResult {
     pub made: Vec<StepLayer>,
     /// How many of them are the target's own.
     pub made_for_target: usize,
+    /// The images it was made from, those files were copied from included.
+    pub bases: Vec<UsedImage>,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// What the linter says about the stages that were needed.

@@ -2,13 +2,16 @@
 
 #![expect(clippy::doc_markdown, reason = "these comments are help pages, which show Markdown as it is")]
 
-use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use wharf_spec::{Earlier, Platform, Reference};
 
 use crate::size::Size;
+
+mod build;
+
+pub use build::{Build, BuildOptions, Call, CompressionName, Question, Taken};
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]
@@ -129,181 +132,6 @@ pub enum Command {
         /// The shell
         shell: clap_complete::Shell,
     },
-}
-
-/// What `build` and `up` share.
-#[derive(Clone, Debug, Args)]
-pub struct BuildOptions {
-    /// Dockerfile [default: Dockerfile in the context; `-` reads standard input]
-    #[arg(short, long, value_name = "FILE")]
-    pub file: Option<PathBuf>,
-    /// Name of the image, NAME[:TAG] (repeatable)
-    #[arg(short, long = "tag", value_name = "NAME[:TAG]")]
-    pub tags: Vec<Reference>,
-    /// Set a build argument; without a value it is taken from the environment (repeatable)
-    #[arg(long = "build-arg", value_name = "NAME[=VALUE]")]
-    pub build_args: Vec<String>,
-    /// Build this stage
-    #[arg(long, value_name = "STAGE")]
-    pub target: Option<String>,
-    /// Platform of the image, for example linux/arm64
-    #[arg(long, value_name = "OS/ARCH")]
-    pub platform: Option<Platform>,
-    /// Run every step again
-    #[arg(long)]
-    pub no_cache: bool,
-    /// Run the steps of this stage again (repeatable)
-    #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
-    pub no_cache_filter: Vec<String>,
-    /// Say of every step whether its result was known, and if not, which input changed
-    #[arg(long)]
-    pub explain_cache: bool,
-    /// Look for results of steps there, too: REGISTRY/NAME, type=registry,ref=NAME or type=local,src=DIR (repeatable)
-    #[arg(long = "cache-from", value_name = "CACHE")]
-    pub cache_from: Vec<String>,
-    /// Send results of steps there: type=registry,ref=NAME, type=local,dest=DIR or type=inline; mode=min sends those of the
-    /// last stage only (repeatable)
-    #[arg(long = "cache-to", value_name = "CACHE")]
-    pub cache_to: Vec<String>,
-    /// Ask the registries for newer base images
-    #[arg(long)]
-    pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar (repeatable)
-    #[arg(long = "build-context", value_name = "NAME=VALUE")]
-    pub contexts: Vec<String>,
-    /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
-    #[arg(long = "secret", value_name = "SECRET")]
-    pub secrets: Vec<String>,
-    /// An SSH agent for RUN --mount=type=ssh and Git: ID[=SOCKET], by default of $SSH_AUTH_SOCK (repeatable)
-    #[arg(long = "ssh", value_name = "ID[=SOCKET]")]
-    pub ssh: Vec<String>,
-    /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
-    #[arg(long = "allow", value_name = "WHAT")]
-    pub allow: Vec<String>,
-    /// Set a label (repeatable)
-    #[arg(long = "label", value_name = "NAME=VALUE")]
-    pub labels: Vec<String>,
-    /// Set an annotation of the manifest (repeatable)
-    #[arg(long = "annotation", value_name = "NAME=VALUE")]
-    pub annotations: Vec<String>,
-    /// Add a line to /etc/hosts in RUN (repeatable)
-    #[arg(long = "add-host", value_name = "HOST:IP")]
-    pub hosts: Vec<String>,
-    /// Network of RUN: default, host or none
-    #[arg(long, value_name = "MODE", default_value = "default")]
-    pub network: String,
-    /// Compression of new layers
-    #[arg(long, value_enum, default_value = "gzip")]
-    pub compression: CompressionName,
-    /// How hard to compress: 0 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
-    #[arg(long, value_name = "LEVEL")]
-    pub compression_level: Option<u32>,
-    /// Steps that run at once [default: one for each processor, at least two]
-    #[arg(long, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
-}
-
-/// What `build` is to do, and how it answers.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Call {
-    /// The question, or none for a build.
-    pub question: Option<Question>,
-    /// Whether the answer is JSON.
-    pub json: bool,
-    /// Whether findings of a check leave the exit code alone.
-    pub ignore_status: bool,
-}
-
-/// A question about a Dockerfile.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// What the linter finds.
-    Check,
-    /// What a target takes.
-    Outline,
-    /// Which targets there are.
-    Targets,
-}
-
-impl std::str::FromStr for Call {
-    type Err = String;
-
-    /// `METHOD[,format=json|text][,ignorestatus=true|false]`, as Docker takes it.
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mut call = Self { question: None, json: false, ignore_status: false };
-        for (index, field) in text.split(',').enumerate() {
-            match (index, field) {
-                (0, "build") => {}
-                (0, "check" | "lint") => call.question = Some(Question::Check),
-                (0, "outline") => call.question = Some(Question::Outline),
-                (0, "targets") => call.question = Some(Question::Targets),
-                (0, _) => return Err("the methods are build, check, outline and targets".to_owned()),
-                (_, "format=json") => call.json = true,
-                (_, "format=text") => call.json = false,
-                (_, "ignorestatus" | "ignorestatus=true" | "ignorestatus=1") => call.ignore_status = true,
-                (_, "ignorestatus=false" | "ignorestatus=0") => call.ignore_status = false,
-                _ => return Err(format!("`{field}` is not `format=json`, `format=text` or `ignorestatus`")),
-            }
-        }
-        Ok(call)
-    }
-}
-
-impl Build {
-    /// What is asked instead of a build.
-    pub fn asked(&self) -> Call {
-        if self.check { Call { question: Some(Question::Check), ..self.call } } else { self.call }
-    }
-}
-
-/// How layers are compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum CompressionName {
-    /// gzip, which every client reads
-    Gzip,
-    /// zstd, faster and smaller; Docker reads it from version 23 on
-    Zstd,
-    /// plain tar
-    Uncompressed,
-}
-
-#[derive(Debug, Args)]
-#[command(after_help = "\
-Examples:
-  wharf build -t team/app:1 .
-  wharf build -t registry.example/team/app:1 --push .
-  wharf build --target test --build-arg VERSION=2 .
-  wharf build --output type=oci,dest=app.tar .
-  wharf build --output out .                     the files of the last stage, as a directory
-  wharf build --check .                          what is questionable in the Dockerfile; ends with 1 if anything is
-  wharf build --call=targets .                   the stages that can be built")]
-pub struct Build {
-    #[command(flatten)]
-    pub options: BuildOptions,
-    /// Push the image to the registries its tags name
-    #[arg(long)]
-    pub push: bool,
-    /// Taken for Docker's sake: the image is in the store anyway
-    #[arg(long, hide = true)]
-    pub load: bool,
-    /// Write the result: type=oci|docker|local|tar,dest=PATH, or a directory (repeatable)
-    #[arg(short, long = "output", value_name = "OUTPUT")]
-    pub outputs: Vec<String>,
-    /// Only check the Dockerfile, like --call=check
-    #[arg(long, conflicts_with = "call")]
-    pub check: bool,
-    /// Answer a question instead of building: check, outline or targets, then perhaps `,format=json`
-    #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
-    pub call: Call,
-    /// Write the image's id to this file
-    #[arg(long, value_name = "FILE")]
-    pub iidfile: Option<PathBuf>,
-    /// Write what was built to this file, as JSON
-    #[arg(long, value_name = "FILE")]
-    pub metadata_file: Option<PathBuf>,
-    /// The context: a directory, a Git repository (URL.git#REF:DIR), the URL of a tar, or `-` for a tar or Dockerfile on standard input
-    #[arg(value_name = "CONTEXT")]
-    pub context: String,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,8 @@ use crate::stores::OpenStore;
 /// What to build, and how.
 pub struct Order {
     pub request: BuildRequest,
+    /// What is shown before each step's place, where several builds follow each other.
+    pub shown: Option<String>,
     /// Ask the registries for newer base images.
     pub pull: bool,
     /// Steps that run at once.
@@ -43,12 +45,12 @@ impl Order {
     /// What the command line says.
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
-        Ok(Self { request: request.clone(), pull: options.pull, jobs: options.jobs, made: None, caches })
+        Ok(Self { request: request.clone(), shown: None, pull: options.pull, jobs: options.jobs, made: None, caches })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
-        Self { request, pull: false, jobs: None, made: None, caches: Vec::new() }
+        Self { request, shown: None, pull: false, jobs: None, made: None, caches: Vec::new() }
     }
 }
 
@@ -61,12 +63,12 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, pull, jobs, made, caches }: Order,
+    Order { request, shown, pull, jobs, made, caches }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
     let source = request.dockerfile.clone();
-    let shown = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
+    let rendered = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
     let explained = Arc::default();
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
@@ -74,7 +76,7 @@ pub async fn run(
         bases: Arc::new(Bases::new(session, store, pull)),
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
-        events: show(progress, State { explained: Arc::clone(&explained), made, ..State::default() }),
+        events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),
         cancel,
         jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
@@ -86,17 +88,18 @@ pub async fn run(
     match built {
         Ok(result) => {
             if !session.global.quiet {
-                result.warnings.iter().for_each(|warning| eprintln!("{}", shown(warning)));
+                result.warnings.iter().for_each(|warning| eprintln!("{}", rendered(warning)));
                 eprint!("{}", summary(&result.findings, &source.text));
             }
             Ok(result)
         }
         Err(BuildError::Dockerfile(diagnostics)) => {
-            let text: Vec<_> = diagnostics.iter().map(|diagnostic| shown(diagnostic).trim_end().to_owned()).collect();
+            let text: Vec<_> =
+                diagnostics.iter().map(|diagnostic| rendered(diagnostic).trim_end().to_owned()).collect();
             Err(Failure::rendered(text.join("\n\n")))
         }
         Err(BuildError::Findings(findings)) => {
-            let all = findings.iter().map(|finding| shown(&finding.diagnostic(Level::Error)).trim_end().to_owned());
+            let all = findings.iter().map(|finding| rendered(&finding.diagnostic(Level::Error)).trim_end().to_owned());
             let end = "these checks fail the build because of `error=true` in the `# check=` line".to_owned();
             let text: Vec<_> = all.chain([format!("error: {end}")]).collect();
             Err(Failure::rendered(text.join("\n\n")))
@@ -136,6 +139,7 @@ type Explained = Arc<Mutex<Vec<String>>>;
 #[derive(Default)]
 struct State {
     explained: Explained,
+    shown: Option<String>,
     made: Option<UnboundedSender<Option<MadeLayer>>>,
     steps: Vec<StepInfo>,
     running: HashMap<usize, Task>,
@@ -188,13 +192,15 @@ impl State {
         }
     }
 
-    /// `[build 2/5] RUN make`, as Docker writes it.
+    /// `[build 2/5] RUN make`, or `[linux/amd64 build 2/5] RUN make`, as Docker writes it.
     fn label(&self, step: usize) -> String {
-        match self.steps.iter().find(|info| info.id.0 == step) {
-            Some(StepInfo { stage, number, of, text, .. }) if stage.is_empty() => format!("[{number}/{of}] {text}"),
-            Some(StepInfo { stage, number, of, text, .. }) => format!("[{stage} {number}/{of}] {text}"),
-            None => format!("step {step}"),
-        }
+        let Some(StepInfo { stage, number, of, text, .. }) = self.steps.iter().find(|info| info.id.0 == step) else {
+            return format!("step {step}");
+        };
+        let place = format!("{number}/{of}");
+        let words = [self.shown.as_deref().unwrap_or_default(), stage, &place];
+        let words: Vec<_> = words.into_iter().filter(|word| !word.is_empty()).collect();
+        format!("[{}] {text}", words.join(" "))
     }
 }
 

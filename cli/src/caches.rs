@@ -12,11 +12,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use wharf_builder::shared::{EMPTY_CONFIG, inline_steps, read_step, step_manifest, step_tag};
-use wharf_builder::{BuildResult, SharedLayer, StepCache, StepLayer};
+use wharf_builder::{SharedLayer, StepCache, StepLayer};
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, ImageSink, ImageSource, Target, copy};
 use wharf_spec::Reference;
 
+use crate::built::Built;
 use crate::failure::Failure;
 use crate::progress::Progress;
 use crate::publish::Made;
@@ -197,10 +198,11 @@ impl StepCache for Reader {
 pub async fn send(
     session: &Session,
     store: &OpenStore,
-    (flags, result): (&[CacheFlag], &BuildResult),
+    (flags, built): (&[CacheFlag], &Built),
     progress: &Progress,
 ) -> Result<(), Failure> {
-    for flag in flags {
+    for (flag, part) in flags.iter().flat_map(|flag| built.parts.iter().map(move |part| (flag, part))) {
+        let result = &part.result;
         let count = match flag.mode {
             CacheMode::Min => result.made_for_target,
             CacheMode::Max => result.made.len(),

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::UNIX_EPOCH;
 
 use futures_util::TryStreamExt as _;
-use wharf_builder::git::{GitSource, Host, checkout};
-use wharf_builder::layer::{FlatLayer, LayerIndex, Ownership, TarLimits, detect_archive, unpack_flat};
+use wharf_builder::git::{Checkout, GitSource, Host, checkout};
+use wharf_builder::layer::{FlatLayer, Kind, LayerIndex, Ownership, TarLimits, detect_archive, unpack_flat};
 use wharf_builder::{ContextSource, DockerfileText, Fetch as _, ImageName};
 use wharf_client::transfer::Target;
 use wharf_spec::Compression;
@@ -28,7 +29,36 @@ pub struct MainContext {
     pub directory: Option<PathBuf>,
     /// The Dockerfile, when it came in place of a context.
     pub dockerfile: Option<DockerfileText>,
+    /// When its files were made, as far as that is known.
+    pub time: Option<i64>,
     _room: Option<Room>,
+}
+
+/// What fetching a context needs.
+pub struct Fetching<'a> {
+    pub session: &'a Session,
+    /// The socket of an SSH agent.
+    pub agent: Option<&'a Path>,
+    /// A directory for what lives as long as the build.
+    pub scratch: &'a Path,
+    /// Whether `.git` is part of a repository that does not say.
+    pub keep_git_dir: bool,
+}
+
+/// Named contexts, and what must stay alive for them.
+#[derive(Default)]
+pub struct Named {
+    pub sources: BTreeMap<String, ContextSource>,
+    /// When their files were made, where that is known.
+    pub times: BTreeMap<String, i64>,
+    rooms: Vec<Room>,
+}
+
+/// A download in a file.
+struct Spooled {
+    file: File,
+    /// `Last-Modified`
+    time: Option<i64>,
 }
 
 /// A directory of this build's own; removed when dropped.
@@ -79,14 +109,7 @@ fn place(text: &str) -> Result<Place, Failure> {
 }
 
 /// The main context that `text` names.
-pub async fn main(
-    session: &Session,
-    text: &str,
-    agent: Option<PathBuf>,
-    scratch: &Path,
-) -> Result<MainContext, Failure> {
-    let directory =
-        |directory: PathBuf, room| MainContext { directory: Some(directory), dockerfile: None, _room: room };
+pub async fn main(fetching: &Fetching<'_>, text: &str) -> Result<MainContext, Failure> {
     match place(text)? {
         Place::Directory => {
             let path = Path::new(text);
@@ -96,31 +119,34 @@ pub async fn main(
             if !path.is_dir() {
                 return Err(Failure::usage(format!("the context {text} is not a directory")));
             }
-            Ok(directory(path.to_path_buf(), None))
+            Ok(MainContext { directory: Some(path.to_path_buf()), dockerfile: None, time: None, _room: None })
         }
         Place::Repository(source) => {
-            let room = Room::new(scratch)?;
-            Ok(directory(clone(session, &source, agent, &room).await?, Some(room)))
+            let room = Room::new(fetching.scratch)?;
+            let Checkout { directory, committed, .. } = clone(fetching, &source, &room).await?;
+            let time = Some(committed);
+            Ok(MainContext { directory: Some(directory), dockerfile: None, time, _room: Some(room) })
         }
         Place::StandardInput => {
-            let room = Room::new(scratch)?;
+            let room = Room::new(fetching.scratch)?;
             let mut file = spool(&room)?;
             let failed = |error: std::io::Error| Failure::new("could not read standard input").because(error);
             std::io::copy(&mut std::io::stdin().lock(), &mut file).map_err(failed)?;
-            spooled(file, "stdin", room)
+            spooled(Spooled { file, time: None }, "stdin", room)
         }
         Place::Download => {
-            let room = Room::new(scratch)?;
-            let file = download(session, text, &room).await?;
+            let room = Room::new(fetching.scratch)?;
+            let file = download(fetching, text, &room).await?;
             spooled(file, text, room)
         }
     }
 }
 
 /// An archive is the context, anything else the Dockerfile of a build without one.
-fn spooled(mut file: File, name: &str, room: Room) -> Result<MainContext, Failure> {
-    if unpack_archive(&mut file, name, &room)? {
-        return Ok(MainContext { directory: Some(room.files()), dockerfile: None, _room: Some(room) });
+fn spooled(Spooled { mut file, time }: Spooled, name: &str, room: Room) -> Result<MainContext, Failure> {
+    if let Some(unpacked) = unpack_archive(&mut file, name, &room)? {
+        let time = time.or(unpacked.newest);
+        return Ok(MainContext { directory: Some(room.files()), dockerfile: None, time, _room: Some(room) });
     }
     let failed =
         |error: std::io::Error| Failure::new(format!("{name} is neither an archive nor a Dockerfile")).because(error);
@@ -128,7 +154,7 @@ fn spooled(mut file: File, name: &str, room: Room) -> Result<MainContext, Failur
     file.rewind().map_err(failed)?;
     file.take(MAX_DOCKERFILE).read_to_string(&mut text).map_err(failed)?;
     let dockerfile = DockerfileText { name: name.to_owned(), text };
-    Ok(MainContext { directory: None, dockerfile: Some(dockerfile), _room: Some(room) })
+    Ok(MainContext { directory: None, dockerfile: Some(dockerfile), time, _room: Some(room) })
 }
 
 fn spool(room: &Room) -> Result<File, Failure> {
@@ -136,84 +162,95 @@ fn spool(room: &Room) -> Result<File, Failure> {
     File::options().read(true).write(true).create_new(true).open(room.0.join("spool")).map_err(failed)
 }
 
-async fn download(session: &Session, url: &str, room: &Room) -> Result<File, Failure> {
+async fn download(fetching: &Fetching<'_>, url: &str, room: &Room) -> Result<Spooled, Failure> {
     let failed = || Failure::new(format!("could not fetch the context {url}"));
-    let fetched = Fetcher(session.client_config()?).get(url).await.map_err(|error| failed().because(error))?;
+    let fetched = Fetcher(fetching.session.client_config()?).get(url).await.map_err(|error| failed().because(error))?;
+    let time = fetched.last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time = time.and_then(|time| i64::try_from(time.as_secs()).ok());
     let (mut body, mut file) = (fetched.body, spool(room)?);
     while let Some(piece) = body.try_next().await.map_err(|error| failed().because(error))? {
         file.write_all(&piece).map_err(|error| failed().because(error))?;
     }
-    Ok(file)
+    Ok(Spooled { file, time })
 }
 
-/// Unpacks the file if it is an archive, and says whether it is one. Everything in it belongs to whoever builds.
-fn unpack_archive(file: &mut File, name: &str, room: &Room) -> Result<bool, Failure> {
+/// An archive that was unpacked.
+struct Unpacked {
+    /// The time of its newest file.
+    newest: Option<i64>,
+}
+
+/// Unpacks the file if it is an archive. Everything in it belongs to whoever builds.
+fn unpack_archive(file: &mut File, name: &str, room: &Room) -> Result<Option<Unpacked>, Failure> {
     let failed = || Failure::new(format!("the archive {name} cannot be unpacked"));
     let mut again = || -> Result<File, Failure> {
         file.rewind().map_err(|error| failed().because(error))?;
         file.try_clone().map_err(|error| failed().because(error))
     };
-    let Some(format) = detect_archive(again()?).map_err(|error| failed().because(error))? else { return Ok(false) };
+    let Some(format) = detect_archive(again()?).map_err(|error| failed().because(error))? else { return Ok(None) };
     let decoder = wharf_builder::layer::Decoder::new(again()?, format).map_err(|error| failed().because(error))?;
     let index = LayerIndex::from_tar(decoder, Compression::Uncompressed, TarLimits::default());
     let (_, index) = index.map_err(|error| failed().because(error))?;
     let layer = FlatLayer { index: &index, blob: again()?, format };
     unpack_flat([layer], &room.files(), Ownership::Squashed, TarLimits::default())
         .map_err(|error| failed().because(error))?;
-    Ok(true)
+    let files = index.entries().iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
+    Ok(Some(Unpacked { newest: files.map(|one| one.entry.mtime.secs).max() }))
 }
 
-async fn clone(session: &Session, source: &GitSource, agent: Option<PathBuf>, room: &Room) -> Result<PathBuf, Failure> {
-    let host = Host { agent, proxies: session.environment.proxies() };
-    let keep = source.keep_git_dir.unwrap_or(false);
-    let checkout = checkout(source, &room.files(), &host, keep).await.map_err(|error| {
+async fn clone(fetching: &Fetching<'_>, source: &GitSource, room: &Room) -> Result<Checkout, Failure> {
+    let agent = fetching.agent.map(Path::to_path_buf);
+    let host = Host { agent, proxies: fetching.session.environment.proxies() };
+    let keep = source.keep_git_dir.unwrap_or(fetching.keep_git_dir);
+    checkout(source, &room.files(), &host, keep).await.map_err(|error| {
         let hint = error.hint();
         let failure = Failure::new(format!("the repository {} cannot be used", source.remote)).because(error);
         match hint {
             Some(hint) => failure.hint(hint),
             None => failure,
         }
-    })?;
-    Ok(checkout.directory)
+    })
 }
 
-/// `--build-context`, and what must stay alive for it.
-pub async fn named(
-    session: &Session,
-    texts: &[String],
-    agent: Option<&PathBuf>,
-    scratch: &Path,
-) -> Result<(BTreeMap<String, ContextSource>, Vec<Room>), Failure> {
-    let (mut contexts, mut rooms) = (BTreeMap::new(), Vec::new());
+/// `--build-context`
+pub async fn named(fetching: &Fetching<'_>, texts: &[String]) -> Result<Named, Failure> {
+    let mut named = Named::default();
     for (name, value) in pairs("--build-context", texts)? {
         let source = match image(&name, &value)? {
             Some(image) => ContextSource::Image(image),
             None => match place(&value)? {
                 Place::Directory if Path::new(&value).is_dir() => ContextSource::Directory(PathBuf::from(&value)),
                 Place::Directory | Place::StandardInput => {
-                    return Err(Failure::usage(format!("--build-context {name}={value}: there is no such directory")));
+                    let failure = Failure::usage(format!("--build-context {name}={value}: there is no such directory"));
+                    return Err(if value.starts_with("target:") {
+                        failure.hint("`target:` is for bake files; `--from` and FROM take stages by their names")
+                    } else {
+                        failure
+                    });
                 }
                 Place::Repository(repository) => {
-                    let room = Room::new(scratch)?;
-                    let files = clone(session, &repository, agent.cloned(), &room).await?;
-                    rooms.push(room);
-                    ContextSource::Directory(files)
+                    let room = Room::new(fetching.scratch)?;
+                    let Checkout { directory, committed, .. } = clone(fetching, &repository, &room).await?;
+                    named.times.insert(name.to_lowercase(), committed);
+                    named.rooms.push(room);
+                    ContextSource::Directory(directory)
                 }
                 Place::Download => {
-                    let room = Room::new(scratch)?;
-                    let mut file = download(session, &value, &room).await?;
-                    if !unpack_archive(&mut file, &value, &room)? {
+                    let room = Room::new(fetching.scratch)?;
+                    let Spooled { mut file, time } = download(fetching, &value, &room).await?;
+                    let Some(unpacked) = unpack_archive(&mut file, &value, &room)? else {
                         return Err(Failure::new(format!("the context {value} is no archive")));
-                    }
+                    };
+                    named.times.extend(time.or(unpacked.newest).map(|time| (name.to_lowercase(), time)));
                     let files = room.files();
-                    rooms.push(room);
+                    named.rooms.push(room);
                     ContextSource::Directory(files)
                 }
             },
         };
-        contexts.insert(name, source);
+        named.sources.insert(name, source);
     }
-    Ok((contexts, rooms))
+    Ok(named)
 }
 
 /// `docker-image://` and `oci-layout://`.

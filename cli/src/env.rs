@@ -9,6 +9,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("WHARF_CONFIG", "configuration file, where --config is not given"),
     ("WHARF_LOG", "log filter, for example `info` or `wharf_registry=debug` (default `warn`)"),
     ("DOCKER_CONFIG", "directory of config.json with registry credentials (default ~/.docker)"),
+    ("DOCKER_HOST", "engine that `build --load` loads into, unix:///path or tcp://host:port (default Docker's socket)"),
     ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
     ("NO_COLOR", "no colours, unless it is empty"),
     ("SOURCE_DATE_EPOCH", "time stamp of built images, in seconds since 1970"),
@@ -110,6 +111,11 @@ impl Environment {
         self.known("DOCKER_CONFIG").map(PathBuf::from).or_else(|| Some(self.home()?.join(".docker")))
     }
 
+    /// `DOCKER_HOST`
+    pub fn docker_host(&self) -> Option<&str> {
+        self.known("DOCKER_HOST")
+    }
+
     /// `BUILDKIT_PROGRESS`
     pub fn progress(&self) -> Option<&str> {
         self.known("BUILDKIT_PROGRESS")
@@ -189,6 +195,7 @@ mod tests {
         assert_eq!(environment.config(), None);
         assert_eq!(environment.log(), None);
         assert_eq!(environment.progress(), None);
+        assert_eq!(environment.docker_host(), None);
         assert_eq!(environment.source_date_epoch(), None);
         assert_eq!(environment.ssh_agent(), None);
         assert!(!environment.no_color());

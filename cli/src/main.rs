@@ -5,19 +5,25 @@
 
 #![expect(unreachable_pub, reason = "a program has no outside: `pub` here means what it means in a library")]
 
+mod agents;
+mod annotations;
 mod args;
+mod attestations;
 mod bases;
 mod builds;
+mod built;
 mod caches;
 mod commands;
 mod config;
 mod contexts;
 mod eager;
+mod engine;
 mod env;
 mod explain;
 mod failure;
 mod fetch;
 mod images;
+mod limits;
 mod migration;
 mod names;
 mod output;

@@ -4,21 +4,33 @@ use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use wharf_client::transfer::{ByteStream, Error, ImageSource, Origin, Result as TransferResult, Target};
 use wharf_registry::repo::Repositories;
-use wharf_spec::{Descriptor, Digest, RawManifest, Reference};
+use wharf_spec::{Descriptor, Digest, RawManifest, Reference, Tag};
 
+use crate::built::Built;
 use crate::failure::Failure;
 use crate::images::{BY, destination};
 use crate::stores::OpenStore;
 
 /// Publishes an image whose blobs are in the store under `name`: nothing is copied.
 pub async fn publish(store: &OpenStore, image: &RawManifest, name: &Reference) -> Result<(), Failure> {
+    put(store, image, name, name.tag_or_latest().as_slice()).await
+}
+
+/// The same for what may be an index: what it lists comes first.
+pub async fn publish_built(store: &OpenStore, built: &Built, name: &Reference) -> Result<(), Failure> {
+    for child in &built.children {
+        put(store, child, name, &[]).await?;
+    }
+    publish(store, &built.root, name).await
+}
+
+async fn put(store: &OpenStore, manifest: &RawManifest, name: &Reference, tags: &[Tag]) -> Result<(), Failure> {
     let failed = |error: wharf_registry::repo::Error| Failure::new(format!("could not publish {name}")).because(error);
     let repository = destination(name)?;
-    for blob in image.blobs() {
+    for blob in manifest.blobs() {
         store.repositories.link_blob(&repository, &blob.digest).await.map_err(failed)?;
     }
-    let tags: Vec<_> = name.tag_or_latest().into_iter().collect();
-    store.repositories.put_manifest(&repository, image, &tags, BY).await.map_err(failed)?;
+    store.repositories.put_manifest(&repository, manifest, tags, BY).await.map_err(failed)?;
     Ok(())
 }
 
@@ -26,12 +38,19 @@ pub async fn publish(store: &OpenStore, image: &RawManifest, name: &Reference) -
 pub struct Made {
     repositories: Repositories,
     image: RawManifest,
+    /// What it lists, when it is an index.
+    children: Vec<RawManifest>,
 }
 
 impl Made {
     /// The image or artifact with this manifest.
     pub fn new(store: &OpenStore, image: RawManifest) -> Self {
-        Self { repositories: store.repositories.clone(), image }
+        Self { repositories: store.repositories.clone(), image, children: Vec::new() }
+    }
+
+    /// What a build made.
+    pub fn of(store: &OpenStore, built: &Built) -> Self {
+        Self { children: built.children.clone(), ..Self::new(store, built.root.clone()) }
     }
 
     /// What to ask this source for.
@@ -43,11 +62,9 @@ impl Made {
 #[async_trait]
 impl ImageSource for Made {
     async fn manifest(&self, target: &Target) -> TransferResult<RawManifest> {
-        if *target == self.target() {
-            Ok(self.image.clone())
-        } else {
-            Err(Error::ManifestNotFound { origin: self.origin(), target: target.clone() })
-        }
+        let all = std::iter::once(&self.image).chain(&self.children);
+        let found = all.into_iter().find(|manifest| Target::Digest(manifest.digest()) == *target);
+        found.cloned().ok_or_else(|| Error::ManifestNotFound { origin: self.origin(), target: target.clone() })
     }
 
     async fn blob(&self, descriptor: &Descriptor) -> TransferResult<ByteStream> {

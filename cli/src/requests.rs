@@ -6,21 +6,28 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
 use wharf_spec::Compression;
 
+use crate::agents::{self, Agents, OwnAgent};
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
-use crate::contexts::{self, MAX_DOCKERFILE, MainContext, Room};
+use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
 use crate::failure::Failure;
+use crate::limits;
 use crate::session::Session;
 
 /// A named context that is always there: a directory with this very program, statically linked, as `wharf`. A
 /// Dockerfile that starts `FROM scratch` can run it without downloading anything.
 const SELF: &str = "wharf-self";
+
+/// Whether the contexts that are repositories keep `.git`.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// What is to be built, and what must stay alive while it is.
 pub struct Prepared {
@@ -28,7 +35,8 @@ pub struct Prepared {
     pub request: BuildRequest,
     _own: Option<OwnProgram>,
     _main: MainContext,
-    _rooms: Vec<Room>,
+    _named: Named,
+    _agents: Vec<OwnAgent>,
 }
 
 /// The directory behind [`SELF`]; removed when dropped.
@@ -50,18 +58,22 @@ pub async fn prepare(
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
-    let ssh = agents(session, &options.ssh)?;
-    let mut main = contexts::main(session, context, ssh.get("default").cloned(), scratch).await?;
+    let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
+    let build_args = build_args(session, &options.build_args)?;
+    let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
+    let agent = ssh.get("default").map(PathBuf::as_path);
+    let fetching = Fetching { session, agent, scratch, keep_git_dir };
+    let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
     let dockerfile = match main.dockerfile.take() {
         Some(text) if options.file.is_none() => text,
         Some(_) | None => dockerfile(options, directory.as_deref())?,
     };
-    let (mut named_contexts, rooms) = contexts::named(session, &options.contexts, ssh.get("default"), scratch).await?;
+    let mut named = contexts::named(&fetching, &options.contexts).await?;
     let mut own = None;
-    if dockerfile.text.contains(SELF) && !named_contexts.contains_key(SELF) {
+    if dockerfile.text.contains(SELF) && !named.sources.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
-        named_contexts.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
+        named.sources.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
         own = Some(program);
     }
     let ignore = match &options.file {
@@ -79,10 +91,10 @@ pub async fn prepare(
     let mut request = BuildRequest::new(dockerfile);
     request.context = directory.map(ContextSource::Directory);
     request.ignore = ignore;
-    request.named_contexts = named_contexts;
-    request.build_args = build_args(session, &options.build_args)?;
+    request.named_contexts = std::mem::take(&mut named.sources);
+    request.build_args = build_args;
     request.target.clone_from(&options.target);
-    if let Some(platform) = &options.platform {
+    if let Some(platform) = options.platforms.first() {
         request.platform = platform.clone();
     }
     request.cache = match (options.no_cache, options.no_cache_filter.as_slice()) {
@@ -90,12 +102,12 @@ pub async fn prepare(
         (false, []) => CacheUse::All,
         (false, stages) => CacheUse::Except(stages.to_vec()),
     };
-    request.annotations = pairs("--annotation", &options.annotations)?;
     request.labels = pairs("--label", &options.labels)?;
     request.secrets = secrets(session, &options.secrets)?;
     request.ssh = ssh;
     request.insecure = insecure(&options.allow)?;
     request.extra_hosts = hosts(&options.hosts)?;
+    request.limits = limits::of(options)?;
     request.network = match options.network.as_str() {
         "default" | "bridge" => NetworkMode::Default,
         "host" => NetworkMode::Host,
@@ -105,8 +117,8 @@ pub async fn prepare(
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
     request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
-    request.source_date_epoch = epoch(session)?;
-    Ok(Prepared { request, _own: own, _main: main, _rooms: rooms })
+    settle_epoch(session, &mut request, (main.time, &named))?;
+    Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
 }
 
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
@@ -145,29 +157,6 @@ fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<Dockerfi
             Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
         }
     }
-}
-
-/// `--ssh ID[=SOCKET]`; without a socket, that of `$SSH_AUTH_SOCK`.
-fn agents(session: &Session, texts: &[String]) -> Result<BTreeMap<String, PathBuf>, Failure> {
-    let agent = |text: &String| {
-        let (id, socket) = text.split_once('=').map_or((text.as_str(), None), |(id, socket)| (id, Some(socket)));
-        let socket = match socket.or_else(|| session.environment.ssh_agent()) {
-            Some(socket) => PathBuf::from(socket),
-            None => {
-                return Err(Failure::usage(format!("--ssh {text}: there is no agent in SSH_AUTH_SOCK"))
-                    .hint("start one: eval $(ssh-agent) && ssh-add"));
-            }
-        };
-        let found = std::fs::metadata(&socket).map_err(|error| {
-            Failure::new(format!("--ssh {text}: {} cannot be used", socket.display())).because(error)
-        })?;
-        if !std::os::unix::fs::FileTypeExt::is_socket(&found.file_type()) {
-            return Err(Failure::usage(format!("--ssh {text}: {} is no socket of an agent", socket.display()))
-                .hint("keys are passed on by an agent: eval $(ssh-agent) && ssh-add KEY, then --ssh default"));
-        }
-        Ok((id.to_owned(), socket))
-    };
-    texts.iter().map(agent).collect()
 }
 
 /// `--allow`
@@ -236,11 +225,31 @@ fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
     texts.iter().map(host).collect()
 }
 
-fn epoch(session: &Session) -> Result<Option<i64>, Failure> {
-    let Some(text) = session.environment.source_date_epoch() else { return Ok(None) };
-    text.parse()
-        .map(Some)
-        .map_err(|_| Failure::usage(format!("SOURCE_DATE_EPOCH is `{text}`, not a number of seconds")))
+/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one). A context without a
+/// time leaves it unset, as `BuildKit` has it. An argument counts before the environment.
+fn settle_epoch(
+    session: &Session,
+    request: &mut BuildRequest,
+    (main, named): (Option<i64>, &Named),
+) -> Result<(), Failure> {
+    let given = request.build_args.get(EPOCH).map(String::as_str);
+    let Some(text) = given.or_else(|| session.environment.source_date_epoch()) else { return Ok(()) };
+    let known = |name: &String| name.eq_ignore_ascii_case(text);
+    request.source_date_epoch = match text.parse() {
+        Ok(seconds) => Some(seconds),
+        Err(_) if text.is_empty() => None,
+        Err(_) if text == "context" => main,
+        Err(_) if request.named_contexts.keys().any(known) => named.times.get(&text.to_lowercase()).copied(),
+        Err(_) => {
+            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds"))
+                .hint("it may also be `context` or the name of a --build-context"));
+        }
+    };
+    if given.is_some() {
+        let settled = request.source_date_epoch.map(|seconds| seconds.to_string()).unwrap_or_default();
+        request.build_args.insert(EPOCH.to_owned(), settled);
+    }
+    Ok(())
 }
 
 impl OwnProgram {

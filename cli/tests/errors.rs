@@ -208,7 +208,7 @@ fn builds_that_cannot_start() {
         &["build", "-f", "Other", "context"],
         &["build", "--output", "type=what,dest=x", "context"],
         &["build", "--output", "type=oci", "context"],
-        &["build", "--output", "type=image,name=x", "context"],
+        &["build", "--output", "type=image,shape=x", "context"],
         &["build", "--output", "type=local,dest=x,shape=round", "context"],
         &["build", "--build-context", "base", "context"],
         &["build", "--build-context", "base=nowhere", "context"],

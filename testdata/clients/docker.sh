@@ -41,5 +41,18 @@ check "forget everything" sh -c "DOCKER_HOST=unix://$WORK/docker.sock /usr/bin/d
 docker_ rmi -f "$REGISTRY/docker/built:v1" >/dev/null 2>&1 || true
 check "pull the build" docker_ pull -q "$REGISTRY/docker/built:v1"
 said "run the build" "built by docker" docker_ run --rm --network none "$REGISTRY/docker/built:v1"
+
+# Built by Wharf, and loaded without any registry in between.
+WHARF=$(find_wharf)
+mkdir "$WORK/loading"
+printf 'FROM %s/docker/app:v1\nCOPY message /message\nCMD ["cat", "/message"]\n' "$REGISTRY" >"$WORK/loading/Dockerfile"
+echo "loaded by wharf" >"$WORK/loading/message"
+load() { DOCKER_HOST="unix://$WORK/docker.sock" "$WHARF" --progress plain build --store "$WORK/store" --load "$@" "$WORK/loading" 2>&1; }
+said "wharf build --load" "loaded it" load -t team/loaded:1 -t "$REGISTRY/docker/loaded:2"
+said "run what was loaded" "loaded by wharf" docker_ run --rm --network none team/loaded:1
+said "under its other name" "loaded by wharf" docker_ run --rm --network none "$REGISTRY/docker/loaded:2"
+said "an image that is there only gets a name" "had it already" load -t team/again:3
+said "run it under that name" "loaded by wharf" docker_ run --rm --network none team/again:3
+refused "an engine that is not there" env DOCKER_HOST="unix://$WORK/none.sock" "$WHARF" build --store "$WORK/store" --load "$WORK/loading"
 refused "an unknown tag is refused" docker_ pull -q "$REGISTRY/docker/app:none"
 finish

@@ -35,6 +35,8 @@ pub struct Checkout {
     pub directory: PathBuf,
     /// The commit.
     pub commit: String,
+    /// When it was committed, in seconds since 1970.
+    pub committed: i64,
 }
 
 /// Why a repository could not be had.
@@ -111,15 +113,15 @@ pub async fn checkout(source: &GitSource, into: &Path, host: &Host, keep_git_dir
         let update = ["submodule", "--quiet", "update", "--init", "--recursive", "--depth=1"];
         git.run("submodule", &update).await?;
     }
+    let committed = git.run("log", &["log", "-1", "--format=%ct"]).await?;
+    let committed = committed.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     if source.times == FileTimes::Commit {
-        let seconds = git.run("log", &["log", "-1", "--format=%ct"]).await?;
-        let seconds = seconds.trim().parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
-        set_times(into, seconds)?;
+        set_times(into, committed)?;
     }
     if !keep_git_dir {
         remove_git_dirs(into)?;
     }
-    Ok(Checkout { directory: inside(into, source.directory.as_deref())?, commit })
+    Ok(Checkout { directory: inside(into, source.directory.as_deref())?, commit, committed })
 }
 
 /// A directory of the checkout, which no link leads out of.

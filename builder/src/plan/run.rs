@@ -6,6 +6,7 @@ use crate::dockerfile::mount::{BindMount, CacheMount, SecretMount, SshMount};
 use crate::dockerfile::{Diagnostic, Mount, MountSpec, NetworkMode, RunCommand, RunInstruction, SecurityMode, Spanned};
 use crate::request::Entitlement;
 use crate::sandbox::{Access, Network, Security};
+use crate::settings::CACHE_NAMESPACE;
 
 /// Where heredocs that begin with `#!` are put.
 const PIPES: &str = "/dev/pipes";
@@ -127,7 +128,7 @@ impl Interpreter<'_> {
         };
         let target = clean_join(self.directory(), &cache.target);
         Ok(RunMountKind::Cache(Cache {
-            id: cache.id.unwrap_or(target),
+            id: self.cache_id(cache.id.unwrap_or(target)),
             sharing: cache.sharing,
             seed,
             access: if cache.read_only { Access::ReadOnly } else { Access::ReadWrite },
@@ -135,6 +136,14 @@ impl Interpreter<'_> {
             uid: cache.uid,
             gid: cache.gid,
         }))
+    }
+
+    /// Builds that name another namespace share no caches with others.
+    fn cache_id(&self, id: String) -> String {
+        match self.setting.request.build_args.get(CACHE_NAMESPACE).filter(|namespace| !namespace.is_empty()) {
+            Some(namespace) => clean_join(&format!("/{namespace}"), id.trim_start_matches('/')).split_off(1),
+            None => id,
+        }
     }
 
     fn secret(&self, secret: SecretMount, spec: &MountSpec) -> Result<SecretUse, Diagnostic> {

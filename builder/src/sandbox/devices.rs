@@ -32,7 +32,7 @@ const LINKS: [(&str, &str); 6] = [
 ];
 
 /// Mounts and fills `/dev`.
-pub(super) fn mount(root: &Root, security: Security) -> Result<(), SandboxError> {
+pub(super) fn mount(root: &Root, security: Security, shared_memory: Option<u64>) -> Result<(), SandboxError> {
     let over = inside::open(&root.place, Path::new("dev")).at(Step::MountDev, "")?;
     let attributes = match security {
         Security::Sandbox => NO_SETUID | MountAttrFlags::MOUNT_ATTR_NODEV | MountAttrFlags::MOUNT_ATTR_NOEXEC,
@@ -41,14 +41,14 @@ pub(super) fn mount(root: &Root, security: Security) -> Result<(), SandboxError>
     let settings = [Setting::Value("mode", "0755"), Setting::Value("size", "65536k")];
     let dev =
         Detached::fresh("tmpfs", &settings, attributes).and_then(|dev| dev.attach(over)).at(Step::MountDev, "")?;
-    fill(dev.as_fd())?;
+    fill(dev.as_fd(), shared_memory)?;
     match security {
         Security::Sandbox => Ok(()),
         Security::Insecure => add_host_devices(dev.as_fd(), Path::new("/dev")).at(Step::MountDev, "with host devices"),
     }
 }
 
-fn fill(dev: impl AsFd + Copy) -> Result<(), SandboxError> {
+fn fill(dev: impl AsFd + Copy, shared_memory: Option<u64>) -> Result<(), SandboxError> {
     for (name, target) in LINKS {
         symlinkat(target, dev, name).at(Step::MountDev, name)?;
     }
@@ -56,7 +56,7 @@ fn fill(dev: impl AsFd + Copy) -> Result<(), SandboxError> {
         bind_node(dev, name, &Path::new("/dev").join(name)).at(Step::MountDev, name)?;
     }
     directory(dev, "pts", mount_terminals)?;
-    directory(dev, "shm", |over| mount_shm(over.as_fd()))?;
+    directory(dev, "shm", |over| mount_shm(over.as_fd(), shared_memory))?;
     directory(dev, "mqueue", |over| mount_mqueue(over.as_fd()))
 }
 

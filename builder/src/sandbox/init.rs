@@ -95,7 +95,7 @@ fn make_root(task: &Task) -> Result<Made, SandboxError> {
     let becoming = Becoming { identity, set_groups: userns::may_set_groups() };
     kernel_files::mount_proc(&root)?;
     kernel_files::mount_sys(&root, *security)?;
-    devices::mount(&root, *security)?;
+    devices::mount(&root, *security, process.limits.shared_memory)?;
     kernel_files::mask(&root, *security, &scratch)?;
     for (number, (path, text)) in name_files.iter().enumerate() {
         mounts::attach_text(path, text, &format!("names{number}"), &root, &scratch)?;

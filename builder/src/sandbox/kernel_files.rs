@@ -32,6 +32,9 @@ const MASKED: [&str; 13] = [
 /// Readable, not writable.
 const READ_ONLY_PATHS: [&str; 5] = ["proc/bus", "proc/fs", "proc/irq", "proc/sys", "proc/sysrq-trigger"];
 
+/// As much as containers have when nothing is said.
+const SHARED_MEMORY: u64 = 64 << 20;
+
 /// Mounts a `/proc` of the current PID namespace. Must run in a process of that namespace.
 pub(super) fn mount_proc(root: &Root) -> Result<(), SandboxError> {
     let over = inside::open(&root.place, Path::new("proc")).at(Step::MountProc, "")?;
@@ -117,7 +120,8 @@ fn on_existing(
 }
 
 /// An in-memory directory for shared memory, as every container has.
-pub(super) fn mount_shm(over: BorrowedFd<'_>) -> Result<(), Errno> {
-    let settings = [Setting::Value("mode", "1777"), Setting::Value("size", "67108864")];
+pub(super) fn mount_shm(over: BorrowedFd<'_>, size: Option<u64>) -> Result<(), Errno> {
+    let size = size.unwrap_or(SHARED_MEMORY).to_string();
+    let settings = [Setting::Value("mode", "1777"), Setting::Value("size", &size)];
     Detached::fresh("tmpfs", &settings, DATA_ONLY)?.attach(over).map(drop)
 }

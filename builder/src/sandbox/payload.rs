@@ -67,8 +67,7 @@ fn limit(limits: &[Rlimit]) -> Result<(), SandboxError> {
     for limit in limits {
         let value = |value: Option<u64>| value.unwrap_or(libc::RLIM_INFINITY);
         let both = libc::rlimit { rlim_cur: value(limit.soft), rlim_max: value(limit.hard) };
-        sys::set_rlimit(number(limit.resource), both)
-            .at(Step::LimitResources, format!("{:?}", limit.resource).to_lowercase())?;
+        sys::set_rlimit(number(limit.resource), both).at(Step::LimitResources, limit.resource.name())?;
     }
     Ok(())
 }

@@ -182,10 +182,12 @@ pub struct Limits {
     pub timeout: Option<Duration>,
     /// `--ulimit`: everything not named is inherited from the builder.
     pub rlimits: Vec<Rlimit>,
+    /// `--shm-size`: the size of `/dev/shm` in bytes; 64 MiB where nothing is said.
+    pub shared_memory: Option<u64>,
 }
 
 /// One `--ulimit`.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rlimit {
     /// Which resource.
     pub resource: Resource,
@@ -215,6 +217,33 @@ pub enum Resource {
     Rttime,
     Sigpending,
     Stack,
+}
+
+impl Resource {
+    /// All of them.
+    pub const ALL: [Self; 16] = [
+        Self::As,
+        Self::Core,
+        Self::Cpu,
+        Self::Data,
+        Self::Fsize,
+        Self::Locks,
+        Self::Memlock,
+        Self::Msgqueue,
+        Self::Nice,
+        Self::Nofile,
+        Self::Nproc,
+        Self::Rss,
+        Self::Rtprio,
+        Self::Rttime,
+        Self::Sigpending,
+        Self::Stack,
+    ];
+
+    /// As `--ulimit` writes it.
+    pub fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
 }
 
 /// Everything the helper is told.

@@ -20,6 +20,7 @@ use crate::error::BuildError;
 use crate::layer::{DiffError, DiffOptions, Tree, WriteError, write_upper};
 use crate::plan::{PlannedStage, Run, Step};
 use crate::sandbox::{self, ExitStatus, Process, RootFs, SandboxError, Tier};
+use crate::settings::HOSTNAME;
 
 /// How many chunks of output may wait for whoever listens.
 const WAITING_OUTPUT: usize = 64;
@@ -42,11 +43,28 @@ impl Solver<'_> {
         facts.text("security", &format!("{:?}", run.security));
         // Names only: addresses differ between machines that build the same.
         facts.list("hosts", self.request.extra_hosts.iter().map(|(name, _)| name.as_str()));
+        if let Some(name) = self.hostname() {
+            facts.text("hostname", name);
+        }
+        // A step that says nothing about them keeps the key it always had.
+        let limits = &self.request.limits;
+        if !limits.rlimits.is_empty() {
+            let limits: Vec<_> = limits.rlimits.iter().map(|limit| format!("{limit:?}")).collect();
+            facts.list("ulimits", limits.iter().map(String::as_str));
+        }
+        if let Some(size) = limits.shared_memory {
+            facts.text("shm", &size.to_string());
+        }
         if let Some(script) = &run.script {
             facts.list("script", [script.name.as_str(), script.content.as_str()]);
         }
         self.mount_facts(step, run, &mut facts).await?;
         Ok(facts)
+    }
+
+    /// The host name that was asked for.
+    fn hostname(&self) -> Option<&str> {
+        self.request.build_args.get(HOSTNAME).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// Runs the process and makes the layer.
@@ -74,6 +92,10 @@ impl Solver<'_> {
         process.network = run.network;
         process.security = run.security;
         process.extra_hosts.clone_from(&self.request.extra_hosts);
+        if let Some(name) = self.hostname() {
+            name.clone_into(&mut process.hostname);
+        }
+        process.limits.clone_from(&self.request.limits);
         // Caches are locked as long as this lives.
         let mounts = self.mounts(step, run).await?;
         process.mounts.clone_from(&mounts.list);
@@ -91,8 +113,21 @@ impl Solver<'_> {
             Ok(ExitStatus { code: 0, .. }) => Ok(()),
             Ok(status) => Err(failed(run, status, &listener.last_lines(), step.span).into()),
             Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
-            Err(error) => Err(not_run(run, &error, &listener.last_lines(), step.span).into()),
+            Err(error) => Err(self.foreign(&error, not_run(run, &error, &listener.last_lines(), step.span)).into()),
         }
+    }
+
+    /// Adds what is missing where the program is for another machine than this.
+    fn foreign(&self, error: &SandboxError, diagnostic: Diagnostic) -> Diagnostic {
+        let (wanted, here) = (&self.request.platform, &self.request.build_platform);
+        let foreign = matches!(error, SandboxError::ProgramNotExecutable { errno, .. } if errno.0 == libc::ENOEXEC);
+        if !foreign || here.satisfies(wanted) {
+            return diagnostic;
+        }
+        diagnostic
+            .note(format!("the image is for {wanted}, this machine is {here}"))
+            .help("register an emulator with binfmt_misc: apt install qemu-user-static binfmt-support")
+            .help("or compile for the other machine in a stage FROM --platform=$BUILDPLATFORM, which needs no emulator")
     }
 
     /// The changes in an upper directory as a layer.

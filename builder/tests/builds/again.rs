@@ -70,10 +70,10 @@ async fn nobody_is_told_who_did_not_ask() {
 /// Two hundred files of 20 kB that compress somewhat.
 fn many() -> World {
     let mut world = World::new();
-    let room = tempfile::tempdir().unwrap();
-    world.store = wharf_blobstore::embedded::open(room.path()).unwrap();
-    // Kept until the process ends, as the store is.
-    std::mem::forget(room);
+    // In the world's own room, which goes away with it.
+    let place = world.cache_dir.with_file_name("store");
+    fs::create_dir(&place).unwrap();
+    world.store = wharf_blobstore::embedded::open(&place).unwrap();
     for number in 0..200_u32 {
         let words = (0..4000_u32).map(|at| (at.wrapping_mul(number + 7) % 997).to_string());
         let text = words.collect::<Vec<_>>().join(" ");

@@ -114,3 +114,31 @@ fn settle_modes(root: &Path) {
         fs::set_permissions(&path, fs::Permissions::from_mode(if executable { 0o755 } else { 0o644 })).unwrap();
     }
 }
+
+/// Every proof that `docs/dockerfile.md` names is there.
+#[test]
+fn the_page_names_what_there_is() {
+    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let names = |corpus: &str| {
+        let entries = fs::read_dir(top.join("testdata").join(corpus)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let cases = [names("dockerfiles"), names("builds")].concat();
+    let page = fs::read_to_string(top.join("docs/dockerfile.md")).unwrap();
+    let mut proofs = 0;
+    for row in page.lines().filter(|line| line.starts_with("| ") && line.contains('`')) {
+        let proof = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let quoted: Vec<&str> = proof.split('`').skip(1).step_by(2).collect();
+        assert!(!quoted.is_empty(), "nothing proves {row}");
+        for name in quoted {
+            let there = match name.strip_suffix('*') {
+                _ if name.contains('/') => top.join(name).is_file(),
+                Some(prefix) => cases.iter().any(|case| case.starts_with(prefix)),
+                None => cases.iter().any(|case| case == name),
+            };
+            assert!(there, "{name} of {row}");
+            proofs += 1;
+        }
+    }
+    assert!(proofs > 100, "the page is gone");
+}

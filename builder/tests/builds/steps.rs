@@ -156,7 +156,8 @@ async fn a_cancelled_build_kills_what_runs() {
         }
         cancel.cancel();
     };
-    let ended = tokio::time::timeout(Duration::from_secs(60), async { tokio::join!(build, canceller).0 }).await;
+    let ended =
+        tokio::time::timeout(Duration::from_secs(60), Box::pin(async { tokio::join!(build, canceller).0 })).await;
     assert!(matches!(ended, Ok(Err(BuildError::Cancelled))), "{ended:?}");
     assert_eq!(fs::read_dir(world.cache_dir.join("tmp")).unwrap().count(), 0);
 }

@@ -4,47 +4,66 @@ use std::path::Path;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
-use wharf_builder::BuildResult;
-use wharf_spec::{ManifestView, Reference};
+use wharf_spec::Reference;
 
+use crate::annotations::Annotations;
 use crate::args::Build;
-use crate::builds::{self, Order};
+use crate::attestations;
+use crate::builds::Order;
+use crate::built::{Built, Plan, build_all};
 use crate::caches::{CacheFlag, flags, send};
 use crate::commands::cache::keep_limit;
 use crate::commands::push::push;
 use crate::commands::serve::stop_signal;
 use crate::eager::Eager;
+use crate::engine::{Address, Loaded, load};
 use crate::failure::Failure;
 use crate::output;
 use crate::outputs::{Output, write};
 use crate::progress::Progress;
-use crate::publish::publish;
+use crate::publish::publish_built;
 use crate::questions;
 use crate::requests::prepare;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
+/// Where the image goes.
+struct Destinations {
+    outputs: Vec<Output>,
+    caches: Vec<CacheFlag>,
+    /// Of `-t`, and those that outputs name.
+    names: Vec<Reference>,
+    /// Whether names with a registry are pushed.
+    push: bool,
+    engine: Option<Address>,
+}
+
 /// Builds, publishes in the store, writes and pushes what was asked for, and prints the image's digest.
-pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
-    let outputs = command.outputs.iter().map(|text| text.parse()).collect::<Result<Vec<Output>, _>>()?;
-    let tags = &command.options.tags;
-    if command.push && tags.iter().all(|tag| tag.host.is_none()) {
-        return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
-    }
-    let caches = flags(&command.options.cache_to)?;
+pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
+    let destinations = destinations(session, &mut command)?;
+    let provenance = attestations::wanted(&command)?;
+    let annotations = Annotations::parse(&command.options.annotations)?;
     let store = OpenStore::open(session).await?;
     let call = command.asked();
+    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     if let Some(question) = call.question {
-        let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
         return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
     }
-    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
-    let progress = session.progress()?;
+    let platforms = &command.options.platforms;
+    let plan =
+        Plan { platforms, annotations: &annotations, provenance: provenance.as_ref(), names: &destinations.names };
+    let requests = plan.requests(&prepared.request);
+    if requests.len() > 1 && destinations.engine.is_some() {
+        return Err(Failure::usage("--load takes an image for one platform")
+            .hint("push images for several: --push, or -o type=oci,dest=image.tar"));
+    }
     let cancel = cancel_on_signal()?;
-    let eager = if command.push { Some(Eager::start(session, &store, tags)?) } else { None };
-    let made = eager.as_ref().map(Eager::layers);
-    let order = Order { made, ..Order::of(session, &prepared.request, &command.options)? };
-    let result = builds::run(session, &store, order, &progress, cancel.clone()).await?;
+    let eager = if destinations.push { Some(Eager::start(session, &store, &destinations.names)?) } else { None };
+    let order = |request| {
+        let made = eager.as_ref().map(Eager::layers);
+        Ok((Order { made, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
+    };
+    let built = build_all(session, &store, &plan, requests, &order).await?;
     if let Some(eager) = eager {
         tokio::select! {
             () = eager.finish() => {}
@@ -52,45 +71,72 @@ pub async fn run(session: &Session, command: Build) -> Result<(), Failure> {
         }
     }
     tokio::select! {
-        given = give(session, &store, &command, (&outputs, &caches), &result) => given?,
+        given = give(session, &store, &destinations, &built) => given?,
         () = cancel.cancelled() => {
             return Err(Failure::interrupted("the image was built, but giving it out was stopped"));
         }
     }
     keep_limit(session, &store)?;
-    record(&command, &result)?;
-    report(session, tags, &result);
-    if outputs.iter().any(Output::takes_stdout) {
+    record(&command, &destinations.names, &built)?;
+    report(session, &destinations.names, &built);
+    if destinations.outputs.iter().any(Output::takes_stdout) {
         return Ok(());
     }
-    output::line(&result.image.digest().to_string())
+    output::line(&built.root.digest().to_string())
 }
 
-/// Names the image in the store, writes it to files, and pushes it.
-async fn give(
-    session: &Session,
-    store: &OpenStore,
-    command: &Build,
-    (outputs, caches): (&[Output], &[CacheFlag]),
-    result: &BuildResult,
-) -> Result<(), Failure> {
-    let tags = &command.options.tags;
-    for tag in tags {
-        publish(store, &result.image, tag).await?;
+/// What the flags say about where the image goes; what outputs say about the image itself becomes part of `command`.
+fn destinations(session: &Session, command: &mut Build) -> Result<Destinations, Failure> {
+    let outputs = command.outputs.iter().map(|text| text.parse()).collect::<Result<Vec<Output>, _>>()?;
+    let (mut names, mut push) = (command.options.tags.clone(), command.push);
+    let mut engine = command.load;
+    for output in &outputs {
+        match output {
+            Output::Image(image) => {
+                names.extend(image.names.iter().filter(|name| !command.options.tags.contains(name)).cloned());
+                push |= image.push;
+                command.options.annotations.extend(image.annotations.iter().cloned());
+                command.options.compression = image.compression.unwrap_or(command.options.compression);
+                command.options.compression_level = image.level.or(command.options.compression_level);
+            }
+            Output::Engine => engine = true,
+            Output::Archive(..) | Output::Layout(_) | Output::Local(_) | Output::Tar(_) | Output::Nothing => {}
+        }
+    }
+    if push && names.iter().all(|name| name.host.is_none()) {
+        return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
+    }
+    let caches = flags(&command.options.cache_to)?;
+    let engine = engine.then(|| Address::of(session)).transpose()?;
+    Ok(Destinations { outputs, caches, names, push, engine })
+}
+
+/// Names the image in the store, writes it to files, loads and pushes it.
+async fn give(session: &Session, store: &OpenStore, destinations: &Destinations, built: &Built) -> Result<(), Failure> {
+    let Destinations { outputs, caches, names, .. } = destinations;
+    for name in names {
+        publish_built(store, built, name).await?;
     }
     for output in outputs {
-        write(store, result, output).await?;
+        write(store, built, output).await?;
     }
-    if command.push {
+    if let Some(address) = &destinations.engine {
+        let loaded = load(store, built, names, address).await?;
+        if !session.global.quiet {
+            let how = if loaded == Loaded::There { "had it already" } else { "loaded it" };
+            eprintln!("the engine at {address} {how}");
+        }
+    }
+    if destinations.push {
         let progress: Progress = session.progress()?;
-        for tag in tags.iter().filter(|tag| tag.host.is_some()) {
-            push(session, store, (tag, tag), &progress).await?;
+        for name in names.iter().filter(|name| name.host.is_some()) {
+            push(session, store, (name, name), &progress).await?;
         }
         progress.close();
     }
     if !caches.is_empty() {
         let progress: Progress = session.progress()?;
-        let sent = send(session, store, (caches, result), &progress).await;
+        let sent = send(session, store, (caches, built), &progress).await;
         progress.close();
         sent?;
     }
@@ -108,7 +154,7 @@ pub fn cancel_on_signal() -> Result<CancellationToken, Failure> {
     Ok(cancel)
 }
 
-fn report(session: &Session, tags: &[Reference], result: &BuildResult) {
+fn report(session: &Session, tags: &[Reference], built: &Built) {
     if session.global.quiet {
         return;
     }
@@ -116,31 +162,35 @@ fn report(session: &Session, tags: &[Reference], result: &BuildResult) {
         eprintln!("built {}", tag.clone().with_tag(tag.tag_or_latest().unwrap_or_else(wharf_spec::Tag::latest)));
     }
     if tags.is_empty() {
-        eprintln!("built {} (no name: give one with -t)", result.image.digest().short());
+        eprintln!("built {} (no name: give one with -t)", built.root.digest().short());
     }
 }
 
 /// `--iidfile` and `--metadata-file`, in Docker's words.
-fn record(command: &Build, result: &BuildResult) -> Result<(), Failure> {
+fn record(command: &Build, names: &[Reference], built: &Built) -> Result<(), Failure> {
     let save = |path: &Path, text: String| {
         std::fs::write(path, text)
             .map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
     };
     if let Some(path) = &command.iidfile {
-        save(path, result.image.digest().to_string())?;
+        save(path, built.root.digest().to_string())?;
     }
     if let Some(path) = &command.metadata_file {
-        let config = match result.image.view() {
-            ManifestView::Manifest(manifest) => Some(manifest.config.digest),
-            ManifestView::Index(_) => None,
-        };
-        let names: Vec<_> = command.options.tags.iter().map(ToString::to_string).collect();
-        let metadata = json!({
-            "containerimage.digest": result.image.digest(),
-            "containerimage.config.digest": config,
-            "containerimage.descriptor": result.image.descriptor(),
+        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let mut metadata = json!({
+            "containerimage.digest": built.root.digest(),
+            "containerimage.config.digest": built.config(),
+            "containerimage.descriptor": built.root.descriptor(),
             "image.name": names.join(","),
         });
+        for part in &built.parts {
+            let Some(statement) = &part.statement else { continue };
+            let key = match built.parts.len() {
+                1 => "buildx.build.provenance".to_owned(),
+                _ => format!("buildx.build.provenance/{}", part.request.platform),
+            };
+            metadata[key] = statement["predicate"].clone();
+        }
         save(path, format!("{metadata:#}\n"))?;
     }
     Ok(())

@@ -5,15 +5,17 @@ use std::path::Path;
 
 use wharf_spec::{Reference, Tag};
 
+use crate::annotations::Annotations;
 use crate::args::Up;
-use crate::builds::{self, Order};
+use crate::builds::Order;
+use crate::built::{Plan, build_all};
 use crate::caches::{flags, send};
 use crate::commands::build::cancel_on_signal;
 use crate::commands::serve::{Server, stop_signal};
 use crate::failure::Failure;
 use crate::images::destination;
 use crate::output;
-use crate::publish::publish;
+use crate::publish::publish_built;
 use crate::requests::prepare;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -30,12 +32,15 @@ pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     let prepared = prepare(session, &command.build, &command.context, &store.scratch()?).await?;
     let cancel = cancel_on_signal()?;
     let serving = tokio::spawn(server.run(stop_signal()?));
-    let progress = session.progress()?;
-    let order = Order::of(session, &prepared.request, &command.build)?;
-    let result = builds::run(session, &store, order, &progress, cancel).await?;
-    send(session, &store, (&flags(&command.build.cache_to)?, &result), &session.progress()?).await?;
+    let annotations = Annotations::parse(&command.build.annotations)?;
+    let platforms = &command.build.platforms;
+    let plan = Plan { platforms, annotations: &annotations, provenance: None, names: &tags };
+    let requests = plan.requests(&prepared.request);
+    let order = |request| Ok((Order::of(session, &request, &command.build)?, cancel.clone()));
+    let built = build_all(session, &store, &plan, requests, &order).await?;
+    send(session, &store, (&flags(&command.build.cache_to)?, &built), &session.progress()?).await?;
     for tag in &tags {
-        publish(&store, &result.image, tag).await?;
+        publish_built(&store, &built, tag).await?;
     }
     output::print(how_to_pull(address, tls, &tags)?.as_bytes())?;
     serving.await.map_err(|error| Failure::new("the server stopped").because(error))?

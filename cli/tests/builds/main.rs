@@ -5,6 +5,8 @@ mod contexts;
 mod failing;
 mod importing;
 mod interrupted;
+mod loading;
+mod platforms;
 mod results;
 #[path = "../support/mod.rs"]
 mod support;

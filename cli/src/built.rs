@@ -1,0 +1,149 @@
+//! What `wharf build` made: one image, or an index of images for several platforms and of what is attested about them.
+
+use std::collections::BTreeSet;
+
+use wharf_builder::attest::{Attestation, Provenance, Times, attestation, listed, statement};
+use wharf_builder::settings::is_true;
+use wharf_builder::{BuildRequest, BuildResult};
+use wharf_spec::{Index, ManifestView, MediaType, Platform, RawManifest, Reference};
+
+use crate::annotations::{Annotations, Level};
+use crate::builds::{self, Order};
+use crate::failure::Failure;
+use crate::session::Session;
+use crate::stores::OpenStore;
+
+/// An index even of one image.
+const MULTI_PLATFORM: &str = "BUILDKIT_MULTI_PLATFORM";
+
+/// One image, before it is put together with others.
+pub struct Part {
+    /// What it was made of.
+    pub request: BuildRequest,
+    /// What came out.
+    pub result: BuildResult,
+    /// What is attested about it.
+    pub statement: Option<serde_json::Value>,
+}
+
+/// All that a command made. Its blobs are in the store; nobody sees it yet.
+pub struct Built {
+    /// The image, or the index of images.
+    pub root: RawManifest,
+    /// The manifests that the index lists.
+    pub children: Vec<RawManifest>,
+    /// In the order of `--platform`.
+    pub parts: Vec<Part>,
+}
+
+/// What of a command decides what is made.
+pub struct Plan<'a> {
+    /// Each once, in order; empty for this machine's.
+    pub platforms: &'a [Platform],
+    /// Of the whole.
+    pub annotations: &'a Annotations,
+    /// What is to be attested.
+    pub provenance: Option<&'a Provenance>,
+    /// Under which the image will be known.
+    pub names: &'a [Reference],
+}
+
+impl Plan<'_> {
+    /// The requests to build, one for each platform.
+    pub fn requests(&self, request: &BuildRequest) -> Vec<BuildRequest> {
+        let platforms =
+            if self.platforms.is_empty() { std::slice::from_ref(&request.platform) } else { self.platforms };
+        let mut seen = BTreeSet::new();
+        let once = platforms.iter().filter(|platform| seen.insert(platform.to_string()));
+        let of = |platform: &Platform| {
+            let mut request = request.clone();
+            request.platform = platform.clone();
+            request.annotations = self.annotations.of(Level::Manifest, Some(platform));
+            request
+        };
+        once.map(of).collect()
+    }
+}
+
+/// Builds for every platform, one after the other: what does not depend on it is built once. `order` makes the order for a
+/// request.
+pub async fn build_all(
+    session: &Session,
+    store: &OpenStore,
+    plan: &Plan<'_>,
+    requests: Vec<BuildRequest>,
+    order: &dyn Fn(BuildRequest) -> Result<(Order, tokio_util::sync::CancellationToken), Failure>,
+) -> Result<Built, Failure> {
+    let several = requests.len() > 1;
+    let mut parts = Vec::new();
+    for request in requests {
+        let (order, cancel) = order(request.clone())?;
+        let shown = several.then(|| request.platform.to_string());
+        let started = now();
+        let progress = session.progress()?;
+        let result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;
+        let times = Times { started, finished: now() };
+        let statement = plan.provenance.map(|provenance| statement(&request, &result, (provenance, times), plan.names));
+        parts.push(Part { request, result, statement });
+    }
+    assemble(store, plan, parts).await
+}
+
+fn now() -> i64 {
+    jiff::Timestamp::now().as_second()
+}
+
+/// Puts the images together. One alone stays what it is, unless something is said about it.
+async fn assemble(store: &OpenStore, plan: &Plan<'_>, parts: Vec<Part>) -> Result<Built, Failure> {
+    let forced = |part: &Part| part.request.build_args.get(MULTI_PLATFORM).is_some_and(|value| is_true(value));
+    let alone = match parts.as_slice() {
+        [one] if one.statement.is_none() && !forced(one) => Some(one.result.image.clone()),
+        _ => None,
+    };
+    let of_index = plan.annotations.of(Level::Index, None);
+    if let Some(root) = alone {
+        if !of_index.is_empty() {
+            return Err(Failure::usage("--annotation index:…: one image without attestations has no index")
+                .hint("annotate the manifest, or make an index with --build-arg BUILDKIT_MULTI_PLATFORM=1"));
+        }
+        return Ok(Built { root, children: Vec::new(), parts });
+    }
+    let (mut manifests, mut about, mut children) = (Vec::new(), Vec::new(), Vec::new());
+    for part in &parts {
+        let image = &part.result.image;
+        let mut descriptor = image.descriptor();
+        descriptor.platform = Some(part.request.platform.clone());
+        descriptor.annotations = plan.annotations.of(Level::ManifestDescriptor, Some(&part.request.platform));
+        manifests.push(descriptor);
+        children.push(image.clone());
+        if let Some(statement) = &part.statement {
+            let Attestation { manifest, blobs } = attestation(statement);
+            for blob in blobs {
+                let stored = store.repositories.store().blobs().put(blob.into()).await;
+                stored.map_err(|error| Failure::new("could not store what is attested").because(error))?;
+            }
+            about.push(listed(&manifest, image));
+            children.push(manifest);
+        }
+    }
+    manifests.extend(about);
+    let root = RawManifest::from_index(Index {
+        schema_version: 2,
+        media_type: Some(MediaType::new(MediaType::OCI_INDEX)),
+        artifact_type: None,
+        manifests,
+        subject: None,
+        annotations: of_index,
+    });
+    Ok(Built { root, children, parts })
+}
+
+impl Built {
+    /// The digest of the image's configuration, when there is one image.
+    pub fn config(&self) -> Option<wharf_spec::Digest> {
+        match self.root.view() {
+            ManifestView::Manifest(manifest) => Some(manifest.config.digest),
+            ManifestView::Index(_) => None,
+        }
+    }
+}
