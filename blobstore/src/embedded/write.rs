@@ -122,7 +122,7 @@ mod tests {
     async fn pieces_of_all_lengths_come_out_in_their_order() {
         let directory = tempfile::tempdir().unwrap();
         let blobs = crate::embedded::open(directory.path()).unwrap().blobs();
-        let bytes: Vec<u8> = (0_u32..).flat_map(|index| index.to_le_bytes()).take(8 * PIECE).collect();
+        let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(8 * PIECE).collect();
         let few = [1, WHOLE, 10, PIECE, WHOLE - 1, WHOLE - 1, WHOLE - 1, PIECE + 5, WHOLE + 1, 3];
         for (round, checkpoint_after) in [usize::MAX, 2, 5].into_iter().enumerate() {
             let mut upload = blobs.upload(Algorithm::Sha256).await.unwrap();
