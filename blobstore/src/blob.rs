@@ -273,7 +273,7 @@ impl BlobStore {
     }
 }
 
-/// What is worth handing to other threads, in bytes.
+/// What is worth handing to other threads, in bytes. Smaller pieces are gathered.
 const PIECE: usize = 256 << 10;
 
 /// An upload under way: bytes are hashed while they arrive and written once. It holds three pieces at most.
@@ -364,7 +364,9 @@ impl BlobUpload {
     /// Takes in the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
-        if self.gathered.is_empty() && bytes.len() >= PIECE {
+        // From this length on, copying it to gather more costs more than handing it on by itself.
+        if bytes.len() >= PIECE / 2 {
+            self.send_gathered().await?;
             return self.send(bytes).await;
         }
         self.gathered.extend_from_slice(&bytes);

@@ -14,8 +14,11 @@ use super::room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
 
-/// What is worth a call to the system.
+/// What is worth a call to the system. Smaller pieces are gathered.
 const PIECE: usize = 256 << 10;
+
+/// From this length on, copying a piece to gather it costs more than writing it by itself.
+const WHOLE: usize = PIECE / 2;
 
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
@@ -52,14 +55,20 @@ impl EmbeddedWriter {
         arrived
     }
 
+    /// Sends what was gathered on its way.
+    async fn send_gathered(&mut self) -> Result<()> {
+        self.arrive().await?;
+        if self.gathered.is_empty() {
+            return Ok(());
+        }
+        let piece = self.gathered.split().freeze();
+        self.send(piece)
+    }
+
     /// Brings everything to the file, which is then the caller's.
     async fn settle(&mut self) -> Result<UnfinishedFile> {
+        self.send_gathered().await?;
         self.arrive().await?;
-        if !self.gathered.is_empty() {
-            let rest = self.gathered.split().freeze();
-            self.send(rest)?;
-            self.arrive().await?;
-        }
         self.unfinished.take().ok_or(Error::UploadLost)
     }
 }
@@ -67,17 +76,13 @@ impl EmbeddedWriter {
 #[async_trait]
 impl ObjectWriter for EmbeddedWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        if self.gathered.is_empty() && bytes.len() >= PIECE {
+        if bytes.len() >= WHOLE {
+            self.send_gathered().await?;
             self.arrive().await?;
             return self.send(bytes);
         }
         self.gathered.extend_from_slice(&bytes);
-        if self.gathered.len() >= PIECE {
-            self.arrive().await?;
-            let piece = self.gathered.split().freeze();
-            self.send(piece)?;
-        }
-        Ok(())
+        if self.gathered.len() >= PIECE { self.send_gathered().await } else { Ok(()) }
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
@@ -104,4 +109,39 @@ fn write_at(file: &File, piece: &[u8], offset: u64, key: ObjectKey) -> Result<()
     room::check(file, piece.len())
         .and_then(|()| file.write_all_at(piece, offset))
         .map_err(|error| Error::io(format!("write object {key}"), error))
+}
+
+#[cfg(test)]
+mod tests {
+    use wharf_spec::{Algorithm, Digest};
+
+    use super::*;
+
+    /// Through an upload, which gathers by itself, to the file.
+    #[tokio::test]
+    async fn pieces_of_all_lengths_come_out_in_their_order() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = crate::embedded::open(directory.path()).unwrap().blobs();
+        let bytes: Vec<u8> = (0_u32..).flat_map(u32::to_le_bytes).take(8 * PIECE).collect();
+        let few = [1, WHOLE, 10, PIECE, WHOLE - 1, WHOLE - 1, WHOLE - 1, PIECE + 5, WHOLE + 1, 3];
+        for (round, checkpoint_after) in [usize::MAX, 2, 5].into_iter().enumerate() {
+            let mut upload = blobs.upload(Algorithm::Sha256).await.unwrap();
+            // Other bytes each time: those of a blob that is there already are not taken.
+            let bytes = &bytes[round..];
+            let mut at = 0;
+            for (number, length) in few.into_iter().enumerate() {
+                upload.write(Bytes::copy_from_slice(&bytes[at..at + length])).await.unwrap();
+                at += length;
+                if number == checkpoint_after {
+                    let state = upload.checkpoint().await.unwrap();
+                    drop(upload);
+                    upload = blobs.resume(&state).await.unwrap();
+                }
+            }
+            let digest = Digest::sha256(&bytes[..at]);
+            upload.commit(Some(digest)).await.unwrap();
+            let found = blobs.get(&digest, 1 << 30).await.unwrap().unwrap();
+            assert!(found == bytes[..at], "{checkpoint_after}");
+        }
+    }
 }

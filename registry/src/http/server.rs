@@ -15,9 +15,16 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::Registry;
-use super::body::Refusable;
+use super::body::{Refusable, empty};
 use super::direct::{Direct, DirectStream};
 use super::stall::Stalling;
+
+/// What is read from a connection at once. As much as an upload hashes and writes at once: in smaller pieces, each would be copied
+/// to gather them, and each wakes threads.
+const READ: usize = 256 << 10;
+
+/// The longest headers of a request. While they are read, they may be as long as [`READ`].
+const HEADERS: u32 = 64 << 10;
 
 /// How long is waited for what.
 #[derive(Clone, Copy, Debug)]
@@ -57,12 +64,12 @@ pub async fn serve(
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(timeouts.header)
-        .max_buf_size(64 << 10)
+        .max_buf_size(READ)
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(250)
         .adaptive_window(true)
-        .max_header_list_size(64 << 10)
+        .max_header_list_size(HEADERS)
         .keep_alive_interval(Some(timeouts.header))
         .keep_alive_timeout(timeouts.header);
     let connections = GracefulShutdown::new();
@@ -147,11 +154,25 @@ async fn connection<I>(
         // Who says `Expect: 100-continue` waits for leave before it sends; refused, it sends nothing.
         let asks_first = request.headers().contains_key(http::header::EXPECT);
         let request = request.map(|body| if asks_first { Body::new(body) } else { Body::new(Refusable::new(body)) });
-        async move { Ok::<_, Infallible>(registry.answer(request).await) }
+        let too_long = headers(&request) > HEADERS as usize;
+        async move { Ok::<_, Infallible>(if too_long { refused() } else { registry.answer(request).await }) }
     });
     let connection = server.serve_connection(stream, service);
     // Clients that go away in the middle are everyday life: containerd does it for every chunk it fetches.
     if let Err(error) = watcher.watch(connection).await {
         tracing::debug!(%error, "connection ended early");
     }
+}
+
+/// The length of a request's headers as they were sent, its target among them.
+fn headers<B>(request: &http::Request<B>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum::<usize>() + target
+}
+
+/// Headers that are too long: as for those that did not even fit into the buffer, nothing is said, and the connection ends.
+fn refused() -> http::Response<Body> {
+    let mut response = empty(http::StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+    response
 }
