@@ -8,10 +8,11 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use wharf_spec::{Compression, Platform};
+use wharf_spec::Platform;
 
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
+use crate::layer::LayerFormat;
 use crate::sandbox::Limits;
 
 /// One build of one target for one platform.
@@ -117,7 +118,7 @@ pub enum Entitlement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerCompression {
     /// The format.
-    pub format: Compression,
+    pub format: LayerFormat,
     /// The level in the format's own scale; its default when `None`.
     pub level: Option<u32>,
 }

@@ -135,7 +135,9 @@ fn names(text: &str, fields: &[(String, String)]) -> Result<Naming, Failure> {
             ("push", value) => said.push = value.is_empty() || is_true(value),
             ("compression", format) => {
                 let format = CompressionName::from_str(format, false);
-                said.compression = Some(format.map_err(|_| wrong("compression is gzip, zstd or uncompressed"))?);
+                said.compression = Some(
+                    format.map_err(|_| wrong("compression is gzip, estargz, zstd, zstd:chunked or uncompressed"))?,
+                );
             }
             ("compression-level", level) => {
                 said.level = Some(level.parse().map_err(|_| wrong("compression-level is a number"))?);

@@ -6,13 +6,14 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
-use wharf_spec::Compression;
 
 use crate::agents::{self, Agents, OwnAgent};
+
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, flags};
@@ -124,9 +125,11 @@ pub async fn prepare(
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     let level = options.compression_level;
     let (format, levels) = match options.compression {
-        CompressionName::Gzip => (Compression::Gzip, 0..=9),
-        CompressionName::Zstd => (Compression::Zstd, 1..=22),
-        CompressionName::Uncompressed => (Compression::Uncompressed, 0..=0),
+        CompressionName::Gzip => (LayerFormat::Gzip, 0..=9),
+        CompressionName::Estargz => (LayerFormat::Estargz, 0..=9),
+        CompressionName::Zstd => (LayerFormat::Zstd, 1..=22),
+        CompressionName::ZstdChunked => (LayerFormat::ZstdChunked, 1..=22),
+        CompressionName::Uncompressed => (LayerFormat::Uncompressed, 0..=0),
     };
     match level {
         Some(level) if !levels.contains(&level) => {

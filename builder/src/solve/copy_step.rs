@@ -296,11 +296,7 @@ impl Solver<'_> {
     /// How layers are written.
     pub(super) fn writer_options(&self) -> WriterOptions {
         let wanted = self.request.compression;
-        let encoding = match (Encoding::of(wanted.format), wanted.level) {
-            (Encoding::Gzip { .. }, Some(level)) => Encoding::Gzip { level: level.min(9) },
-            (Encoding::Zstd { .. }, Some(level)) => Encoding::Zstd { level: level.clamp(1, 22).cast_signed() },
-            (encoding, _) => encoding,
-        };
+        let encoding = Encoding::new(wanted.format, wanted.level);
         WriterOptions { clamp_mtime: self.epoch(), ..WriterOptions::new(encoding) }
     }
 

@@ -80,7 +80,7 @@ pub struct BuildOptions {
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "gzip")]
     pub compression: CompressionName,
-    /// How hard to compress: 0 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
+    /// How hard to compress: 0 to 9 for gzip and estargz [default: 1], 1 to 22 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL")]
     pub compression_level: Option<u32>,
     /// Steps that run at once [default: one for each processor, at least two]
@@ -177,8 +177,13 @@ impl Build {
 pub enum CompressionName {
     /// gzip, which every client reads
     Gzip,
+    /// gzip that containerd's stargz snapshotter can fetch file by file
+    Estargz,
     /// zstd, faster and smaller; Docker reads it from version 23 on
     Zstd,
+    /// zstd of which podman and CRI-O fetch only the files that changed
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
     /// plain tar
     Uncompressed,
 }

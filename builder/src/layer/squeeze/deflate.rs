@@ -20,7 +20,7 @@ pub(in crate::layer) struct Deflate {
 
 impl Deflate {
     /// At level `0..=9`.
-    pub(super) fn new(level: u32) -> io::Result<Self> {
+    pub(in crate::layer) fn new(level: u32) -> io::Result<Self> {
         let level = CompressionLvl::new(level.min(9).cast_signed()).map_err(|_| io::ErrorKind::InvalidInput)?;
         Ok(Self { compressor: Compressor::new(level), walker: Walker::new(), stream: Vec::new() })
     }
