@@ -108,7 +108,7 @@ pub async fn prepare(
     request.ssh = ssh;
     request.insecure = insecure(&options.allow)?;
     request.extra_hosts = hosts(&options.hosts)?;
-    request.limits = limits::of(options)?;
+    request.limits = limits::of(&options.limits)?;
     request.network = match options.network.as_str() {
         "default" | "bridge" => NetworkMode::Default,
         "host" => NetworkMode::Host,

@@ -111,7 +111,11 @@ impl Solver<'_> {
         let (ended, ()) = tokio::join!(sandbox::run(rootfs, process, output, &self.cancel), listener.listen(heard));
         match ended {
             Ok(ExitStatus { code: 0, .. }) => Ok(()),
-            Ok(status) => Err(failed(run, status, &listener.last_lines(), step.span).into()),
+            Ok(status) => {
+                let diagnostic = failed(run, status, &listener.last_lines(), step.span);
+                let limit = process.limits.group.memory.filter(|_| status.out_of_memory);
+                Err(limit.into_iter().fold(diagnostic, |diagnostic, limit| diagnostic.note(exceeded(limit))).into())
+            }
             Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
             Err(error) => Err(self.foreign(&error, not_run(run, &error, &listener.last_lines(), step.span)).into()),
         }
@@ -175,7 +179,7 @@ fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> D
     let diagnostic = with_output(Diagnostic::error(title, span), last_lines);
     let diagnostic = diagnostic.note(format!("it was: {}", spoken(run)));
     if status.out_of_memory {
-        return diagnostic.help("the machine ran out of memory meanwhile: give it more, or run less at once");
+        return diagnostic.help("memory ran out meanwhile: give it more, or run less at once");
     }
     match status.code {
         126 => {
@@ -188,6 +192,10 @@ fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> D
              commands shows each of them",
         ),
     }
+}
+
+fn exceeded(limit: u64) -> String {
+    format!("all processes of the step together may use {limit} bytes of memory (--memory)")
 }
 
 /// A process that never ran, or that something ended.
