@@ -57,6 +57,14 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let stack = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let (mounts, missed) = if request.export_mounts {
+        or_cancelled(&environment.cancel, solver.pack_mounts()).await?
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    for warning in &missed {
+        reporter.send(BuildEvent::Warning(warning.clone()));
+    }
     let (made, made_for_target) = solver.made_by_steps(&stack);
     let inline = if request.inline_cache { &made[..made_for_target] } else { &[] };
     let Assembled { config, config_bytes, manifest } =
@@ -70,8 +78,9 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         steps,
         made,
         made_for_target,
+        mounts,
         bases,
-        warnings,
+        warnings: warnings.into_iter().chain(missed).collect(),
         findings,
         files: ResultFiles { depot, stack },
     })

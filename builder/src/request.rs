@@ -38,6 +38,10 @@ pub struct BuildRequest {
     pub cache: CacheUse,
     /// Whether the image says which steps its layers came from, so that it can serve as a cache itself.
     pub inline_cache: bool,
+    /// Whether a cache mount that is empty here is filled from the places that share results.
+    pub import_mounts: bool,
+    /// Whether cache mounts that steps wrote to are packed, to be shared.
+    pub export_mounts: bool,
     /// Whether to say of every step why its result was known or not.
     pub explain_cache: bool,
     /// Which base layers have to be in the store when the build is done.
@@ -158,6 +162,8 @@ impl BuildRequest {
             build_platform: Platform::host(),
             cache: CacheUse::All,
             inline_cache: false,
+            import_mounts: false,
+            export_mounts: false,
             explain_cache: false,
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),

@@ -16,7 +16,7 @@ use crate::agents::{self, Agents, OwnAgent};
 
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
-use crate::caches::{CachePlace, flags};
+use crate::caches::{CachePlace, Mounts, flags};
 use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
 use crate::failure::Failure;
 use crate::limits;
@@ -117,7 +117,10 @@ pub async fn prepare(
     };
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
-    request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
+    let (from, to) = (flags(&options.cache_from)?, flags(&options.cache_to)?);
+    request.inline_cache = to.iter().any(|flag| flag.place == CachePlace::Inline);
+    request.import_mounts = from.iter().any(|flag| flag.mounts == Mounts::Shared);
+    request.export_mounts = to.iter().any(|flag| flag.mounts == Mounts::Shared);
     settle_epoch(session, &mut request, (main.time, &named))?;
     Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
 }

@@ -5,9 +5,9 @@
 //! is there. Whoever finds bytes missing solves the stage again for the greater need. So a build that changes nothing reads
 //! records and nothing else, and a stage whose files nobody has to read again is not made again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
 use tokio::sync::{OnceCell, Semaphore};
@@ -55,6 +55,8 @@ pub(crate) struct Solver<'a> {
     pub(super) cancel: CancellationToken,
     /// Caches that start empty because nothing remembered may be used.
     pub(super) fresh_mounts: Mutex<HashMap<String, PathBuf>>,
+    /// Caches that steps of this build had, and where the Dockerfile asks for each.
+    used_mounts: Mutex<BTreeMap<String, Span>>,
     stages: Vec<Solved>,
     contexts: Vec<OnceCell<Arc<Context>>>,
     /// Results of this very build, for steps that several stages have in common.
@@ -102,6 +104,7 @@ impl<'a> Solver<'a> {
             reporter,
             cancel: environment.cancel.child_token(),
             fresh_mounts: Mutex::default(),
+            used_mounts: Mutex::default(),
             stages: plan.stages.iter().map(|_| Solved::default()).collect(),
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
             made: Mutex::default(),
@@ -274,7 +277,7 @@ impl<'a> Solver<'a> {
     }
 
     /// A result that another place knows. Its bytes stay there until somebody needs them.
-    async fn shared(&self, key: Key) -> Option<Layer> {
+    pub(super) async fn shared(&self, key: Key) -> Option<Layer> {
         for cache in &self.environment.caches {
             if let Some(SharedLayer { made, source }) = cache.find(&key.hex()).await {
                 let layer = Layer {
@@ -290,6 +293,10 @@ impl<'a> Solver<'a> {
             }
         }
         None
+    }
+
+    pub(super) fn used_mounts(&self) -> MutexGuard<'_, BTreeMap<String, Span>> {
+        self.used_mounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the steps of all stages that were solved made, the target's first; and how many are the target's.

@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     fn shown(files: &[File]) -> String {
-        files.iter().map(|file| format!("{}={} ", file.name, file.value)).collect()
+        files.iter().fold(String::new(), |all, file| all + file.name + "=" + &file.value + " ")
     }
 
     #[track_caller]
