@@ -57,8 +57,8 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let stack = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
-    let (mounts, missed) = if request.export_mounts {
-        or_cancelled(&environment.cancel, solver.pack_mounts()).await?
+    let (mounts, missed) = if request.mounts.export {
+        or_cancelled(&environment.cancel, Box::pin(solver.pack_mounts())).await?
     } else {
         (Vec::new(), Vec::new())
     };

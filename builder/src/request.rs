@@ -38,10 +38,8 @@ pub struct BuildRequest {
     pub cache: CacheUse,
     /// Whether the image says which steps its layers came from, so that it can serve as a cache itself.
     pub inline_cache: bool,
-    /// Whether a cache mount that is empty here is filled from the places that share results.
-    pub import_mounts: bool,
-    /// Whether cache mounts that steps wrote to are packed, to be shared.
-    pub export_mounts: bool,
+    /// Whether cache mounts travel with results.
+    pub mounts: MountSharing,
     /// Whether to say of every step why its result was known or not.
     pub explain_cache: bool,
     /// Which base layers have to be in the store when the build is done.
@@ -96,6 +94,15 @@ pub enum CacheUse {
     Nothing,
     /// All but the steps of these stages (`--no-cache-filter`).
     Except(Vec<String>),
+}
+
+/// Whether cache mounts travel with results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountSharing {
+    /// Whether one that is empty here is filled from the places that share results.
+    pub import: bool,
+    /// Whether those that steps wrote to are packed, to be shared.
+    pub export: bool,
 }
 
 /// Which base layers have to be in the store when the build is done.
@@ -162,8 +169,7 @@ impl BuildRequest {
             build_platform: Platform::host(),
             cache: CacheUse::All,
             inline_cache: false,
-            import_mounts: false,
-            export_mounts: false,
+            mounts: MountSharing::default(),
             explain_cache: false,
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),

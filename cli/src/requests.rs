@@ -119,8 +119,8 @@ pub async fn prepare(
     request.explain_cache = options.explain_cache;
     let (from, to) = (flags(&options.cache_from)?, flags(&options.cache_to)?);
     request.inline_cache = to.iter().any(|flag| flag.place == CachePlace::Inline);
-    request.import_mounts = from.iter().any(|flag| flag.mounts == Mounts::Shared);
-    request.export_mounts = to.iter().any(|flag| flag.mounts == Mounts::Shared);
+    request.mounts.import = from.iter().any(|flag| flag.mounts == Mounts::Shared);
+    request.mounts.export = to.iter().any(|flag| flag.mounts == Mounts::Shared);
     settle_epoch(session, &mut request, (main.time, &named))?;
     Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
 }

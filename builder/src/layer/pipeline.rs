@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Guarantees: the bytes depend on the input, where it is cut and the [`Encoding`] only, never on the number of threads,
-//! their timing or what was known before; at most `2 * threads + 2` blocks exist at a time; a small layer starts no thread; the sink is only
+//! their timing or what was known before; at most [`blocks_at_once`] exist at a time; a small layer starts no thread; the sink is only
 //! ever called from the caller's thread. It knows no tar.
 
 use std::collections::BTreeMap;
@@ -44,6 +44,11 @@ pub(super) struct Outcome<W> {
 
 /// Less than this is compressed before a thread has started.
 const WORTH_THREADS: usize = 128 << 10;
+
+/// How many blocks exist at a time at most.
+pub(super) const fn blocks_at_once(threads: usize) -> usize {
+    2 * threads + 2
+}
 
 /// Which end of the pipeline failed.
 pub(super) enum Fault {
@@ -459,7 +464,8 @@ impl Pool {
                 }
             })?;
         }
-        let limit = 2 * threads as u64 + 1;
+        // The one that is being filled is not among them.
+        let limit = blocks_at_once(threads) as u64 - 1;
         Ok(Self { limit, jobs, done, hash_thread, early: BTreeMap::new(), submitted: 0, written: 0 })
     }
 

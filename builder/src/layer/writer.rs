@@ -17,7 +17,7 @@ use super::frames::{Cut, Cutter, FrameTable, KnownFrames};
 use super::header::{self, BLOCK};
 use super::index::{IndexEntry, IndexError, LayerIndex};
 use super::path::LayerPath;
-use super::pipeline::{Fault, Pipeline};
+use super::pipeline::{Fault, Pipeline, blocks_at_once};
 use super::squeeze::Encoding;
 use super::toc::{self, Content, ContentDigester};
 
@@ -36,6 +36,13 @@ impl WriterOptions {
     /// `encoding`, on all cores, times as they are.
     pub fn new(encoding: Encoding) -> Self {
         Self { encoding, threads: available_parallelism().unwrap_or(NonZeroUsize::MIN), clamp_mtime: None }
+    }
+}
+
+impl WriterOptions {
+    /// How many bytes of content are in memory at most while a layer is written: blocks, and what becomes of each.
+    pub fn memory(&self) -> u64 {
+        2 * (blocks_at_once(self.threads.get()) * self.encoding.block_size()) as u64
     }
 }
 

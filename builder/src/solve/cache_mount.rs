@@ -53,7 +53,7 @@ impl Solver<'_> {
             let draft = self.depot.scratch("cache")?;
             let new = draft.join("it");
             make_new(&new, cache).map_err(failed)?;
-            let imported = step.memory != Memory::Ignored && self.import_mount(&cache.id, &new).await?;
+            let imported = step.memory != Memory::Ignored && Box::pin(self.import_mount(&cache.id, &new)).await?;
             if let (false, Some((source, path))) = (imported, &cache.seed) {
                 fs::remove_dir(&new).map_err(failed)?;
                 self.seed(*source, path, mount, (step, &draft)).await?;

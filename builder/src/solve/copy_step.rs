@@ -277,7 +277,10 @@ impl Solver<'_> {
 
     /// Stores what was laid out.
     pub(super) async fn write_layer(&self, step: &Step, writing: Writing) -> Result<Layer, BuildError> {
-        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| writing.fill(writer)).await;
+        let recipe = self.recipe(step).await;
+        let memory = self.memory_for(&recipe.options).await?;
+        let stored = store_layer(self.depot.blobs(), recipe, move |writer| writing.fill(writer)).await;
+        drop(memory);
         let stored = stored.map_err(|error| match error {
             StoreLayerError::Store(error) => error.into(),
             StoreLayerError::Fill(error) => error.blame(step.span),

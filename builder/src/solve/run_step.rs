@@ -139,7 +139,9 @@ impl Solver<'_> {
         let (overlay, ownership) = overlay_and_ownership();
         let options = DiffOptions { overlay, ownership, ignore: Vec::new() };
         let changed = upper.clone();
-        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| {
+        let recipe = self.recipe(step).await;
+        let _memory = self.memory_for(&recipe.options).await?;
+        let stored = store_layer(self.depot.blobs(), recipe, move |writer| {
             write_upper(&changed, &*tree, &options, writer).map_err(Fill)
         });
         let stored = stored.await.map_err(|error| match error {

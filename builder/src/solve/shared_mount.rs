@@ -29,7 +29,7 @@ fn key(id: &str) -> Key {
 impl Solver<'_> {
     /// Fills `directory`, which is empty, with what another place has of a cache; says whether there was any.
     pub(super) async fn import_mount(&self, id: &str, directory: &Path) -> Result<bool, BuildError> {
-        if !self.request.import_mounts {
+        if !self.request.mounts.import {
             return Ok(false);
         }
         let Some(layer) = self.shared(key(id)).await else { return Ok(false) };
@@ -63,6 +63,7 @@ impl Solver<'_> {
         let (overlay, ownership) = overlay_and_ownership();
         let diff = DiffOptions { overlay, ownership, ignore: Vec::new() };
         let options = WriterOptions::new(Encoding::new(LayerFormat::Zstd, None));
+        let _memory = self.memory_for(&options).await?;
         let stored = store_layer(self.depot.blobs(), Recipe { options, known: None }, move |writer| {
             write_upper(&slot.join("data"), &Tree::new(), &diff, writer).map_err(Unpacked)
         });

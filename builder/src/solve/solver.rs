@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wharf_spec::Descriptor;
 
@@ -28,6 +28,7 @@ use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::{CacheVerdict, MadeLayer};
+use crate::layer::WriterOptions;
 use crate::plan::{
     ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind,
     StageId, Step, Work,
@@ -43,6 +44,10 @@ pub(crate) enum Need {
     /// To read them.
     Live,
 }
+
+/// What layers that are written at the same time may take together: 256 MiB. One that wants more has it to itself.
+const MEMORY_UNITS: u32 = 256;
+const MEMORY_UNIT: u64 = 1 << 20;
 
 /// One build being solved.
 pub(crate) struct Solver<'a> {
@@ -63,6 +68,8 @@ pub(crate) struct Solver<'a> {
     made: Mutex<HashMap<Key, Layer>>,
     steps: KeyedLocks<Key>,
     slots: Semaphore,
+    /// Memory for layers that are being written, in [`MEMORY_UNIT`]s.
+    memory: Semaphore,
 }
 
 #[derive(Default)]
@@ -110,6 +117,7 @@ impl<'a> Solver<'a> {
             made: Mutex::default(),
             steps: KeyedLocks::default(),
             slots: Semaphore::new(environment.jobs.max(1)),
+            memory: Semaphore::new(MEMORY_UNITS as usize),
         }
     }
 
@@ -293,6 +301,12 @@ impl<'a> Solver<'a> {
             }
         }
         None
+    }
+
+    /// Waits until there is memory to write a layer.
+    pub(super) async fn memory_for(&self, options: &WriterOptions) -> Result<SemaphorePermit<'_>, BuildError> {
+        let wanted = u32::try_from(options.memory().div_ceil(MEMORY_UNIT)).unwrap_or(MEMORY_UNITS);
+        self.memory.acquire_many(wanted.min(MEMORY_UNITS)).await.map_err(|_| BuildError::Cancelled)
     }
 
     pub(super) fn used_mounts(&self) -> MutexGuard<'_, BTreeMap<String, Span>> {

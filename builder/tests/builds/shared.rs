@@ -149,7 +149,7 @@ const READS: &str =
 async fn found(world: &World, offer: &Arc<Offer>, import: bool) -> String {
     let other = newcomer(world, offer);
     let mut request = other.request(READS);
-    request.import_mounts = import;
+    request.mounts.import = import;
     let result = other.build_request(request).await;
     let directory = tempfile::tempdir().unwrap();
     result.write_directory(directory.path()).await.unwrap();
@@ -164,7 +164,7 @@ async fn cache_mounts_come_along_when_that_is_wanted() {
     }
     let world = world();
     let mut request = world.request(WRITES);
-    request.export_mounts = true;
+    request.mounts.export = true;
     let made = world.build_request(request.clone()).await;
     assert_eq!(made.mounts.len(), 1);
     assert!(made.made.iter().all(|step| step.key != made.mounts[0].key), "it is no result of a step");
