@@ -10,6 +10,7 @@
 
 mod bits;
 mod deflate;
+mod fast;
 mod steps;
 mod walk;
 
