@@ -70,7 +70,7 @@ pub enum Encoding {
 impl Encoding {
     /// At this level of the format's own scale, or the nearest that there is.
     ///
-    /// Without one, zstd 3, as most tools. gzip 1, three times as fast as the usual zlib 6: builds are made again and again,
+    /// Without one, zstd 3, as most tools. gzip 1, four times as fast as the usual zlib 6: builds are made again and again,
     /// and whoever wants layers a few percent smaller says so.
     pub fn new(format: LayerFormat, level: Option<u32>) -> Self {
         let gzip = level.unwrap_or(1).min(9);
