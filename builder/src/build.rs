@@ -54,7 +54,10 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     });
     let stack = stack.await;
     solver.keep_hashes();
+    // Steps that went well are remembered, also when a later one did not.
+    let remembered = solver.remembered().await;
     let stack = stack?;
+    remembered?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let (mounts, missed) = if request.mounts.export {

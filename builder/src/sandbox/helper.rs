@@ -44,6 +44,7 @@ fn run() -> ! {
     let _ = sys::close_from(3);
     let Ok(socket) = fcntl_dupfd_cloexec(rustix::stdio::stdin(), 3) else { sys::exit_now(1) };
     let mut channel = Channel::new(socket);
+    let _ = std::env::set_current_dir("/");
     // A signal to the terminal's processes is the builder's to handle.
     let _ = setsid();
     let Ok(task) = channel.receive_task() else { sys::exit_now(1) };

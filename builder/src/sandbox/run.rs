@@ -109,15 +109,14 @@ pub async fn rehearse(scratch: &Path) -> Result<(), SandboxError> {
     result.map(drop)
 }
 
-/// The helper's environment is empty, its directory `/`, and it holds no descriptor but its socket (as standard
-/// input) and the two output pipes.
+/// The helper's environment is empty, and it holds no descriptor but its socket (as standard input) and the two output pipes.
+/// It goes to `/` itself: told to start there, the standard library would copy all our page tables for it.
 fn start_helper() -> Result<(Child, UnixStream), SandboxError> {
     let (ours, theirs) = StdUnixStream::pair().at(Step::StartHelper, "")?;
     ours.set_nonblocking(true).at(Step::StartHelper, "")?;
     let child = Command::new("/proc/self/exe")
         .arg(HELPER_ARG)
         .env_clear()
-        .current_dir("/")
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -1,7 +1,7 @@
 //! Layers' bytes, in whichever form a step needs them: as a blob in the store, as an index, unpacked for an overlay, or
 //! single files. Each form is made on first need and once, however many ask.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,6 +39,8 @@ struct Inner {
     unpacks: KeyedLocks<Digest>,
     indexes: Mutex<HashMap<Digest, Arc<LayerIndex>>>,
     trees: Mutex<HashMap<Digest, Arc<Tree>>>,
+    /// Layers that the cache knows to be in use.
+    used: Mutex<HashSet<Digest>>,
 }
 
 /// Why a layer is not what its image says.
@@ -88,7 +90,8 @@ impl Depot {
     pub(crate) fn new(blobs: BlobStore, cache: Arc<CacheDir>, reporter: Arc<Reporter>) -> Self {
         let (indexes, trees) = (Mutex::default(), Mutex::default());
         let (fetches, unpacks) = (KeyedLocks::default(), KeyedLocks::default());
-        Self { inner: Arc::new(Inner { blobs, cache, reporter, fetches, unpacks, indexes, trees }) }
+        let used = Mutex::default();
+        Self { inner: Arc::new(Inner { blobs, cache, reporter, fetches, unpacks, indexes, trees, used }) }
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {
@@ -212,7 +215,11 @@ impl Depot {
                 first = at;
             }
         }
-        stack.layers().iter().for_each(|layer| self.inner.cache.used(&layer.diff_id));
+        for layer in stack.layers() {
+            if lock(&self.inner.used).insert(layer.diff_id) {
+                self.inner.cache.used(&layer.diff_id);
+            }
+        }
         let layers = stack.layers().iter().enumerate().skip(first);
         let unpacked = try_join_all(layers.map(|(at, layer)| self.unpack_layer(layer, stack.lowest(at), step))).await?;
         let hiding = unpacked.iter().rposition(|(_, hides)| *hides).unwrap_or(0);

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharf_spec::Descriptor;
 
@@ -62,6 +63,8 @@ pub(crate) struct Solver<'a> {
     pub(super) fresh_mounts: Mutex<HashMap<String, PathBuf>>,
     /// Caches that steps of this build had, and where the Dockerfile asks for each.
     used_mounts: Mutex<BTreeMap<String, Span>>,
+    /// Layers that are just being remembered.
+    remembering: Mutex<Vec<JoinHandle<wharf_blobstore::Result<()>>>>,
     stages: Vec<Solved>,
     contexts: Vec<OnceCell<Arc<Context>>>,
     /// Results of this very build, for steps that several stages have in common.
@@ -112,6 +115,7 @@ impl<'a> Solver<'a> {
             cancel: environment.cancel.child_token(),
             fresh_mounts: Mutex::default(),
             used_mounts: Mutex::default(),
+            remembering: Mutex::default(),
             stages: plan.stages.iter().map(|_| Solved::default()).collect(),
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
             made: Mutex::default(),
@@ -231,11 +235,32 @@ impl<'a> Solver<'a> {
         if let Some(earlier) = earlier.filter(|earlier| earlier.diff_id == layer.diff_id && self.epoch().is_none()) {
             layer.created = earlier.created;
         }
-        memory::remember(&self.environment.store, key, &layer).await?;
+        self.remember(key, &layer);
         layer.keys = vec![key];
         self.keep_notes(step, &notes);
         self.made().insert(key, layer.clone());
         Ok(Some((layer, key)))
+    }
+
+    /// Remembers a layer while the next step runs.
+    fn remember(&self, key: Key, layer: &Layer) {
+        let (store, layer) = (self.environment.store.clone(), layer.clone());
+        let work = tokio::spawn(async move { memory::remember(&store, key, &layer).await });
+        self.remembering.lock().unwrap_or_else(PoisonError::into_inner).push(work);
+    }
+
+    /// Waits until every layer that was made is remembered.
+    pub(crate) async fn remembered(&self) -> Result<(), BuildError> {
+        let works = std::mem::take(&mut *self.remembering.lock().unwrap_or_else(PoisonError::into_inner));
+        for work in works {
+            match work.await {
+                Ok(done) => done?,
+                Err(error) if error.is_panic() => std::panic::resume_unwind(error.into_panic()),
+                // The runtime ends, and with it the build.
+                Err(_) => return Err(BuildError::Cancelled),
+            }
+        }
+        Ok(())
     }
 
     fn hit(&self, step: &Step) {
