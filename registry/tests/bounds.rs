@@ -41,6 +41,28 @@ async fn a_manifest_of_nearly_four_megabytes_is_accepted() {
 }
 
 #[tokio::test]
+async fn how_large_a_manifest_may_be_can_be_set() {
+    for limit in [2 << 10, 9 << 20] {
+        let limits = Limits { manifest: limit, ..Limits::default() };
+        let server = Server::start(Setup { limits, ..Setup::default() }).await;
+        let mut client = server.connect().await;
+        let config = Digest::sha256(b"{}");
+        let post = format!("POST /v2/app/blobs/uploads/?digest={config} HTTP/1.1");
+        assert_eq!(client.call(&post, b"{}").await.0.status, 201);
+        for (length, status) in [(limit, 201), (limit + 1, 413)] {
+            let mut manifest = format!(
+                r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":{{"mediaType":"a/b","digest":"{config}","size":2}},"layers":[]}}"#
+            );
+            manifest.extend(std::iter::repeat_n(' ', length - manifest.len()));
+            let put = format!("PUT /v2/app/manifests/{length} HTTP/1.1");
+            assert_eq!(client.call(&put, manifest.as_bytes()).await.0.status, status, "{length} of {limit}");
+            let (head, body) = client.call(&format!("GET /v2/app/manifests/{length} HTTP/1.1"), b"").await;
+            assert_eq!(head.status == 200 && body == manifest.as_bytes(), status == 201, "{length} of {limit}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn headers_that_do_not_end_end_the_connection() {
     let timeouts = Timeouts { header: SOON, ..Timeouts::default() };
     let server = Server::start(Setup { timeouts, ..Setup::default() }).await;

@@ -18,6 +18,35 @@ use wire::{BOUND, Client, Head, Server, Setup};
 /// Where the store's files would be: no client is to read this.
 const SECRET: &str = "/srv/secret-place/records.db";
 
+/// What to do about each error: every message of it says one of these.
+const ADVICE: [(&str, &[&str]); 25] = [
+    ("BLOB_UNKNOWN 404", &["push it to app, or mount it there"]),
+    ("BLOB_UPLOAD_INVALID 409", &["go on from there"]),
+    ("BLOB_UPLOAD_INVALID 416", &["send what begins at 0", "must read <first byte>-<last byte>"]),
+    ("BLOB_UPLOAD_UNKNOWN 404", &["begin a new one"]),
+    ("DENIED 405", &["delete that first"]),
+    ("DENIED 409", &["push what it should point at"]),
+    ("DENIED 412", &["say what it is now"]),
+    ("DIGEST_INVALID 400", &["use sha256 or sha512", "send the content that has that digest", "or to a tag"]),
+    ("MANIFEST_BLOB_UNKNOWN 404", &["push it first"]),
+    ("MANIFEST_INVALID 400", &["push an OCI or a Docker schema 2 manifest", "correct the manifest"]),
+    ("MANIFEST_INVALID 414", &["set the others with another request"]),
+    ("MANIFEST_UNKNOWN 404", &["/v2/app/tags/list lists its tags"]),
+    ("NAME_INVALID 400", &["use lower-case letters"]),
+    ("NAME_UNKNOWN 404", &["/v2/_catalog lists what there is"]),
+    ("SIZE_INVALID 400", &["send the chunk again", "begin a new upload"]),
+    ("SIZE_INVALID 413", &["make it smaller"]),
+    ("SIZE_INVALID 416", &["ask for a range within it"]),
+    ("TOOMANYREQUESTS 429", &["try again in a moment"]),
+    ("UNAUTHORIZED 401", &["log in first"]),
+    ("UNKNOWN 500", &["its log says why"]),
+    ("UNKNOWN 503", &["its log says why"]),
+    ("UNKNOWN 507", &["once there is room"]),
+    ("UNSUPPORTED 400", &["must be a number"]),
+    ("UNSUPPORTED 404", &["below /v2/"]),
+    ("UNSUPPORTED 405", &["knows the methods", "switches it on"]),
+];
+
 /// What happens at the next write of records.
 type Fault = Arc<Mutex<Option<StoreError>>>;
 
@@ -68,11 +97,13 @@ impl Seen {
         let [first] = parsed.errors.as_slice() else { panic!("{text}") };
         assert_eq!(head.get("content-type"), Some("application/json"), "{text}");
         assert_eq!(head.get("retry-after").is_some(), head.status == 429, "{text}");
-        assert!(first.message.split(' ').count() >= 2, "{text}");
+        let row = format!("{} {}", first.code, head.status);
+        let advice = ADVICE.iter().find(|(of, _)| *of == row).unwrap_or_else(|| panic!("{row}: {text}")).1;
+        assert!(advice.iter().any(|advice| first.message.contains(advice)), "it does not say what to do: {text}");
         for internal in [SECRET, "secret-place", "src/", ".rs", "panicked", "Error {", "sqlite"] {
             assert!(!text.contains(internal), "{internal} is in {text}");
         }
-        self.0.insert(format!("{} {}", first.code, head.status));
+        self.0.insert(row);
         first.message.clone()
     }
 
@@ -123,6 +154,7 @@ async fn every_error_of_the_table_is_answered_and_no_other() {
     let table = documented();
     assert!(table.len() > 20, "{table:?}");
     assert_eq!(seen.0, table);
+    assert_eq!(ADVICE.len(), table.len(), "advice for what is never answered");
 }
 
 /// What single requests are refused for.

@@ -42,4 +42,12 @@ check "import an archive" ctr_ images import --base-name "$REGISTRY/containerd/u
 check "push it: uploaded whole" ctr_ images push --plain-http "$REGISTRY/containerd/uploaded:v1"
 digests_agree "what was uploaded" containerd/uploaded v1 "$digest"
 refused "an unknown tag is refused" ctr_ images pull --plain-http "$REGISTRY/containerd/app:none"
+
+# No command of `ctr` reaches into a registry to delete; `ctr images rm` forgets the local copy alone. So the registry is asked directly,
+# and what the client says of it is looked at.
+delete_over_http "delete the tag" containerd/app v1
+not_found "the deleted tag is not found" "$REGISTRY/containerd/app:v1: not found" ctr_ images pull --plain-http "$REGISTRY/containerd/app:v1"
+check "its manifest is pulled by digest" ctr_ images pull --plain-http "$REGISTRY/containerd/app@$digest"
+delete_over_http "delete the manifest" containerd/app "$digest"
+not_found "the deleted manifest is not found" "$REGISTRY/containerd/app@$digest: not found" ctr_ images pull --plain-http "$REGISTRY/containerd/app@$digest"
 finish

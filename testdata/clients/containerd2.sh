@@ -46,4 +46,12 @@ check "push through the old path: mounted from where it came" sh -c "
   ctr2 -a '$WORK/containerd.sock' images push --local --plain-http '$REGISTRY/containerd2/mounted:v3'"
 digests_agree "what was mounted" containerd2/mounted v3 "$digest"
 refused "an unknown tag is refused" ctr_ images pull "${hosts[@]}" "$REGISTRY/containerd2/app:none"
+
+# No command of `ctr` reaches into a registry to delete; `ctr images rm` forgets the local copy alone. So the registry is asked directly,
+# and what the client says of it is looked at.
+delete_over_http "delete the tag" containerd2/app v1
+not_found "the deleted tag is not found" "$REGISTRY/containerd2/app:v1: not found" ctr_ images pull "${hosts[@]}" "$REGISTRY/containerd2/app:v1"
+check "its manifest is pulled by digest" ctr_ images pull "${hosts[@]}" "$REGISTRY/containerd2/app@$digest"
+delete_over_http "delete the manifest" containerd2/app "$digest"
+not_found "the deleted manifest is not found" "$REGISTRY/containerd2/app@$digest: not found" ctr_ images pull "${hosts[@]}" "$REGISTRY/containerd2/app@$digest"
 finish

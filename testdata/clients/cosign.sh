@@ -29,4 +29,13 @@ refused "another key does not verify" cosign verify "${verify[@]}" --key "$WORK/
 check "attest" cosign attest "${sign[@]}" --type custom --predicate "$WORK/predicate.json" "$image"
 said "verify the attestation" payload cosign verify-attestation "${verify[@]}" --type custom --key "$WORK/cosign.pub" "$image"
 equal "two referrers" 2 "$(curl -fsS "http://$REGISTRY/v2/cosign/app/referrers/$digest" | jq '.manifests | length')"
+
+# The older way: a tag made of the digest. `clean` deletes both kinds.
+check "sign the older way" cosign sign --yes --allow-http-registry --key "$WORK/cosign.key" --new-bundle-format=false --use-signing-config=false --tlog-upload=false "$image"
+equal "it is a tag" 200 "$(status GET "/v2/cosign/app/manifests/${digest/:/-}.sig")"
+check "clean" cosign clean -f --allow-http-registry "$image"
+equal "no referrer is left" 0 "$(curl -fsS "http://$REGISTRY/v2/cosign/app/referrers/$digest" | jq '.manifests | length')"
+equal "no tag is left" 404 "$(status GET "/v2/cosign/app/manifests/${digest/:/-}.sig")"
+not_found "cleaned: verification fails" "no signatures found" cosign verify "${verify[@]}" --key "$WORK/cosign.pub" "$image"
+equal "the image is untouched" "$digest" "$(header_digest cosign/app v1)"
 finish

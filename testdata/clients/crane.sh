@@ -24,6 +24,9 @@ check "append a layer" crane append -b "$repo:v1" -f "$WORK/app/blobs/sha256/$(l
 check "tag" crane tag "$repo:v1" stable
 said "list tags" stable crane ls "$repo"
 said "list repositories" crane/app crane catalog "$REGISTRY"
+check "delete a tag" crane delete "$repo:stable"
+not_found "the tag is gone" "MANIFEST_UNKNOWN" crane manifest "$repo:stable"
+equal "its manifest is not" "$digest" "$(crane digest "$repo@$digest")"
 check "delete by digest" crane delete "$REGISTRY/crane/copy@$digest"
 refused "what is deleted is gone" crane digest "$REGISTRY/crane/copy:v1"
 equal "its origin is untouched" "$digest" "$(crane digest "$repo:v1")"

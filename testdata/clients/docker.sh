@@ -55,4 +55,15 @@ said "an image that is there only gets a name" "had it already" load -t team/aga
 said "run it under that name" "loaded by wharf" docker_ run --rm --network none team/again:3
 refused "an engine that is not there" env DOCKER_HOST="unix://$WORK/none.sock" "$WHARF" build --store "$WORK/store" --load "$WORK/loading"
 refused "an unknown tag is refused" docker_ pull -q "$REGISTRY/docker/app:none"
+
+# No command of docker reaches into a registry to delete; `docker rmi` forgets the local copy alone. So the registry is asked directly,
+# and what the client says of it is looked at.
+delete_over_http "delete the tag" docker/app v1
+not_found "the deleted tag is not found" "docker/app:v1 not found: manifest unknown: docker/app has no manifest v1" docker_ pull -q "$REGISTRY/docker/app:v1"
+check "its manifest is pulled by digest" docker_ pull -q "$REGISTRY/docker/app@$digest"
+# The engine asks nobody for a manifest it has seen in a repository, so this one lies where it has not looked yet.
+skopeo --policy "$WORK/policy.json" copy -q --dest-tls-verify=false "oci:$WORK/app:v1" "docker://$REGISTRY/docker/unseen:v1"
+delete_over_http "delete a manifest" docker/unseen "$digest"
+not_found "the deleted manifest is not found" "manifest unknown: docker/unseen has no manifest $digest" \
+  docker_ pull -q "$REGISTRY/docker/unseen@$digest"
 finish

@@ -24,4 +24,15 @@ said "a version with a plus" "version: 2.0.0+build.7" helm show chart --plain-ht
 check "pull by digest" helm pull --plain-http "$where/greeter@$(header_digest helm/greeter 1.1.0)" -d "$WORK/pulled"
 said "render from the registry" "hello from helm" helm template --plain-http release "$where/greeter" --version 1.1.0
 refused "an unknown version is refused" helm pull --plain-http "$where/greeter" --version 9.9.9 -d "$WORK/pulled"
+
+# helm has no command that deletes in a registry (`helm registry` knows login and logout), so the registry is asked directly.
+gone=$(header_digest helm/greeter 1.1.0)
+delete_over_http "delete a version" helm/greeter 1.1.0
+not_found "the deleted version is not found" "helm/greeter:1.1.0: not found" \
+  helm pull --plain-http "$where/greeter" --version 1.1.0 -d "$WORK/pulled"
+said "the range ends before it" "version: 1.0.0" helm show chart --plain-http "$where/greeter" --version '^1.0.0'
+check "its chart is pulled by digest" helm pull --plain-http "$where/greeter@$gone" -d "$WORK/pulled"
+delete_over_http "delete the chart" helm/greeter "$gone"
+not_found "the deleted chart is not found" "helm/greeter@$gone: not found" \
+  helm pull --plain-http "$where/greeter@$gone" -d "$WORK/pulled"
 finish

@@ -140,6 +140,19 @@ refused() {
   if "$@" >"$WORK/out" 2>"$WORK/err" </dev/null; then not_ok "$name: succeeded: $*"; else ok "$name"; fi
 }
 
+# not_found NAME TEXT COMMAND...: it fails, and says TEXT, the client's own words for what is not there.
+not_found() {
+  local name=$1 text=$2
+  shift 2
+  if "$@" >"$WORK/out" 2>"$WORK/err" </dev/null; then not_ok "$name: succeeded: $*"; return 0; fi
+  if grep -qF -- "$text" "$WORK/out" "$WORK/err"; then ok "$name"; return 0; fi
+  not_ok "$name: failed, but not with '$text': $*"
+  tail -n 20 "$WORK/out" "$WORK/err" | sed 's/^/    /'
+}
+
+# delete_over_http NAME REPOSITORY REFERENCE: a tag or a digest, on behalf of the clients that have no word for it.
+delete_over_http() { equal "$1" 202 "$(status DELETE "/v2/$2/manifests/$3")"; }
+
 # equal NAME WANTED GOT
 equal() {
   if [[ $2 == "$3" && -n $2 ]]; then ok "$1"; else not_ok "$1: wanted '$2', got '$3'"; fi

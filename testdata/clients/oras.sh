@@ -20,6 +20,9 @@ check "push a file" oras_ push --no-tty --artifact-type application/vnd.example.
 mkdir "$WORK/pulled"
 check "pull the file" oras_ pull --no-tty -o "$WORK/pulled" "$REGISTRY/oras/note:1"
 equal "the same file" "a file" "$(cat "$WORK/pulled/note.txt")"
+mkdir "$WORK/by-digest"
+check "pull it by digest" oras_ pull --no-tty -o "$WORK/by-digest" "$REGISTRY/oras/note@$(header_digest oras/note 1)"
+equal "pulled by digest: the same file" "a file" "$(cat "$WORK/by-digest/note.txt")"
 
 check "attach a file to an image" oras_ attach --no-tty --artifact-type application/vnd.example.sbom --distribution-spec v1.1-referrers-api "$repo:v1" note.txt:text/plain
 said "discover it" application/vnd.example.sbom oras_ discover --distribution-spec v1.1-referrers-api "$repo:v1"
@@ -34,4 +37,11 @@ said "list tags" v1 oras repo tags --plain-http "$repo"
 check "delete a manifest" oras manifest delete --plain-http -f "$REGISTRY/oras/copy@$digest"
 refused "it is gone" oras_ resolve "$REGISTRY/oras/copy:v1"
 equal "its origin is untouched" "$digest" "$(oras_ resolve "$repo:v1")"
+check "delete by tag" oras manifest delete --plain-http -f "$REGISTRY/oras/note:1"
+not_found "the tag is gone" "oras/note:1: not found" oras_ resolve "$REGISTRY/oras/note:1"
+note=sha256:$(sha "$WORK/note.txt")
+check "delete a blob" oras blob delete --plain-http -f "$REGISTRY/oras/note@$note"
+equal "the blob is gone" 404 "$(status GET "/v2/oras/note/blobs/$note")"
+equal "from that repository alone" 200 "$(status GET "/v2/oras/app/blobs/$note")"
+not_found "an unknown tag is refused" "oras/app:none: not found" oras_ resolve "$repo:none"
 finish

@@ -26,4 +26,12 @@ check "push it to another repository" podman_ push -q --signature-policy "$WORK/
 digests_agree "what podman pushed" podman/again v2 "$(cat "$WORK/digest")"
 check "pull what podman pushed" pull "$REGISTRY/podman/again:v2"
 refused "an unknown tag is refused" pull "$REGISTRY/podman/app:none"
+
+# No command of podman reaches into a registry to delete; `podman rmi` forgets the local copy alone. So the registry is asked directly,
+# and what the client says of it is looked at.
+delete_over_http "delete the tag" podman/app v1
+not_found "the deleted tag is not found" "manifest unknown: podman/app has no manifest v1" pull "$REGISTRY/podman/app:v1"
+check "its manifest is pulled by digest" pull "$REGISTRY/podman/app@$digest"
+delete_over_http "delete the manifest" podman/app "$digest"
+not_found "the deleted manifest is not found" "manifest unknown: podman/app has no manifest $digest" pull "$REGISTRY/podman/app@$digest"
 finish

@@ -227,6 +227,20 @@ fn a_registry_can_refuse_to_delete() {
 }
 
 #[test]
+fn how_large_a_manifest_may_be_can_be_set() {
+    let (desk, image) = hello();
+    let length = image.manifest.len();
+    for (limit, code) in [(length, 0), (length - 1, 1)] {
+        let there = Desk::new();
+        there.write("config.toml", &format!("[serve]\nmax-manifest-size = {limit}\n"));
+        let server = Server::start(&there);
+        let finished = desk.run(&["push", "team/app:1", &server.name("team/app:1")]);
+        assert_eq!(finished.code, Some(code), "{limit}: {finished}");
+        assert_eq!(finished.stderr.contains("max-manifest-size"), code == 1, "{finished}");
+    }
+}
+
+#[test]
 fn quiet_commands_print_their_result_only() {
     let (desk, image) = hello();
     let there = Desk::new();

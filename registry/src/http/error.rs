@@ -5,6 +5,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use wharf_blobstore::Error as StoreError;
 use wharf_spec::{ErrorBody, ErrorCode, ErrorInfo};
 
+use super::advice::advice;
 use super::route::RouteError;
 use crate::repo;
 
@@ -111,9 +112,9 @@ impl Failure {
         }
     }
 
-    /// What the client reads. Faults of ours are named only in the log.
+    /// What the client reads: what is wrong, and what to do. Faults of ours are named only in the log.
     fn message(&self, status: StatusCode) -> String {
-        match self {
+        let wrong = match self {
             Self::Repo(repo::Error::Store(StoreError::Full { .. })) => {
                 "the registry's disk is full; nothing was stored".to_owned()
             }
@@ -124,6 +125,10 @@ impl Failure {
                 "the registry could not do this; its log says why".to_owned()
             }
             other => other.to_string(),
+        };
+        match advice(self) {
+            Some(advice) => format!("{wrong}; {advice}"),
+            None => wrong,
         }
     }
 

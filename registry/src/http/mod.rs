@@ -1,6 +1,7 @@
 //! The registry over HTTP. `route.rs` says what a request means, `handlers/` translate between HTTP and [`crate::repo`],
 //! `error.rs` says how errors look on the wire, `server.rs` owns connections.
 
+mod advice;
 mod auth;
 mod body;
 mod conditions;
