@@ -18,7 +18,7 @@ import time
 from wire import GONE, Image
 
 FAULTS = ["500", "503", "truncated", "timeout"]
-CLIENTS, IMAGES = 6, 12
+CLIENTS, IMAGES = 12, 6
 
 
 async def read_message(reader):
