@@ -309,6 +309,7 @@ Examples:
   wharf migrate old.example:5000                          into the store
   wharf migrate old.example:5000 new.example --jobs 8
   wharf migrate distribution:/var/lib/registry --repository 'team/*'
+  wharf migrate distribution:s3://bucket/prefix            the storage of registry:2 or registry:3 in a bucket
 
 What is there already is not moved again: after an interruption, the same command goes on.")]
 pub struct Migrate {

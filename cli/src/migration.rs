@@ -13,7 +13,7 @@ use wharf_spec::{RegistryHost, RepositoryName, Tag};
 use crate::failure::Failure;
 use crate::remote::registry_host;
 use crate::session::Session;
-use crate::stores::OpenStore;
+use crate::stores::{OpenStore, s3_config};
 
 /// Where everything comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Source {
     Registry(RegistryHost),
     /// `distribution:DIR`
     Distribution(PathBuf),
+    /// `distribution:s3://BUCKET/PREFIX`
+    Bucket(String),
     /// `oci:DIR`: a layout, or a directory of layouts, each at its repository's name (as zot keeps them).
     Layouts(PathBuf),
 }
@@ -40,13 +42,16 @@ impl std::str::FromStr for Source {
     type Err = Failure;
 
     fn from_str(text: &str) -> Result<Self, Failure> {
+        if let Some(url) = text.strip_prefix("distribution:").filter(|place| place.starts_with("s3://")) {
+            return Ok(Self::Bucket(url.to_owned()));
+        }
         if let Some(path) = text.strip_prefix("distribution:") {
             return Ok(Self::Distribution(path.into()));
         }
         if let Some(path) = text.strip_prefix("oci:") {
             return Ok(Self::Layouts(path.into()));
         }
-        let hint = "a source is HOST[:PORT], distribution:DIR (the storage of registry:2) or oci:DIR";
+        let hint = "a source is HOST[:PORT], distribution:DIR or distribution:s3://BUCKET (the storage of registry:2) or oci:DIR";
         registry_host(Some(text)).map(Self::Registry).map_err(|failure| failure.hint(hint))
     }
 }
@@ -82,9 +87,9 @@ impl Source {
                         .hint("a registry that keeps no list can be moved by name: --repository NAME")
                 })?,
             },
-            Self::Distribution(path) => {
-                let storage = DistributionStorage::open(path).map_err(|error| unreadable(path, error))?;
-                storage.repositories().map_err(|error| unreadable(path, error))?
+            Self::Distribution(_) | Self::Bucket(_) => {
+                let (storage, place) = self.storage(session).await?;
+                storage.repositories().await.map_err(|error| unreadable(&place, error))?
             }
             Self::Layouts(path) => layouts(path)?.into_iter().map(|(name, _)| name).collect(),
         };
@@ -94,8 +99,24 @@ impl Source {
         Ok(names)
     }
 
+    /// What another registry wrote, in a directory or a bucket, and where that is.
+    async fn storage(&self, session: &Session) -> Result<(DistributionStorage, PathBuf), Failure> {
+        match self {
+            Self::Bucket(url) => {
+                let place = PathBuf::from(url.split('?').next().unwrap_or(url));
+                let opened = DistributionStorage::open_bucket(&s3_config(session, url)?).await;
+                Ok((opened.map_err(|error| unreadable(&place, error))?, place))
+            }
+            Self::Distribution(path) => {
+                let opened = DistributionStorage::open(path).await;
+                Ok((opened.map_err(|error| unreadable(path, error))?, path.clone()))
+            }
+            Self::Registry(_) | Self::Layouts(_) => unreachable!("only these two are storages"),
+        }
+    }
+
     /// Opens one of them.
-    pub async fn open(&self, client: &Client, name: &RepositoryName) -> Result<Repository, Failure> {
+    pub async fn open(&self, session: &Session, client: &Client, name: &RepositoryName) -> Result<Repository, Failure> {
         let failed = || Failure::new(format!("could not read the repository {name}"));
         let tagged = |tags: Vec<Tag>| tags.into_iter().map(|tag| (Target::Tag(tag.clone()), Some(tag)));
         let (source, images): (Box<dyn ImageSource>, Vec<Image>) = match self {
@@ -104,11 +125,11 @@ impl Source {
                 let tags = repository.tags().await.map_err(|error| failed().because(error))?.unwrap_or_default();
                 (Box::new(repository), tagged(tags).collect())
             }
-            Self::Distribution(path) => {
-                let storage = DistributionStorage::open(path).map_err(|error| unreadable(path, error))?;
+            Self::Distribution(_) | Self::Bucket(_) => {
+                let (storage, _) = self.storage(session).await?;
                 let repository = storage.repository(name.clone());
-                let tags = repository.tags().map_err(|error| failed().because(error))?;
-                let referrers = repository.referrers().map_err(|error| failed().because(error))?;
+                let tags = repository.tags().await.map_err(|error| failed().because(error))?;
+                let referrers = repository.referrers().await.map_err(|error| failed().because(error))?;
                 // Subjects first would be nicer, but a manifest may come before what it is about.
                 let untagged = referrers.into_iter().map(|digest| (Target::Digest(digest), None));
                 (Box::new(repository), tagged(tags).chain(untagged).collect())
@@ -197,6 +218,8 @@ mod tests {
 
     #[test]
     fn sources_read_as_they_are_written() {
+        let url = "s3://old/registry?endpoint=http://127.0.0.1:9000";
+        assert_eq!(format!("distribution:{url}").parse::<Source>().unwrap(), Source::Bucket(url.to_owned()));
         assert_eq!("oci:x".parse::<Source>().unwrap(), Source::Layouts("x".into()));
         assert_eq!("distribution:/srv".parse::<Source>().unwrap(), Source::Distribution("/srv".into()));
         let host = Source::Registry("old.example:5000".parse().unwrap());

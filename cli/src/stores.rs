@@ -101,7 +101,7 @@ fn place(session: &Session) -> Result<Place, Failure> {
 }
 
 /// What the URL says; what it leaves out, the environment says.
-fn s3_config(session: &Session, url: &str) -> Result<S3Config, Failure> {
+pub fn s3_config(session: &Session, url: &str) -> Result<S3Config, Failure> {
     let environment = &session.environment;
     let bad = |error: s3::BadS3Url| {
         Failure::usage(format!("{url} is no store")).because(error).hint("docs/configuration.md, \"Stores in S3\"")

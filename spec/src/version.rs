@@ -51,6 +51,8 @@ pub enum How {
     Restore,
     /// A retention rule deleted the tag.
     Retention,
+    /// A repair of the store took the tag away from a manifest that is not there.
+    Fsck,
 }
 
 impl How {
@@ -62,6 +64,7 @@ impl How {
             Self::Delete => "delete",
             Self::Restore => "restore",
             Self::Retention => "retention",
+            Self::Fsck => "fsck",
         }
     }
 }
@@ -103,7 +106,7 @@ mod tests {
         let version: TagVersion = serde_json::from_str(old).unwrap();
         assert_eq!((version.from, version.gone, version.origin()), (None, false, 3));
         assert_eq!(serde_json::to_string(&version).unwrap(), old);
-        for how in [How::Push, How::Rollback, How::Delete, How::Restore, How::Retention] {
+        for how in [How::Push, How::Rollback, How::Delete, How::Restore, How::Retention, How::Fsck] {
             assert_eq!(serde_json::to_string(&how).unwrap(), format!("\"{}\"", how.as_str()));
         }
     }

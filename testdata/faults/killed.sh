@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Rounds of concurrent pushes, deletes and collections, each ended by kill -9 at a random moment; then every acknowledged image
+# Rounds of concurrent pushes, deletes, rollbacks and collections, each ended by kill -9 at a random moment; then every acknowledged image
 # pulls, digests match and `wharf fsck` is content. `killed.sh [ROUNDS]`, 200 by default; prints `N passed, M failed`.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -18,7 +18,8 @@ s3_service() {
   case $1 in
     minio)
       mkdir -p "$WORK/minio"
-      MINIO_ROOT_USER=$AWS_ACCESS_KEY_ID MINIO_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY MINIO_UPDATE=off HOME=$WORK \
+      # With a key, so that it can encrypt.
+      MINIO_KMS_SECRET_KEY=wharf-test:$(head -c 32 /dev/zero | base64) MINIO_ROOT_USER=$AWS_ACCESS_KEY_ID MINIO_ROOT_PASSWORD=$AWS_SECRET_ACCESS_KEY MINIO_UPDATE=off HOME=$WORK \
         daemon minio minio server --quiet --address "127.0.0.1:$port" --console-address "127.0.0.1:$(free_port)" "$WORK/minio"
       ;;
     moto) daemon moto moto-python "$TOP/testdata/s3/serve_moto.py" "$port" ;;

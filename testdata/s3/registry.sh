@@ -84,6 +84,24 @@ check "remove" "$WHARF" rm s3/app:v2
 equal "what is removed is gone" 404 "$(status GET /v2/s3/app/manifests/v2)"
 refused "a bucket that is not there" "$WHARF" images --store "s3://nobody-made-this-one?endpoint=$S3_ENDPOINT"
 
+# A tag whose manifest is lost goes back to what is there: by a repair, or by whoever pulls.
+for n in 1 2 3; do
+  lost=$(fixture "$WORK/lost$n" v1 "version $n")
+  check "version $n of a tag" skopeo_ copy -q --dest-tls-verify=false "oci:$WORK/lost$n:v1" "docker://$SECOND/s3/lost:stable"
+  LOST+=("$lost")
+done
+lose() { s3_curl -f -o /dev/null -X DELETE "$S3_ENDPOINT/$BUCKET/registry/records/repos/s3/lost/_manifests/${1/:/%3A}%21"; }
+check "the manifest of the third is lost" lose "${LOST[2]}"
+fsck_says() { "$WHARF" fsck "$@" >"$WORK/fsck" || true; grep -F "_tags/stable" "$WORK/fsck"; }
+said "fsck says where it could go" "found: repos/s3/lost/_tags/stable: it points at ${LOST[2]}, which is not there: version 2 (${LOST[1]}) can be brought back" fsck_says
+said "and takes it there" "version 2 (${LOST[1]}) is back" fsck_says --repair
+digests_agree "the second again" s3/lost stable "${LOST[1]}"
+said "its history says so" "fsck of 2" "$WHARF" history s3/lost:stable
+check "the manifest of the second is lost" lose "${LOST[1]}"
+digests_agree "whoever pulls gets the first" s3/lost stable "${LOST[0]}"
+said "its history says so, too" "rollback of 1" "$WHARF" history s3/lost:stable
+check "the store is in order" "$WHARF" fsck
+
 # Uploads that nobody goes on with: one with its session, and one whose session was lost with whoever forgot it.
 unfinished() { s3_curl -f "$S3_ENDPOINT/$BUCKET?list-type=2&prefix=registry%2Funfinished%2F" | grep -o '<Key>[^<.]*</Key>' | wc -l; }
 equal "nothing is unfinished in the bucket" 0 "$(unfinished)"

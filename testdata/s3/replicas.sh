@@ -2,7 +2,7 @@
 # Two replicas that share nothing but a bucket: behind a plain TCP balancer they pass the official conformance suite; they race on tags;
 # and they are killed at random moments.
 #
-#   KILLED_ROUNDS   rounds of kill -9 (default: 8)
+#   KILLED_ROUNDS   rounds of kill -9 (default: 8; before a release, KILLED_ROUNDS=200, a quarter of an hour)
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 need python3 curl minio conformance
 WHARF=$(find_wharf)

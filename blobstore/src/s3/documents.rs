@@ -24,6 +24,27 @@ pub(super) struct Page {
     pub(super) is_truncated: bool,
 }
 
+/// One page of what lies directly below a prefix.
+#[derive(Debug, Deserialize)]
+#[serde(rename = "ListBucketResult", rename_all = "PascalCase")]
+pub(super) struct Level {
+    #[serde(default)]
+    pub(super) contents: Vec<Listed>,
+    #[serde(default)]
+    pub(super) common_prefixes: Vec<Directory>,
+    #[serde(default)]
+    pub(super) is_truncated: bool,
+    #[serde(default)]
+    pub(super) next_continuation_token: Option<String>,
+}
+
+/// What several names of a listing begin with.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Directory {
+    pub(super) prefix: String,
+}
+
 /// An object in a listing.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]

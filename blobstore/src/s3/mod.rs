@@ -24,6 +24,7 @@ mod bucket;
 mod config;
 mod documents;
 mod envelope;
+mod foreign;
 mod housekeeping;
 mod listing;
 mod multipart;
@@ -41,6 +42,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use config::{BadS3Url, Encryption, Patience, S3Config};
+pub use foreign::S3Files;
 pub use objects::S3Objects;
 pub use records::S3Records;
 

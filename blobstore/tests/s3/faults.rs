@@ -16,7 +16,7 @@ use wharf_blobstore::{
 use crate::Test;
 use crate::bench::fresh;
 use crate::large::{read, run};
-use crate::proxy::Proxy;
+use crate::proxy::{Fate, Kind, Proxy};
 
 pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     if !place.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
@@ -26,6 +26,9 @@ pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     vec![
         Test::new("faults::no_acknowledged_record_is_lost", || run(no_acknowledged_record_is_lost(place))),
         Test::new("faults::no_acknowledged_object_is_lost", || run(no_acknowledged_object_is_lost(place))),
+        Test::new("faults::every_fault_is_survived_by_reads_and_by_writes", || {
+            run(every_fault_is_survived_by_reads_and_by_writes(place));
+        }),
         Test::new("faults::a_service_that_is_gone_is_told_in_time", || {
             run(a_service_that_is_gone_is_told_in_time(place));
         }),
@@ -98,6 +101,57 @@ async fn no_acknowledged_record_is_lost(place: &S3Config) {
     assert!(acknowledged <= count, "{acknowledged} acknowledged, {count} there");
     assert!(count <= acknowledged + unknown, "{count} there, {acknowledged} acknowledged, {unknown} perhaps");
     assert!(acknowledged > 0 && both.proxy.harmed.load(Ordering::Relaxed) > 10, "the network was too good");
+}
+
+/// Until each of the faults has met reads and writes; then everything that was acknowledged is there, as it was written.
+async fn every_fault_is_survived_by_reads_and_by_writes(place: &S3Config) {
+    let both = both(place).await;
+    let missing = || {
+        let all = Fate::HARMFUL.into_iter().flat_map(|fate| [(fate, Kind::Read), (fate, Kind::Write)]);
+        all.filter(|(fate, kind)| both.proxy.count(*fate, *kind) == 0).collect::<Vec<_>>()
+    };
+    let mut acknowledged = 0_u64;
+    for round in 0..60_u8 {
+        if missing().is_empty() {
+            break;
+        }
+        let works = (0..8_u8).map(|worker| {
+            let (objects, records) = both.bad.clone();
+            let key = ObjectKey::new([round, worker, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+            let bytes = noise(40_000 + usize::from(worker) * 10, u64::from(round) * 8 + u64::from(worker));
+            let record = RecordKey::new(format!("every/{round}/{worker}"));
+            async move {
+                let stored = upload(&objects, key, &bytes).await;
+                let entered = records.swap(record.clone(), Expect::Absent, Change::Put(bytes.slice(..100))).await;
+                let read = records.get(&record).await;
+                if let (Ok(Outcome::Done(_)), Ok(found)) = (&entered, read) {
+                    assert_eq!(found.expect("acknowledged").value, bytes.slice(..100), "read badly");
+                }
+                (key, stored, record, entered, bytes)
+            }
+        });
+        for (key, stored, record, entered, bytes) in join_all(works).await {
+            match stored {
+                Ok(()) => {
+                    acknowledged += 1;
+                    assert!(read(&both.good.0, key).await.expect("it was acknowledged") == bytes, "other bytes");
+                }
+                Err(Error::Unavailable { .. } | Error::UploadLost) => {}
+                Err(other) => panic!("{other}"),
+            }
+            match entered {
+                Ok(Outcome::Done(_)) => {
+                    let found = both.good.1.get(&record).await.unwrap().expect("it was acknowledged");
+                    assert_eq!(found.value, bytes.slice(..100));
+                }
+                Ok(Outcome::Conflict) => panic!("a conflict with nobody"),
+                Err(Error::Unavailable { .. }) => {}
+                Err(other) => panic!("{other}"),
+            }
+        }
+    }
+    assert_eq!(missing(), [], "these never happened");
+    assert!(acknowledged > 20, "{acknowledged} went well");
 }
 
 async fn increment(records: &S3Records, counter: &RecordKey) -> Result<Outcome> {

@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::TryStreamExt as _;
 use wharf_blobstore::conformance::far_future;
 use wharf_blobstore::conformance::object_cases::noise;
-use wharf_blobstore::s3::{S3Config, S3Objects};
+use wharf_blobstore::s3::{Encryption, S3Config, S3Objects};
 use wharf_blobstore::{Checkpoint, Error, ObjectKey, Objects};
 
 use crate::Test;
@@ -25,6 +25,7 @@ pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
         Test::new("large::what_was_abandoned_leaves_nothing", || run(what_was_abandoned_leaves_nothing(place))),
         Test::new("large::a_dropped_writer_leaves_nothing", || run(a_dropped_writer_leaves_nothing(place))),
         Test::new("large::an_address_reads_without_credentials", || run(an_address_reads_without_credentials(place))),
+        Test::new("large::what_is_written_is_encrypted_as_asked", || run(what_is_written_is_encrypted_as_asked(place))),
         Test::new("large::wrong_credentials_are_told", || run(wrong_credentials_are_told(place))),
         Test::new("large::a_missing_bucket_is_told", || run(a_missing_bucket_is_told(place))),
     ]
@@ -197,6 +198,31 @@ async fn an_address_reads_without_credentials(place: &S3Config) {
     let answer = client.get(&url).header("Range", "bytes=10-19").send().await.unwrap();
     assert_eq!((answer.status().as_u16(), answer.bytes().await.unwrap()), (206, bytes.slice(10..20)));
     objects.delete(KEY).await.unwrap();
+}
+
+/// Small ones and ones in parts: each request that creates an object says how.
+async fn what_is_written_is_encrypted_as_asked(place: &S3Config) {
+    let config = S3Config { encryption: Encryption::Service, ..fresh(place) };
+    let (objects, _) = match wharf_blobstore::s3::open_engines(&config).await {
+        Ok(engines) => engines,
+        Err(error) if error.to_string().contains("NotImplemented") => {
+            return println!("skipped: the service has no keys to encrypt with ({error})");
+        }
+        Err(error) => panic!("{error}"),
+    };
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    for bytes in [noise(1000, 19), noise(20 * MIB, 20)] {
+        let mut writer = objects.create(KEY).await.unwrap();
+        writer.write(bytes.clone()).await.unwrap();
+        writer.finish().await.unwrap();
+        let url = objects.url(KEY, std::time::Duration::from_mins(1)).await.unwrap().unwrap();
+        let answer = client.get(&url).send().await.unwrap();
+        let said = answer.headers().get("x-amz-server-side-encryption").map(|said| said.to_str().unwrap().to_owned());
+        assert_eq!(said.as_deref(), Some("AES256"));
+        assert!(answer.bytes().await.unwrap() == bytes, "other bytes");
+        objects.delete(KEY).await.unwrap();
+    }
 }
 
 async fn wrong_credentials_are_told(place: &S3Config) {

@@ -1,15 +1,16 @@
 //! A network between the store and the service that loses requests and answers. What it does to a request depends on
 //! the request's number alone, so a run can be repeated.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What happens to a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fate {
     /// It is carried out and answered.
     Answered,
     /// It never arrives; the service seems busy.
@@ -22,11 +23,29 @@ enum Fate {
     Unanswered,
     /// It is carried out, and half of the answer arrives.
     Cut,
+    /// Half of its body arrives at the service.
+    Halved,
     /// It is carried out, and nothing is heard of it.
     Silent,
     /// A write on this condition is answered as if the condition were met.
     Unconditional(&'static str),
 }
+
+impl Fate {
+    /// All that harm a request by chance.
+    pub(crate) const HARMFUL: [Self; 7] =
+        [Self::Busy, Self::Lost, Self::Denied, Self::Unanswered, Self::Cut, Self::Halved, Self::Silent];
+}
+
+/// Whether a request reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+}
+
+/// How many requests of each kind met each fate.
+pub(crate) type Counts = Arc<Mutex<BTreeMap<(Fate, Kind), u64>>>;
 
 /// A proxy in front of a service. Everything goes well until [`Proxy::set_percentage`].
 pub(crate) struct Proxy {
@@ -35,6 +54,7 @@ pub(crate) struct Proxy {
     percentage: Arc<AtomicU64>,
     /// Requests that were harmed.
     pub(crate) harmed: Arc<AtomicU64>,
+    counts: Counts,
 }
 
 impl Proxy {
@@ -54,18 +74,25 @@ impl Proxy {
         let address = listener.local_addr().unwrap();
         let (percentage, harmed) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
         let (shared, counted) = (Arc::clone(&percentage), Arc::clone(&harmed));
+        let counts = Counts::default();
+        let each = Arc::clone(&counts);
         tokio::spawn(async move {
             let number = Arc::new(AtomicU64::new(0));
             while let Ok((client, _)) = listener.accept().await {
                 let percentage = shared.load(Ordering::Relaxed);
                 let fate = fate(number.fetch_add(1, Ordering::Relaxed), percentage);
                 counted.fetch_add(u64::from(fate != Fate::Answered), Ordering::Relaxed);
-                let upstream = upstream.clone();
+                let (upstream, each) = (upstream.clone(), Arc::clone(&each));
                 // Whoever hangs up early is no trouble here.
-                tokio::spawn(async move { pass(client, &upstream, fate).await.ok() });
+                tokio::spawn(async move { pass(client, &upstream, fate, &each).await.ok() });
             }
         });
-        Self { endpoint: format!("http://{address}"), percentage, harmed }
+        Self { endpoint: format!("http://{address}"), percentage, harmed, counts }
+    }
+
+    /// How many requests of this kind met this fate.
+    pub(crate) fn count(&self, fate: Fate, kind: Kind) -> u64 {
+        self.counts.lock().unwrap().get(&(fate, kind)).copied().unwrap_or(0)
     }
 
     /// How many of a hundred requests are harmed from now on.
@@ -81,19 +108,22 @@ fn fate(number: u64, percentage: u64) -> Fate {
     if mixed % 100 >= percentage {
         return Fate::Answered;
     }
-    match (mixed / 100) % 11 {
+    match (mixed / 100) % 13 {
         0 | 1 => Fate::Busy,
         2 | 3 => Fate::Lost,
         4 | 5 => Fate::Denied,
         6 | 7 => Fate::Unanswered,
         8 | 9 => Fate::Cut,
+        10 | 11 => Fate::Halved,
         _ => Fate::Silent,
     }
 }
 
 /// One request of one connection; then both are closed.
-async fn pass(mut client: TcpStream, upstream: &str, fate: Fate) -> std::io::Result<()> {
+async fn pass(mut client: TcpStream, upstream: &str, fate: Fate, counts: &Counts) -> std::io::Result<()> {
     let Some(request) = request(&mut client).await? else { return Ok(()) };
+    let kind = if request.starts_with(b"GET ") || request.starts_with(b"HEAD ") { Kind::Read } else { Kind::Write };
+    *counts.lock().unwrap().entry((fate, kind)).or_default() += 1;
     let error = |status: &str, code: &str| {
         let body = format!("<?xml version=\"1.0\"?><Error><Code>{code}</Code></Error>");
         format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len())
@@ -104,6 +134,10 @@ async fn pass(mut client: TcpStream, upstream: &str, fate: Fate) -> std::io::Res
         Fate::Unconditional(header) if has(&request, header) => {
             let answer = "HTTP/1.1 200 OK\r\nETag: \"00\"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
             return client.write_all(answer.as_bytes()).await;
+        }
+        Fate::Halved => {
+            let mut service = TcpStream::connect(upstream).await?;
+            return service.write_all(&request[..request.len() - body_length(&request).div_ceil(2)]).await;
         }
         Fate::Answered | Fate::Denied | Fate::Unanswered | Fate::Cut | Fate::Silent | Fate::Unconditional(_) => {}
     }
@@ -119,8 +153,13 @@ async fn pass(mut client: TcpStream, upstream: &str, fate: Fate) -> std::io::Res
             // Until the client has had enough.
             client.read_to_end(&mut Vec::new()).await.map(|_| ())
         }
-        Fate::Busy | Fate::Lost | Fate::Unanswered => Ok(()),
+        Fate::Busy | Fate::Lost | Fate::Halved | Fate::Unanswered => Ok(()),
     }
+}
+
+fn body_length(request: &[u8]) -> usize {
+    let head = request.windows(4).position(|window| window == b"\r\n\r\n");
+    head.map_or(0, |end| request.len() - end - 4)
 }
 
 fn has(request: &[u8], header: &str) -> bool {

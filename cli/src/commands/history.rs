@@ -101,7 +101,7 @@ async fn find(session: &Session, reference: &Reference, tag: &Tag) -> Result<Opt
 }
 
 fn wire(repository: RepositoryName, tag: Tag, record: TagRecord) -> TagHistory {
-    let TagRecord { current, version, history } = record;
+    let TagRecord { current, version, history, .. } = record;
     TagHistory { repository, tag, version, current, history }
 }
 

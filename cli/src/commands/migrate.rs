@@ -62,7 +62,7 @@ async fn repository(
     (destination, name): (&Destination, &RepositoryName),
     jobs: usize,
 ) -> Result<Sum, Failure> {
-    let from = source.open(client, name).await?;
+    let from = source.open(session, client, name).await?;
     let to = destination.repository(name);
     let moved = stream::iter(&from.images).map(|moved| image(session, &from, moved, &*to)).buffer_unordered(jobs);
     let sum = moved.fold(Sum::default(), |mut sum, moved| {

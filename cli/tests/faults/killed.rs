@@ -1,6 +1,8 @@
-//! Rounds of pushing, deleting and collecting by several clients at once, each ended by kill -9 at a random moment.
+//! Rounds of pushing, deleting, rolling back and collecting by several clients at once, each ended by kill -9 at a random
+//! moment, after which everything is started again.
 //! `testdata/faults/killed.sh` runs more of them.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -8,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use crate::support::server::Server;
 use crate::support::{Desk, Ended};
-use crate::wire::Image;
+use crate::wire::{Image, ask};
 
 /// Rounds, unless the script asks for more, and how long they may take together.
 const ROUNDS: u64 = 12;
@@ -24,9 +26,14 @@ enum Told {
     Deleted,
 }
 
-/// A client's images: nobody else pushes these manifests, but others push the same layers.
+/// A client's images and its tag: nobody else pushes these manifests or moves that tag, but others push the same layers.
 struct Client {
     images: Vec<(Image, Told)>,
+    tag: String,
+    /// The image that the tag was acknowledged to be; nothing where nobody can know.
+    tagged: Option<usize>,
+    /// Rollbacks that were acknowledged.
+    rollbacks: u64,
     dice: Dice,
 }
 
@@ -50,26 +57,67 @@ impl Client {
             let base = format!("base {} ", image % 3).repeat(2000).into_bytes();
             (Image::new(&repository, vec![format!("{{\"image\":{image}}}").into_bytes(), base, own]), Told::Nothing)
         };
-        Self { images: (0..IMAGES).map(image).collect(), dice: Dice(number * 7919 + 1) }
+        let (tag, dice) = (format!("client{number}"), Dice(number * 7919 + 1));
+        Self { images: (0..IMAGES).map(image).collect(), tag, tagged: None, rollbacks: 0, dice }
     }
 
     /// Works until the server is gone.
     fn work(&mut self, address: SocketAddr, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) {
             let choice = usize::try_from(self.dice.below(IMAGES)).expect("small");
-            let push = self.dice.below(3) > 0;
-            let (image, told) = &mut self.images[choice];
-            let before = std::mem::replace(told, Told::Nothing);
-            let answer = if push { image.push(address) } else { image.delete(address) };
-            *told = match answer {
-                Ok(201) => Told::Pushed,
-                Ok(202) => Told::Deleted,
-                // Not there; or a blob went while it was pushed, or others changed the same: nothing was done.
-                Ok(404 | 429) => before,
-                Ok(status) => panic!("{status}"),
-                Err(_) => return,
+            let went = match self.dice.below(6) {
+                0..3 => self.push(address, choice),
+                3 | 4 => self.delete(address, choice),
+                _ => self.rollback(address),
             };
+            // From here on nobody can know.
+            if went.is_err() {
+                return;
+            }
         }
+    }
+
+    fn push(&mut self, address: SocketAddr, choice: usize) -> io::Result<()> {
+        let (image, told) = &mut self.images[choice];
+        let before = (std::mem::replace(told, Told::Nothing), self.tagged.take());
+        match image.push_as(address, &self.tag)? {
+            201 => (*told, self.tagged) = (Told::Pushed, Some(choice)),
+            // A blob went while it was pushed: nothing was done.
+            404 => (*told, self.tagged) = before,
+            // Others changed the same, perhaps after the tag had been moved.
+            429 => {}
+            status => panic!("push: {status}"),
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, address: SocketAddr, choice: usize) -> io::Result<()> {
+        let (image, told) = &mut self.images[choice];
+        let before = (std::mem::replace(told, Told::Nothing), self.tagged.take());
+        match image.delete(address)? {
+            202 => (*told, self.tagged) = (Told::Deleted, before.1.filter(|tagged| *tagged != choice)),
+            404 => (*told, self.tagged) = before,
+            429 => {}
+            status => panic!("delete: {status}"),
+        }
+        Ok(())
+    }
+
+    fn rollback(&mut self, address: SocketAddr) -> io::Result<()> {
+        self.tagged = None;
+        let path = format!("/api/v1/repositories/{}/tags/{}/rollback", self.images[0].0.repository, self.tag);
+        match ask(address, "POST", &path, &[], b"")? {
+            (200, body) => {
+                let answer: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+                let digest = answer["current"]["digest"].as_str().expect("a digest");
+                self.tagged = self.images.iter().position(|(image, _)| image.digest() == digest);
+                assert!(self.tagged.is_some(), "back to {digest}, which nobody pushed");
+                self.rollbacks += 1;
+            }
+            (404 | 409 | 429, _) => {}
+            (status, _) => panic!("rollback: {status}"),
+        }
+        Ok(())
     }
 
     /// What was acknowledged is so, and what is there is whole.
@@ -81,6 +129,14 @@ impl Client {
                 Told::Deleted => assert!(!there, "an acknowledged delete is undone"),
                 Told::Nothing => {}
             }
+        }
+        let path = format!("/v2/{}/manifests/{}", self.images[0].0.repository, self.tag);
+        let (status, body) = ask(address, "GET", &path, &[], b"").expect("the server is not killed now");
+        match (status, self.tagged) {
+            (200, Some(tagged)) => assert!(body == self.images[tagged].0.manifest, "the tag is another image"),
+            (200, None) => assert!(self.images.iter().any(|(image, _)| image.manifest == body), "nobody's image"),
+            (404, None) => {}
+            (status, tagged) => panic!("the tag was acknowledged to be {tagged:?}, and is answered {status}"),
         }
     }
 }
@@ -103,6 +159,7 @@ fn what_was_acknowledged_survives_kill_9_at_any_moment() {
         }
     }
     assert!(done >= 2, "{done} rounds in {:?}", begun.elapsed());
+    assert!(clients.iter().any(|client| client.rollbacks > 0), "nobody ever rolled back");
     // In the end nobody needs anything, and nothing stays.
     let server = Server::start(&desk);
     for (image, _) in clients.iter().flat_map(|client| &client.images) {

@@ -65,11 +65,20 @@ impl Image {
     }
 
     fn manifest_path(&self) -> String {
-        self.path(&format!("manifests/{}", Digest::sha256(&self.manifest)))
+        self.path(&format!("manifests/{}", self.digest()))
+    }
+
+    pub fn digest(&self) -> String {
+        Digest::sha256(&self.manifest).to_string()
+    }
+
+    /// Pushes it under its digest.
+    pub fn push(&self, address: SocketAddr) -> io::Result<u16> {
+        self.push_as(address, &self.digest())
     }
 
     /// Pushes it as clients do: what is there is not sent. The status of the manifest, or of what did not work.
-    pub fn push(&self, address: SocketAddr) -> io::Result<u16> {
+    pub fn push_as(&self, address: SocketAddr, reference: &str) -> io::Result<u16> {
         for blob in &self.blobs {
             let digest = Digest::sha256(blob);
             if ask(address, "HEAD", &self.path(&format!("blobs/{digest}")), &[], b"")?.0 == 200 {
@@ -81,7 +90,7 @@ impl Image {
             }
         }
         let kind = format!("Content-Type: {MANIFEST}");
-        Ok(ask(address, "PUT", &self.manifest_path(), &[&kind], &self.manifest)?.0)
+        Ok(ask(address, "PUT", &self.path(&format!("manifests/{reference}")), &[&kind], &self.manifest)?.0)
     }
 
     pub fn delete(&self, address: SocketAddr) -> io::Result<u16> {

@@ -67,6 +67,7 @@ impl Check<'_> {
             // Unless it was deleted or pushed again while it was read.
             && self.repositories.blobs.view(&view.digest).await?.as_ref() == Some(&view)
         {
+            self.damaged.insert(view.digest);
             let fate = self.quarantine(entry).await?;
             self.found(Kind::DamagedBlob, &entry.key, problem, fate);
             return Ok(());

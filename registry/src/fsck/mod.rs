@@ -56,6 +56,8 @@ struct Check<'a> {
     explained: BTreeSet<ObjectKey>,
     /// Blobs that collectors will look at.
     candidates: BTreeSet<Digest>,
+    /// Blobs and manifests that are not what their digests say.
+    damaged: BTreeSet<Digest>,
 }
 
 /// Checks a store.
@@ -71,6 +73,7 @@ pub async fn check(
         events,
         explained: BTreeSet::new(),
         candidates: BTreeSet::new(),
+        damaged: BTreeSet::new(),
     };
     // Objects before the records that explain them: an upload is entered in a record before its object is there.
     let objects = check.objects().await?;

@@ -4,13 +4,16 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use wharf_blobstore::{Entry, RecordKey, Result as StoreResult, decode, encode};
-use wharf_spec::{Descriptor, Digest, RawManifest, RepositoryName};
+use wharf_spec::{Descriptor, Digest, How, RawManifest, RepositoryName, Tag};
 
-use super::{Check, Fate, Kind, PAGE};
-use crate::repo::{Inventory, Needed, TagRecord, keys};
+use super::{Check, Fate, Kind, Mode, PAGE};
+use crate::repo::{Inventory, Needed, Result, TagRecord, WayBack, keys};
+
+/// Who repairs tags, in their histories.
+const BY: &str = "fsck";
 
 impl Check<'_> {
-    pub(super) async fn repositories(&mut self) -> StoreResult<()> {
+    pub(super) async fn repositories(&mut self) -> Result<()> {
         let (mut after, mut entered) = (None::<String>, BTreeSet::new());
         loop {
             let entries = self.page("repos/", after.as_deref()).await?;
@@ -53,6 +56,7 @@ impl Check<'_> {
             // Somebody is publishing it.
             Ok(None) => return Ok(()),
             Err(error) => {
+                self.damaged.extend(entry.key.name().parse::<Digest>());
                 let fate = self.quarantine(entry).await?;
                 self.found(Kind::DamagedManifest, &entry.key, error.to_string(), fate);
                 return Ok(());
@@ -131,20 +135,43 @@ impl Check<'_> {
         Ok(())
     }
 
-    async fn tag(&mut self, name: &RepositoryName, entry: &Entry) -> StoreResult<()> {
+    async fn tag(&mut self, name: &RepositoryName, entry: &Entry) -> Result<()> {
         let record: TagRecord = match decode(&entry.key, &entry.record.value) {
             Ok(record) => record,
-            Err(error) => return self.damaged(entry, &error).await,
+            Err(error) => return Ok(self.damaged(entry, &error).await?),
         };
-        let Some(current) = record.current else { return Ok(()) };
-        if self.store().records.get(&keys::manifest(name, &current.digest)).await?.is_none()
-            && self.is_as_seen(entry).await?
-        {
-            let problem = format!("it points at {}, which is not there: push that again", current.digest);
-            self.found(Kind::DanglingTag, &entry.key, problem, Fate::Left);
+        let Ok(tag) = entry.key.name().parse::<Tag>() else {
+            self.found(Kind::DamagedRecord, &entry.key, "its key is no tag's", Fate::Left);
+            return Ok(());
+        };
+        let seen = self.repositories.way_back(name, &record, &self.damaged).await?;
+        let Some(back) = seen else { return Ok(()) };
+        if !self.is_as_seen(entry).await? {
+            return Ok(());
         }
+        let (back, fate) = match self.mode {
+            Mode::Look => (back, Fate::Found),
+            Mode::Repair => match self.repositories.mend_tag(name, &tag, self.repositories.stamp(BY, How::Fsck)).await?
+            {
+                Some(done) => (done, Fate::Repaired),
+                // Somebody else was faster, by pushing it again or by pulling it.
+                None => return Ok(()),
+            },
+        };
+        self.found(Kind::DanglingTag, &entry.key, words(&back, self.mode), fate);
         Ok(())
     }
+}
+
+/// What becomes of a tag.
+fn words(WayBack { missing, to }: &WayBack, mode: Mode) -> String {
+    let what = match (mode, to) {
+        (Mode::Look, Some((version, digest))) => format!("version {version} ({digest}) can be brought back"),
+        (Mode::Look, None) => "nothing of its history is left, so that it would be deleted".to_owned(),
+        (Mode::Repair, Some((version, digest))) => format!("version {version} ({digest}) is back"),
+        (Mode::Repair, None) => "nothing of its history is left, so it is deleted; the history stays".to_owned(),
+    };
+    format!("it points at {missing}, which is not there: {what}")
 }
 
 /// Whose record this is, and of what kind.

@@ -167,7 +167,7 @@ async fn missing_bytes_and_damaged_records_are_found() {
     place.overwrite(&record, [&value[..value.len() - 1], b" "].concat()).await;
     let found = place.check(Mode::Repair).await;
     assert!(found.contains(&(Kind::DamagedManifest, Fate::Quarantined)), "{found:?}");
-    assert!(found.contains(&(Kind::DanglingTag, Fate::Left)), "{found:?}");
+    assert!(found.contains(&(Kind::DanglingTag, Fate::Repaired)), "{found:?}");
     place.push("one", None).await;
     let left: Vec<_> = place.check(Mode::Repair).await;
     assert!(left.iter().all(|(_, fate)| *fate == Fate::Repaired), "{left:?}");
@@ -190,4 +190,99 @@ async fn what_cannot_be_explained_is_left_alone() {
     writer.finish().await.unwrap();
     assert_eq!(place.check(Mode::Repair).await, [(Kind::UnexplainedObject, Fate::Left)]);
     assert_eq!(place.objects.size(key).await.unwrap(), Some(6));
+}
+
+/// The same steps on each engine that needs no service (for S3, see `testdata/s3/registry.sh`).
+fn engines() -> [(&'static str, Repositories, Option<tempfile::TempDir>); 2] {
+    let directory = tempfile::tempdir().unwrap();
+    let embedded = embedded::open(directory.path()).unwrap();
+    [("memory", Repositories::new(Store::memory()), None), ("embedded", Repositories::new(embedded), Some(directory))]
+}
+
+async fn push_to(repositories: &Repositories, text: &'static str, tag: &str) -> RawManifest {
+    let upload = async |text: &'static str| {
+        let digest = Digest::sha256(text.as_bytes());
+        let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed();
+        repositories.put_blob(&app(), digest, body).await.unwrap();
+        Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
+    };
+    let manifest = RawManifest::from_manifest(Manifest {
+        schema_version: 2,
+        media_type: Some(MediaType::new(MediaType::OCI_MANIFEST)),
+        artifact_type: None,
+        config: upload("{}").await,
+        layers: vec![upload(text).await],
+        subject: None,
+        annotations: [].into(),
+    });
+    repositories.put_manifest(&app(), &manifest, &[tag.parse().unwrap()], "ann").await.unwrap();
+    manifest
+}
+
+async fn lose(repositories: &Repositories, key: &RecordKey) {
+    let records = &repositories.store().records;
+    let version = records.get(key).await.unwrap().unwrap_or_else(|| panic!("{key}")).version;
+    records.swap(key.clone(), Expect::Version(version), Change::Delete).await.unwrap();
+}
+
+async fn findings(repositories: &Repositories, mode: Mode) -> Vec<Finding> {
+    let report = check(repositories, mode, &mut |_| {}).await.unwrap();
+    report.findings.into_iter().filter(|finding| finding.kind == Kind::DanglingTag).collect()
+}
+
+#[tokio::test]
+async fn a_tag_whose_manifest_is_lost_goes_back_to_the_newest_version_that_is_whole() {
+    for (engine, repositories, _directory) in engines() {
+        let tag: Tag = "v1".parse().unwrap();
+        let mut images = Vec::new();
+        for text in ["one", "two", "three", "four"] {
+            images.push(push_to(&repositories, text, "v1").await);
+        }
+        // The newest is lost, the one before has lost a layer.
+        lose(&repositories, &crate::repo::keys::manifest(&app(), &images[3].digest())).await;
+        lose(&repositories, &RecordKey::new(format!("blobs/{}", Digest::sha256(b"three")))).await;
+
+        let before = repositories.history(&app(), &tag).await.unwrap();
+        let [found] = &findings(&repositories, Mode::Look).await[..] else { panic!("{engine}") };
+        assert_eq!(found.fate, Fate::Found, "{engine}");
+        let said = format!("version 2 ({}) can be brought back", images[1].digest());
+        assert!(found.problem.contains(&said), "{engine}: {}", found.problem);
+        assert_eq!(repositories.history(&app(), &tag).await.unwrap(), before, "{engine}: a dry run changes nothing");
+
+        let [done] = &findings(&repositories, Mode::Repair).await[..] else { panic!("{engine}") };
+        assert_eq!(done.fate, Fate::Repaired, "{engine}");
+        assert!(done.problem.contains("is back"), "{engine}: {}", done.problem);
+        assert_eq!(repositories.manifest_by_tag(&app(), &tag).await.unwrap().digest, images[1].digest(), "{engine}");
+        let after = repositories.history(&app(), &tag).await.unwrap();
+        let newest = &after.history[0];
+        assert_eq!((after.version, newest.from, newest.by.as_str()), (5, Some(2), "fsck"), "{engine}");
+        assert_eq!(newest.how, crate::repo::How::Fsck, "{engine}");
+        assert!(after.history[1].gone && !after.history[3].gone, "{engine}: {after:?}");
+        assert_eq!(findings(&repositories, Mode::Look).await, [], "{engine}");
+        // Pushed again, it is as it was.
+        push_to(&repositories, "four", "v1").await;
+        assert!(!repositories.history(&app(), &tag).await.unwrap().history[2].gone, "{engine}");
+    }
+}
+
+#[tokio::test]
+async fn a_tag_of_which_nothing_is_left_is_deleted_and_keeps_its_history() {
+    for (engine, repositories, _directory) in engines() {
+        let tag: Tag = "v1".parse().unwrap();
+        for text in ["one", "two"] {
+            let image = push_to(&repositories, text, "v1").await;
+            lose(&repositories, &crate::repo::keys::manifest(&app(), &image.digest())).await;
+        }
+        let [found] = &findings(&repositories, Mode::Look).await[..] else { panic!("{engine}") };
+        assert!(found.problem.contains("it would be deleted"), "{engine}: {}", found.problem);
+        let [done] = &findings(&repositories, Mode::Repair).await[..] else { panic!("{engine}") };
+        assert!(done.problem.contains("it is deleted; the history stays"), "{engine}: {}", done.problem);
+        let after = repositories.history(&app(), &tag).await.unwrap();
+        assert_eq!((after.current, after.version, after.history.len()), (None, 3, 3), "{engine}");
+        assert_eq!(after.history[0].how, crate::repo::How::Fsck, "{engine}");
+        assert_eq!(findings(&repositories, Mode::Look).await, [], "{engine}");
+        // A tag that never moves can be mended, too: nobody chose what it points at.
+        push_to(&repositories, "two", "v1").await;
+        assert!(repositories.manifest_by_tag(&app(), &tag).await.is_ok(), "{engine}");
+    }
 }

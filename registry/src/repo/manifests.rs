@@ -15,10 +15,11 @@ use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
     Change, Error as StoreError, Expect, Outcome, RESTAMP, Record, RecordKey, RecordsExt as _, Version, Write,
 };
-use wharf_spec::{Digest, MediaType, RawManifest, RepositoryName, Tag};
+use wharf_spec::{Digest, How, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::candidates::Why;
 use super::content::{Needs, needs};
+use super::mending::MENDER;
 use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
 
 /// Manifests that are read at once while listing; each may be some megabytes long.
@@ -108,6 +109,10 @@ pub struct Pushed {
 pub type ManifestList = Vec<(Digest, MediaType)>;
 
 impl Header {
+    pub(super) fn is_published(&self) -> bool {
+        self.state.is_published()
+    }
+
     /// When somebody last wanted it to be here.
     pub(super) fn last_wanted(&self) -> u64 {
         self.pushed_at.max(self.confirmed_at)
@@ -158,12 +163,12 @@ impl Repositories {
                 Ok(true) => return Ok(Pushed { digest: manifest.digest(), subject }),
                 Ok(false) => step_back(attempt).await,
                 Err(problem) => {
-                    self.take_tags_back(name, tags, &manifest.descriptor(), by).await?;
+                    self.take_tags_back(name, tags, (&manifest.digest(), by)).await?;
                     return Err(problem);
                 }
             }
         }
-        self.take_tags_back(name, tags, &manifest.descriptor(), by).await?;
+        self.take_tags_back(name, tags, (&manifest.digest(), by)).await?;
         Err(StoreError::Contended { key: keys::manifest(name, &manifest.digest()).to_string() }.into())
     }
 
@@ -374,10 +379,16 @@ impl Repositories {
 
     /// Reads the manifest a tag points at.
     pub async fn manifest_by_tag(&self, name: &RepositoryName, tag: &Tag) -> Result<StoredManifest> {
-        match self.resolve(name, tag).await? {
-            Some(descriptor) => self.manifest(name, &descriptor.digest).await,
-            None => Err(self.unknown_manifest(name, tag.to_string()).await?),
+        for attempt in 0..ATTEMPTS {
+            let Some(descriptor) = self.resolve(name, tag).await? else { break };
+            if let Some((Header { media_type, pushed_at, .. }, bytes, _)) = self.live(name, &descriptor.digest).await? {
+                return Ok(StoredManifest { digest: descriptor.digest, media_type, bytes, pushed_at });
+            }
+            // It moves and goes in this moment, or a push died that had moved it to what was being deleted.
+            self.mend_tag(name, tag, self.stamp(MENDER, How::Rollback)).await?;
+            step_back(attempt).await;
         }
+        Err(self.unknown_manifest(name, tag.to_string()).await?)
     }
 
     /// The error for a manifest that is not there: perhaps nothing of the repository is.

@@ -3,7 +3,7 @@
 
 use serde::Deserialize;
 use wharf_blobstore::{Change, Expect, Outcome, RecordsExt as _, Version, encode};
-use wharf_spec::{Descriptor, Digest, Earlier, How, RepositoryName, Tag};
+use wharf_spec::{Descriptor, Digest, Earlier, How, RepositoryName, Tag, TagVersion};
 
 use super::versions::{Found, NoWayBack, Stamp, TagRecord};
 use super::{ATTEMPTS, Error, Precondition, Repositories, Result, keys, step_back};
@@ -47,7 +47,7 @@ impl Repositories {
         }
     }
 
-    async fn tag_record(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<(TagRecord, Version)>> {
+    pub(super) async fn tag_record(&self, name: &RepositoryName, tag: &Tag) -> Result<Option<(TagRecord, Version)>> {
         Ok(self.store.records.get_json(&keys::tag(name, tag)).await?)
     }
 
@@ -108,7 +108,8 @@ impl Repositories {
     ) -> Result<()> {
         self.edit_tag(name, tag, |record| {
             if record.points_at(&descriptor.digest) {
-                return Ok(Edit::Unchanged);
+                // Whoever doubts it finds the record written, and the manifest published before that.
+                return Ok(if std::mem::take(&mut record.doubted) { Edit::Changed } else { Edit::Unchanged });
             }
             precondition.check(tag, record)?;
             self.may_change(name, tag, record)?;
@@ -194,8 +195,8 @@ impl Repositories {
     }
 
     /// One compare-and-swap, and a look at the manifest after it. One that is being deleted is marked as gone before its
-    /// record goes, so the swap itself refuses it; only a push that died in between can have entered it since. What is
-    /// not there is taken back here, as the delete does.
+    /// record goes, so the swap itself refuses it; only a push that died in between can have entered it since. Then the tag
+    /// goes on to what is there.
     async fn bring_back(
         &self,
         name: &RepositoryName,
@@ -220,8 +221,9 @@ impl Repositories {
         if let Some(current) = &record.current
             && !self.confirm_manifest(name, &current.digest).await?
         {
-            self.untag(name, tag, &current.digest, stamp.by).await?;
-            return Err(Error::NoWayBack { tag: tag.clone(), problem: NoWayBack::Gone(record.version) });
+            let origin = record.history.first().map_or(record.version, TagVersion::origin);
+            self.mend_tag(name, tag, stamp).await?;
+            return Err(Error::NoWayBack { tag: tag.clone(), problem: NoWayBack::Gone(origin) });
         }
         Ok(record)
     }
@@ -258,31 +260,16 @@ impl Repositories {
         Edit::Changed
     }
 
-    /// After a push that failed, perhaps after it had moved tags: those that point at the manifest it could not publish
-    /// again are deleted. Somebody else may publish it in this moment, and find the tag in place already: then it is put
-    /// back.
+    /// After a push that failed, perhaps after it had moved tags: those that point at what is not there go back to what is.
     pub(super) async fn take_tags_back(
         &self,
         name: &RepositoryName,
         tags: &[Tag],
-        descriptor: &Descriptor,
-        by: &str,
+        (digest, by): (&Digest, &str),
     ) -> Result<()> {
         for tag in tags {
-            let dangles = self.resolve(name, tag).await?.is_some_and(|current| current.digest == descriptor.digest);
-            if !dangles || self.live(name, &descriptor.digest).await?.is_some() {
-                continue;
-            }
-            let ours = self.untag(name, tag, &descriptor.digest, by).await?.version;
-            if self.live(name, &descriptor.digest).await?.is_some() {
-                self.edit_tag(name, tag, |record| {
-                    if record.version != ours || record.current.is_some() {
-                        return Ok(Edit::Unchanged);
-                    }
-                    record.append(Some(descriptor.clone()), None, self.stamp(by, How::Push));
-                    Ok(Edit::Changed)
-                })
-                .await?;
+            if self.resolve(name, tag).await?.is_some_and(|current| current.digest == *digest) {
+                self.mend_tag(name, tag, self.stamp(by, How::Rollback)).await?;
             }
         }
         Ok(())
@@ -300,7 +287,7 @@ impl Repositories {
         .await
     }
 
-    fn stamp<'a>(&self, by: &'a str, how: How) -> Stamp<'a> {
+    pub(crate) fn stamp<'a>(&self, by: &'a str, how: How) -> Stamp<'a> {
         Stamp { at: self.now(), by, how }
     }
 

@@ -16,11 +16,14 @@ pub struct TagRecord {
     pub version: u64,
     /// The versions remembered, newest first. The newest is always among them.
     pub history: Vec<TagVersion>,
+    /// Somebody found that the manifest it points at is not there, and is about to look again (see `mending.rs`).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(super) doubted: bool,
 }
 
 /// Who changes a tag, when, and by doing what.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stamp<'a> {
+pub(crate) struct Stamp<'a> {
     pub(super) at: u64,
     pub(super) by: &'a str,
     pub(super) how: How,
@@ -65,6 +68,7 @@ impl TagRecord {
     pub(super) fn append(&mut self, descriptor: Option<Descriptor>, from: Option<u64>, stamp: Stamp<'_>) {
         let Stamp { at, by, how } = stamp;
         self.version += 1;
+        self.doubted = false;
         if let Some(descriptor) = &descriptor {
             // It is here again, so what was marked can be gone back to.
             let same =

@@ -17,7 +17,7 @@ use replay::{Dice, Schedule, run};
 use stepped::Batches;
 use wharf_blobstore::{Store, embedded};
 
-use protocol::{ACKNOWLEDGED, CLEAN, Fault, KEPT, NEEDED, Protocol, Pushed, READABLE, USABLE};
+use protocol::{ACKNOWLEDGED, CLEAN, Fault, KEPT, MENDED, NEEDED, Protocol, Pushed, READABLE, TAGGED, USABLE};
 use state::Content::{Blob, Manifest};
 use state::{Content, Job, Process};
 
@@ -47,6 +47,11 @@ fn rollback(manifest: u8) -> Process {
 
 fn unlink(blob: u8) -> Process {
     Process::new(Job::Unlink { repository: 0, blob }, 0)
+}
+
+/// Somebody who pulls by the tag.
+fn come_by() -> Process {
+    Process::new(Job::Mend, 0)
 }
 
 /// A collector that takes up so many candidates.
@@ -103,6 +108,28 @@ fn set_ups() -> Vec<Protocol> {
             vec![push_tagged(0), delete(1), collect(1)],
         )
         .tagged(1, &[1]),
+        Protocol::new(
+            "a tag moves to what is being deleted, and somebody comes by",
+            1,
+            vec![one(), one()],
+            vec![push_tagged(0), delete(0), come_by()],
+        )
+        .tagged(2, &[1]),
+        // As a push leaves it that was killed.
+        Protocol::new(
+            "what a tag points at is pushed again while two come by",
+            1,
+            vec![other(), one()],
+            vec![push_tagged(0), come_by(), come_by()],
+        )
+        .tagged(2, &[0, 1]),
+        Protocol::new(
+            "two push what a tag points at while somebody comes by",
+            1,
+            vec![other(), one()],
+            vec![push_tagged(0), push_tagged(0), come_by()],
+        )
+        .tagged(2, &[0, 1]),
         Protocol::new("unlinked while pushed", 1, vec![other()], vec![push(0, 1), unlink(0), collect(1)]),
         Protocol::new("two pushes of one manifest", 1, vec![other()], vec![push(0, 0), push(0, 0), collect(1)]),
         Protocol::new(
@@ -176,6 +203,8 @@ fn breaks(fault: Fault) -> &'static [&'static str] {
         | Fault::CandidateAfterDelete
         | Fault::DeleteNotGivenUp => &[CLEAN],
         Fault::TagUnchecked => &[KEPT, ACKNOWLEDGED],
+        Fault::NotDoubted | Fault::DoubtedAndTaken | Fault::AnybodysDoubt | Fault::DoubtStays => &[TAGGED],
+        Fault::NotMended => &[MENDED],
         Fault::UnlinkLooksOnce | Fault::UnlinkPassesPending => &[READABLE],
     }
 }

@@ -56,10 +56,20 @@ pub enum Fault {
     UnlinkLooksOnce,
     /// It does not mind pushes that are under way.
     UnlinkPassesPending,
+    /// A tag is taken away from what is not there without being doubted first.
+    NotDoubted,
+    /// A tag is doubted, and taken away without another look at its manifest.
+    DoubtedAndTaken,
+    /// A tag is taken away while it is doubted, though somebody has trusted it and somebody else doubted it since.
+    AnybodysDoubt,
+    /// A push that finds the tag in place does not mind that somebody doubts it.
+    DoubtStays,
+    /// Nobody mends a tag whose push was killed before it looked again.
+    NotMended,
 }
 
 impl Fault {
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 26] = [
         Self::DeleteBeforeCondemning,
         Self::StateBeforeReferences,
         Self::ReusedKey,
@@ -81,6 +91,11 @@ impl Fault {
         Self::TagUnchecked,
         Self::UnlinkLooksOnce,
         Self::UnlinkPassesPending,
+        Self::NotDoubted,
+        Self::DoubtedAndTaken,
+        Self::AnybodysDoubt,
+        Self::DoubtStays,
+        Self::NotMended,
     ];
 }
 
@@ -134,6 +149,8 @@ enum Leftover {
 pub const NEEDED: &str = "what a published manifest needs is there";
 pub const READABLE: &str = "a repository may read what its manifests need";
 pub const KEPT: &str = "a kept version of a tag can be pulled";
+pub const TAGGED: &str = "a tag stays what was acknowledged until somebody moves it";
+pub const MENDED: &str = "a tag points at what is there when somebody has come by";
 pub const ACKNOWLEDGED: &str = "what was acknowledged stays published";
 pub const CLEAN: &str = "garbage is gone when collectors have run";
 pub const USABLE: &str = "what is needed is live when collectors have run";
@@ -179,6 +196,7 @@ impl Protocol {
             Job::Rollback { manifest } => self.rollback(s, me, manifest),
             Job::Delete { manifest } => self.delete(s, me, manifest),
             Job::Unlink { repository, blob } => self.unlink(s, me, repository, blob),
+            Job::Mend => self.come_by(s, me),
             Job::Collect => match choice {
                 Choice::Take(candidate) => {
                     me.candidate = Some(candidate);
@@ -215,6 +233,10 @@ impl Protocol {
         let blobs: Vec<_> = s.blobs.iter().map(|it| it.version).collect();
         let same = |version, m: Option<Id>| u8::from(m.is_some_and(|m| version == manifests[usize::from(m)]));
         for me in &mut s.processes {
+            if matches!(me.at, At::LookAgainAtManifest | At::TakeTagBack) {
+                (me.version, me.holder, me.epoch) = (u8::from(me.version == s.tag_version), 0, 0);
+                continue;
+            }
             let listed = me.listed.last().map(|reference| reference.manifest);
             match (me.job, me.at) {
                 (Job::Push { manifest, .. }, At::Refer | At::Check | At::Withdraw | At::Acknowledge) => {
@@ -244,9 +266,10 @@ impl Protocol {
                         Some(_) | None => me.seen = Blob::default(),
                     }
                 }
-                (Job::Unlink { .. }, _) => {}
+                (Job::Unlink { .. } | Job::Mend, _) => {}
             }
         }
+        s.tag_version = 1;
         s.manifests.iter_mut().for_each(|it| it.version = 1);
         s.blobs.iter_mut().for_each(|it| it.version = 1);
     }
@@ -300,6 +323,22 @@ impl Protocol {
         found
     }
 
+    /// Everybody else has died: somebody comes by, again and again until nothing changes. The tag's history then.
+    fn mended(&self, state: &State) -> Vec<Id> {
+        let mut s = State { processes: vec![Process::new(Job::Mend, 0)], ..state.clone() };
+        while !self.is(Fault::NotMended) {
+            let before = s.history.clone();
+            s.processes[0] = Process::new(Job::Mend, 0);
+            while s.processes[0].at != At::Done {
+                s = self.step(&s, (0, Choice::Step));
+            }
+            if s.history == before {
+                break;
+            }
+        }
+        s.history
+    }
+
     fn judge(&self, s: &State) -> Option<Leftover> {
         let needed: Vec<Content> = self.published(s).flat_map(|(_, it)| it.needs.clone()).collect();
         let (mut objects, mut clean) = (0, s.candidates.is_empty());
@@ -334,6 +373,9 @@ impl Model for Protocol {
             references: Vec::new(),
             links: vec![0; self.repositories],
             history: self.history.clone(),
+            doubted: false,
+            tag_version: 1,
+            acknowledged_tag: None,
             candidates: Vec::new(),
             acknowledged: 0,
             processes: self.processes.clone(),
@@ -415,12 +457,18 @@ impl Model for Protocol {
                 let in_doubt = |m: Id| {
                     s.processes.iter().any(|process| match process.job {
                         Job::Push { manifest, .. } | Job::Rollback { manifest } => {
-                            manifest == m && matches!(process.at, At::CheckTagged | At::TakeTagBack)
+                            manifest == m && process.at != At::Done
                         }
-                        Job::Delete { .. } | Job::Unlink { .. } | Job::Collect => false,
+                        Job::Delete { .. } | Job::Unlink { .. } | Job::Mend | Job::Collect => false,
                     })
                 };
                 s.history.iter().all(|m| Self::is_there(s, Content::Manifest(*m)) || in_doubt(*m))
+            }),
+            Property::always(TAGGED, |_: &Self, s: &State| {
+                s.acknowledged_tag.is_none_or(|m| s.history.first() == Some(&m))
+            }),
+            Property::always(MENDED, |model: &Self, s: &State| {
+                model.mended(s).first().is_none_or(|m| Self::is_there(s, Content::Manifest(*m)))
             }),
             Property::always(ACKNOWLEDGED, |model: &Self, s: &State| {
                 (0..)

@@ -84,6 +84,7 @@ impl Protocol {
                 me.position += 1;
             }
             // A client whose content is missing uploads it again; an attempt that was overtaken declares again.
+            (At::Forget, None) if tag && me.tries == 0 => me.at = At::Doubt,
             (At::Forget, None) => me.again(At::Have),
             (At::Acknowledge, _) => {
                 if s.manifests[usize::from(m)].version == me.version || self.is(Fault::UnconditionalCommit) {
@@ -97,7 +98,9 @@ impl Protocol {
                 s.acknowledged |= 1 << m;
                 me.end();
             }
-            (At::MoveTag | At::CheckTagged | At::TakeTagBack, _) => self.tag(s, me, m),
+            (At::MoveTag | At::CheckTagged | At::Doubt | At::LookAgainAtManifest | At::TakeTagBack, _) => {
+                self.tag(s, me, m);
+            }
             (at, _) => unreachable!("a push is never at {at:?}"),
         }
     }
@@ -145,8 +148,11 @@ impl Protocol {
         match me.at {
             At::MoveTag => {
                 if s.history.first() != Some(&m) {
-                    s.history.insert(0, m);
-                    s.history.truncate(self.kept);
+                    let history = std::iter::once(m).chain(s.history.iter().copied()).take(self.kept).collect();
+                    s.set_tag(history, false);
+                    s.acknowledged_tag = None;
+                } else if s.doubted && !self.is(Fault::DoubtStays) {
+                    s.set_tag(s.history.clone(), false);
                 }
                 me.at = At::CheckTagged;
             }
@@ -160,19 +166,67 @@ impl Protocol {
                     if matches!(me.job, Job::Push { .. }) {
                         s.acknowledged |= 1 << m;
                     }
+                    // Others may have moved it meanwhile.
+                    if s.history.first() == Some(&m) {
+                        s.acknowledged_tag = Some(m);
+                    }
                     me.end();
                 } else {
-                    me.at = At::TakeTagBack;
+                    me.at = At::Doubt;
                 }
+            }
+            At::Doubt | At::LookAgainAtManifest | At::TakeTagBack => self.mend(s, me, m),
+            at => unreachable!("a tag is never at {at:?}"),
+        }
+    }
+
+    /// Whoever comes by: reads the tag, then what it points at.
+    pub fn come_by(&self, s: &mut State, me: &mut Process) {
+        match me.at {
+            At::Resolve => match s.history.first() {
+                Some(current) => (me.position, me.at) = (*current, At::LookAtManifest),
+                None => me.end(),
+            },
+            At::LookAtManifest if s.manifests[usize::from(me.position)].standing.published().is_some() => me.end(),
+            At::LookAtManifest => me.at = At::Doubt,
+            _ => self.mend(s, me, me.position),
+        }
+    }
+
+    /// The tag is doubted, then its manifest is looked for once more, then the tag is taken away from it.
+    fn mend(&self, s: &mut State, me: &mut Process, m: Id) {
+        let points_at_it = s.history.first() == Some(&m);
+        match me.at {
+            At::Doubt if points_at_it => {
+                if !s.doubted && !self.is(Fault::NotDoubted) {
+                    s.set_tag(s.history.clone(), true);
+                }
+                me.version = s.tag_version;
+                me.at = if self.is(Fault::DoubtedAndTaken) { At::TakeTagBack } else { At::LookAgainAtManifest };
+            }
+            At::LookAgainAtManifest if s.manifests[usize::from(m)].standing.published().is_none() => {
+                me.at = At::TakeTagBack;
             }
             At::TakeTagBack => {
-                s.history.retain(|kept| *kept != m);
-                match me.job {
-                    Job::Push { .. } => me.again(At::Have),
-                    _ => me.end(),
+                let anyhow = self.is(Fault::AnybodysDoubt) && s.doubted && points_at_it;
+                if me.version == s.tag_version || anyhow {
+                    s.set_tag(Self::without(&s.history, m), false);
                 }
+                Self::end_mending(me);
             }
-            at => unreachable!("a tag is never at {at:?}"),
+            // It is there, or the tag elsewhere. A doubt that stays does no harm.
+            _ => Self::end_mending(me),
+        }
+    }
+
+    fn without(history: &[Id], m: Id) -> Vec<Id> {
+        history.iter().copied().filter(|kept| *kept != m).collect()
+    }
+
+    fn end_mending(me: &mut Process) {
+        match me.job {
+            Job::Push { .. } => me.again(At::Have),
+            _ => me.end(),
         }
     }
 
@@ -222,7 +276,17 @@ impl Protocol {
                     me.at = At::ListHolders;
                 }
             }
-            At::LookAtTag => me.at = if s.history.contains(&m) { At::Reaffirm } else { At::Remove },
+            At::LookAtTag => {
+                // The tags go, and the versions are gone.
+                if s.history.contains(&m) {
+                    let points_at_it = s.history.first() == Some(&m);
+                    if points_at_it {
+                        s.acknowledged_tag = None;
+                    }
+                    s.set_tag(Self::without(&s.history, m), s.doubted && !points_at_it);
+                }
+                me.at = At::Remove;
+            }
             At::Reaffirm => {
                 if record.version == me.version {
                     s.set_manifest(m, Standing::Live(me.holder));

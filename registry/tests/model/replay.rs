@@ -149,6 +149,16 @@ impl World {
                 }
                 done(false);
             }),
+            Job::Mend => {
+                let name = repository(0);
+                tokio::spawn(async move {
+                    match repositories.manifest_by_tag(&name, &"tag".parse::<Tag>().expect("a tag")).await {
+                        Ok(_) | Err(Error::UnknownManifest { .. } | Error::UnknownRepository(_)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    done(false);
+                })
+            }
             Job::Collect => tokio::spawn(async move {
                 Collector::new(repositories, EAGER).run(&mut |_| {}).await.expect("collected");
                 done(false);
@@ -185,6 +195,21 @@ impl World {
             let (name, tag) = (repository(number), "tag".parse::<Tag>().expect("a tag"));
             if links == Links::Checked && self.plain.resolve(&name, &tag).await.expect("readable").is_some() {
                 self.plain.manifest_by_tag(&name, &tag).await.expect("a tag points at what is there");
+            }
+        }
+    }
+
+    /// Whoever pulls by a tag gets what it points at, or there is no such tag: also after a push died that had moved it.
+    async fn assert_tags(&self) {
+        for number in 0..2 {
+            let (name, tag) = (repository(number), "tag".parse::<Tag>().expect("a tag"));
+            match self.plain.manifest_by_tag(&name, &tag).await {
+                Ok(_) => {}
+                Err(Error::UnknownManifest { .. } | Error::UnknownRepository(_)) => {
+                    let left = self.plain.resolve(&name, &tag).await.expect("readable");
+                    assert_eq!(left, None, "a tag that points at nothing");
+                }
+                Err(error) => panic!("{error}"),
             }
         }
     }
@@ -352,6 +377,7 @@ pub async fn run(set_up: Protocol, store: Store, mut schedule: Schedule) -> usiz
     let acknowledged = std::mem::take(&mut *acknowledged.lock().expect("no panic"));
     let all_good = schedule.deaths.is_none() && acknowledged.len() == pushes;
     world.assert_complete(if all_good { Links::Checked } else { Links::Changing }).await;
+    world.assert_tags().await;
     for manifest in &acknowledged {
         let deleted = jobs.iter().any(|job| matches!(job, Job::Delete { manifest: deleted } if deleted == manifest));
         let name = repository(world.set_up.manifests[usize::from(*manifest)].repository);

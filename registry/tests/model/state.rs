@@ -116,6 +116,8 @@ pub enum Job {
     Delete { manifest: Id },
     /// Takes a blob out of a repository.
     Unlink { repository: Id, blob: Id },
+    /// Comes by the tag, and brings it back when it points at what is not there.
+    Mend,
     /// Collects.
     Collect,
 }
@@ -137,6 +139,11 @@ pub enum At {
     Acknowledge,
     MoveTag,
     CheckTagged,
+    // Whoever finds a tag that points at nothing.
+    Resolve,
+    LookAtManifest,
+    Doubt,
+    LookAgainAtManifest,
     TakeTagBack,
     // Delete.
     Condemn,
@@ -175,6 +182,7 @@ impl Process {
             Job::Rollback { .. } => At::MoveTag,
             Job::Delete { .. } => At::Condemn,
             Job::Unlink { .. } => At::Unlink,
+            Job::Mend => At::Resolve,
             Job::Collect => At::Pick,
         };
         Self {
@@ -237,6 +245,12 @@ pub struct State {
     pub links: Vec<Set>,
     /// The one tag's kept versions, newest first.
     pub history: Vec<Id>,
+    /// Somebody found that what the tag points at is not there.
+    pub doubted: bool,
+    /// Of the tag's record.
+    pub tag_version: Version,
+    /// What the tag was acknowledged to point at, until somebody moves or deletes it.
+    pub acknowledged_tag: Option<Id>,
     /// Sorted.
     pub candidates: Vec<Candidate>,
     /// Manifests whose push was acknowledged and whose delete was not.
@@ -265,6 +279,12 @@ impl State {
         self.references.iter().copied().filter(|reference| reference.content == content).collect()
     }
 
+    /// The tag's record is written.
+    pub fn set_tag(&mut self, history: Vec<Id>, doubted: bool) {
+        (self.history, self.doubted) = (history, doubted);
+        self.tag_version += 1;
+    }
+
     pub fn set_blob(&mut self, blob: Id, next: Blob) {
         let version = self.blobs[usize::from(blob)].version + 1;
         self.blobs[usize::from(blob)] = Blob { version, ..next };
@@ -281,14 +301,16 @@ impl fmt::Debug for State {
         let at: Vec<_> = self.processes.iter().map(|it| it.at).collect();
         write!(
             f,
-            "blobs {:?} objects {:?} manifests {:?} references {:?} history {:?} candidates {:?} acknowledged {:b} at {at:?}",
+            "blobs {:?} objects {:?} manifests {:?} references {:?} history {:?} doubted {} candidates {:?} acknowledged {:b} tag {:?} at {at:?}",
             self.blobs,
             members(self.objects).collect::<Vec<_>>(),
             self.manifests.iter().map(|it| it.standing).collect::<Vec<_>>(),
             self.references,
             self.history,
+            self.doubted,
             self.candidates,
             self.acknowledged,
+            self.acknowledged_tag,
         )
     }
 }

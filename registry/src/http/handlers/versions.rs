@@ -76,7 +76,7 @@ fn read(body: &[u8]) -> Result<Earlier, Failure> {
 }
 
 fn history(repository: RepositoryName, tag: Tag, record: TagRecord) -> Response<Body> {
-    let TagRecord { current, version, history } = record;
+    let TagRecord { current, version, history, .. } = record;
     let mut response = json(&TagHistory { repository, tag, version, current, history });
     let headers = response.headers_mut();
     set(headers, header::ETAG, &format!("\"{version}\""));

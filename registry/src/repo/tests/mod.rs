@@ -3,6 +3,7 @@
 mod blobs;
 mod histories;
 mod manifests;
+mod mending;
 mod policy;
 mod referrers;
 mod tags;
