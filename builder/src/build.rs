@@ -14,11 +14,11 @@ use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::{Plan, PlannedStage, Remarks, Root, plan};
+use crate::plan::{Plan, PlannedStage, Remarks, Root, epoch_source, plan};
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
-use crate::settings::{known_language, settle};
-use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
+use crate::settings::{epoch_stage, known_language, set_epoch, settle};
+use crate::solve::{CacheDir, Depot, Need, Reporter, Solver, time_of};
 
 /// Builds one target for one platform.
 ///
@@ -26,11 +26,19 @@ use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
 /// so; the caller publishes and tags what comes back, and until then nobody sees it. When it fails or is dropped, every
 /// process it started is gone, and results of steps that had succeeded stay known.
 pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Result<BuildResult, BuildError> {
-    let request = settle(&request)?;
-    let request = &*request;
-    known_language(request)?;
+    let mut request = settle(&request)?;
+    known_language(&request)?;
     let reporter = Arc::new(Reporter::new(environment.events.clone(), Arc::clone(&environment.store.clock)));
     let file = parse(&request.dockerfile.text)?;
+    let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
+        .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
+    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
+    if let Some(stage) = epoch_stage(&request) {
+        let source = epoch_source(&request, &file, stage)?;
+        let time = or_cancelled(&environment.cancel, time_of(&source, &request, &environment, &depot)).await?;
+        set_epoch(request.to_mut(), time);
+    }
+    let request = &*request;
     let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
     let (plan, remarks) = planned.await?;
     let Remarks { warnings, findings } = remarks;
@@ -41,9 +49,6 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     for warning in &warnings {
         reporter.send(BuildEvent::Warning(warning.clone()));
     }
-    let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
-        .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
-    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
     let solver = Solver::new(&plan, request, &environment, depot.clone(), Arc::clone(&reporter));
     let stack = or_cancelled(&environment.cancel, async {
         let stack = solver.stage(plan.target, Need::Live).await?;
@@ -71,6 +76,7 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         made,
         made_for_target,
         bases,
+        source_date_epoch: request.source_date_epoch,
         warnings,
         findings,
         files: ResultFiles { depot, stack },

@@ -28,6 +28,8 @@ pub struct BuildResult {
     pub made_for_target: usize,
     /// The images it was made from, those files were copied from included.
     pub bases: Vec<UsedImage>,
+    /// What stood for "now", in seconds since 1970.
+    pub source_date_epoch: Option<i64>,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// What the linter says about the stages that were needed.

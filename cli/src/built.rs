@@ -82,6 +82,8 @@ pub async fn build_all(
         let started = now();
         let progress = session.progress()?;
         let result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;
+        // A stage may have said what time it is.
+        let request = BuildRequest { source_date_epoch: result.source_date_epoch, ..request };
         let times = Times { started, finished: now() };
         let statement = plan.provenance.map(|provenance| statement(&request, &result, (provenance, times), plan.names));
         parts.push(Part { request, result, statement });

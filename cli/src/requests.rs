@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::dockerfile::{NetworkMode, parse};
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
@@ -225,8 +225,9 @@ fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
     texts.iter().map(host).collect()
 }
 
-/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one). A context without a
-/// time leaves it unset, as `BuildKit` has it. An argument counts before the environment.
+/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one), or of a stage, which
+/// the build itself looks at. A context without a time leaves it unset, as `BuildKit` has it. An argument counts before the
+/// environment.
 fn settle_epoch(
     session: &Session,
     request: &mut BuildRequest,
@@ -240,9 +241,15 @@ fn settle_epoch(
         Err(_) if text.is_empty() => None,
         Err(_) if text == "context" => main,
         Err(_) if request.named_contexts.keys().any(known) => named.times.get(&text.to_lowercase()).copied(),
+        Err(_) if has_stage(&request.dockerfile.text, text) => {
+            let stage = text.to_owned();
+            request.build_args.insert(EPOCH.to_owned(), stage);
+            return Ok(());
+        }
         Err(_) => {
-            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds"))
-                .hint("it may also be `context` or the name of a --build-context"));
+            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds")).hint(
+                "it may also be `context`, the name of a --build-context, or that of a stage that ADDs one source",
+            ));
         }
     };
     if given.is_some() {
@@ -250,6 +257,12 @@ fn settle_epoch(
         request.build_args.insert(EPOCH.to_owned(), settled);
     }
     Ok(())
+}
+
+/// Whether the Dockerfile has a stage of this name. One that cannot be read is complained of by the build.
+fn has_stage(dockerfile: &str, name: &str) -> bool {
+    let stages = parse(dockerfile).map(|file| file.stages).unwrap_or_default();
+    stages.iter().any(|stage| stage.name().is_some_and(|known| known.eq_ignore_ascii_case(name)))
 }
 
 impl OwnProgram {

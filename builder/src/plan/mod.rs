@@ -10,6 +10,7 @@
 mod chmod;
 mod copy;
 mod env;
+mod epoch;
 mod expose;
 mod findings;
 mod globals;
@@ -30,6 +31,7 @@ use wharf_spec::Platform;
 pub(crate) use chmod::Subject;
 #[cfg(test)]
 pub(crate) use chmod::Symbolic;
+pub(crate) use epoch::{EpochSource, epoch_source};
 pub(crate) use globals::proxies;
 pub(crate) use graph::*;
 
