@@ -13,7 +13,7 @@ use wharf_builder::git::{Checkout, GitSource, Host, checkout};
 use wharf_builder::layer::{FlatLayer, Kind, LayerIndex, Ownership, TarLimits, detect_archive, unpack_flat};
 use wharf_builder::{ContextSource, DockerfileText, Fetch as _, ImageName};
 use wharf_client::transfer::Target;
-use wharf_spec::Compression;
+use wharf_spec::{Compression, Platform};
 
 use crate::builds::pairs;
 use crate::failure::Failure;
@@ -216,6 +216,13 @@ async fn clone(fetching: &Fetching<'_>, source: &GitSource, room: &Room) -> Resu
 pub async fn named(fetching: &Fetching<'_>, texts: &[String]) -> Result<Named, Failure> {
     let mut named = Named::default();
     for (name, value) in pairs("--build-context", texts)? {
+        if let Some((_, platform)) = name.split_once("::") {
+            platform.parse::<Platform>().map_err(|error| {
+                Failure::usage(format!("--build-context {name}={value}: the platform is not one"))
+                    .because(error)
+                    .hint("for one platform alone, write NAME::OS/ARCH=VALUE, for example app::linux/arm64=./arm")
+            })?;
+        }
         let source = match image(&name, &value)? {
             Some(image) => ContextSource::Image(image),
             None => match place(&value)? {

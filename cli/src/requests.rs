@@ -10,7 +10,7 @@ use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
-use wharf_spec::Compression;
+use wharf_spec::{Compression, Platform};
 
 use crate::agents::{self, Agents, OwnAgent};
 use crate::args::{BuildOptions, CompressionName};
@@ -236,10 +236,19 @@ fn settle_epoch(
     let given = request.build_args.get(EPOCH).map(String::as_str);
     let Some(text) = given.or_else(|| session.environment.source_date_epoch()) else { return Ok(()) };
     let known = |name: &String| name.eq_ignore_ascii_case(text);
+    let for_this = |name: &String| {
+        name.split_once("::").is_some_and(|(name, platform)| {
+            name.eq_ignore_ascii_case(text) && platform.parse().is_ok_and(|one: Platform| one == request.platform)
+        })
+    };
     request.source_date_epoch = match text.parse() {
         Ok(seconds) => Some(seconds),
         Err(_) if text.is_empty() => None,
         Err(_) if text == "context" => main,
+        Err(_) if request.named_contexts.keys().any(for_this) => {
+            let name = request.named_contexts.keys().find(|name| for_this(name)).map(|name| name.to_lowercase());
+            name.and_then(|name| named.times.get(&name).copied())
+        }
         Err(_) if request.named_contexts.keys().any(known) => named.times.get(&text.to_lowercase()).copied(),
         Err(_) if has_stage(&request.dockerfile.text, text) => {
             let stage = text.to_owned();

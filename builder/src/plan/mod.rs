@@ -220,7 +220,7 @@ impl Planner<'_> {
         if let Meaning::Context(context) = head.base {
             interpreter.whole_context(context, &head.base_text, head.span);
         }
-        if !survey.heads.is_replaced(position, survey.contexts) {
+        if !survey.heads.is_replaced(position) {
             for located in survey.statements(position)? {
                 interpreter.interpret(&located)?;
             }

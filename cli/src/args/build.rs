@@ -45,7 +45,7 @@ pub struct BuildOptions {
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar; NAME::OS/ARCH is for that platform alone (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
