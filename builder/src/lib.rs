@@ -44,7 +44,7 @@ pub use environment::BuildEnvironment;
 pub use error::BuildError;
 pub use event::{BuildEvent, CacheVerdict, Events, MadeLayer, MissReason, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
-pub use output::NotWritten;
+pub use output::{NotWritten, ResultPath, TarPart, write_tar};
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };

@@ -44,4 +44,4 @@ pub(crate) use layer::{Layer, Stack};
 pub(crate) use report::Reporter;
 pub(crate) use solver::{Need, Solver};
 pub(crate) use stage_files::Contents;
-pub(crate) use transport::{BlobReader, blocking};
+pub(crate) use transport::{BlobReader, blocking, store_bytes};

@@ -6,6 +6,7 @@ mod failing;
 mod importing;
 mod interrupted;
 mod loading;
+mod outputs;
 mod platforms;
 mod results;
 #[path = "../support/mod.rs"]
