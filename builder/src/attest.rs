@@ -10,13 +10,16 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use wharf_spec::{Descriptor, Digest, Manifest, MediaType, Platform, RawManifest, Reference};
 
+use crate::base::ImageName;
 use crate::request::{BuildRequest, ContextSource};
 use crate::result::BuildResult;
 
 /// The type of the statement.
-const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
+pub(crate) const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
 /// The type of what it says.
 pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+/// What the types of all statements like that begin with.
+pub(crate) const PROVENANCE_PREFIX: &str = "https://slsa.dev/provenance/";
 /// How parameters are to be read.
 const BUILD_TYPE: &str = "urn:wharf:dockerfile:v1";
 /// The type of an attestation that is an artifact, and of the configuration it does not have.
@@ -41,6 +44,15 @@ pub struct Provenance {
     pub mode: ProvenanceMode,
     /// Who builds, as a URI.
     pub builder_id: Option<String>,
+}
+
+/// An image whose program writes bills of materials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generator {
+    /// Which.
+    pub image: ImageName,
+    /// What it is told, by name without `BUILDKIT_SCAN_`.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// An image that something was made from.

@@ -14,9 +14,10 @@ use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::{Plan, PlannedStage, Remarks, Root, epoch_source, plan};
+use crate::plan::{Plan, PlannedStage, Remarks, Root, Scan, epoch_source, plan};
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
+use crate::scan::statements;
 use crate::settings::{epoch_stage, known_language, set_epoch, settle};
 use crate::solve::{CacheDir, Depot, Need, Reporter, Solver, time_of};
 
@@ -55,11 +56,18 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         if request.base_layers == BaseLayers::Fetch {
             depot.fetch_all(&stack).await?;
         }
-        Ok(stack)
+        let statements = match &plan.scan {
+            Some(scan) => {
+                let scanned = solver.stage(scan.stage, Need::Live).await.map_err(|error| by_generator(error, scan))?;
+                statements(&depot, scan, &scanned).await?
+            }
+            None => Vec::new(),
+        };
+        Ok((stack, statements))
     });
     let stack = stack.await;
     solver.keep_hashes();
-    let stack = stack?;
+    let (stack, statements) = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let (made, made_for_target) = solver.made_by_steps(&stack);
@@ -76,6 +84,7 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         made,
         made_for_target,
         bases,
+        statements,
         source_date_epoch: request.source_date_epoch,
         warnings,
         findings,
@@ -83,7 +92,18 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     })
 }
 
-/// Each image once, by name.
+/// Says that it is no step of the Dockerfile that failed.
+fn by_generator(error: BuildError, scan: &Scan) -> BuildError {
+    match error {
+        BuildError::Dockerfile(diagnostics) => {
+            let note = format!("this is {}, which was to write a bill of materials", scan.generator);
+            BuildError::Dockerfile(diagnostics.into_iter().map(|one| one.note(note.clone())).collect())
+        }
+        error => error,
+    }
+}
+
+/// Each image once, by name. The generator has no part in the image.
 fn used_images(plan: &Plan) -> Vec<UsedImage> {
     let used = |stage: &PlannedStage| match &stage.root {
         Root::Image(image) => Some(UsedImage {
@@ -93,7 +113,9 @@ fn used_images(plan: &Plan) -> Vec<UsedImage> {
         }),
         Root::Scratch | Root::Stage(_) => None,
     };
-    plan.stages.iter().filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
+    let scan = plan.scan.as_ref().map(|scan| scan.stage.0);
+    let stages = plan.stages.iter().enumerate().filter(|(at, _)| Some(*at) != scan).map(|(_, stage)| stage);
+    stages.filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn or_cancelled<T>(

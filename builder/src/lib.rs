@@ -32,6 +32,7 @@ mod plan;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+mod scan;
 pub mod settings;
 pub mod shared;
 mod solve;

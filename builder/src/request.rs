@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use wharf_spec::{Compression, Platform};
 
+use crate::attest::Generator;
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
 use crate::sandbox::Limits;
@@ -45,6 +46,8 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`: of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// `--sbom`: who writes bills of materials.
+    pub generator: Option<Generator>,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretValue>,
     /// `--ssh`, by id: the socket of an SSH agent.
@@ -161,6 +164,7 @@ impl BuildRequest {
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            generator: None,
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             compression: LayerCompression::default(),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use wharf_builder::attest::{Attestation, Provenance, Statement, Times, attestation, listed, statement};
+use wharf_builder::attest::{Attestation, Provenance, Statement, Times, attestation, listed, statement, subjects};
 use wharf_builder::settings::is_true;
 use wharf_builder::{BuildRequest, BuildResult};
 use wharf_spec::{Compression, Index, Manifest, ManifestView, MediaKind, MediaType, Platform, RawManifest, Reference};
@@ -87,14 +87,20 @@ pub async fn build_all(
         let mut result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;
         // A stage may have said what time it is.
         let request = BuildRequest { source_date_epoch: result.source_date_epoch, ..request };
-        let attested = plan.provenance.is_some();
+        let attested = plan.provenance.is_some() || !result.statements.is_empty();
         shape(&mut result, &request, plan.form, attested).await?;
         let times = Times { started, finished: now() };
         let provenance = plan.provenance.map(|provenance| {
             let told = statement(&request, &result, (provenance, times), plan.names);
             Statement { name: "provenance.json".to_owned(), told, own_subjects: false }
         });
-        parts.push(Part { request, result, statements: provenance.into_iter().collect() });
+        let about = subjects(&request.platform, &result.image, plan.names);
+        let mut statements = result.statements.clone();
+        for statement in statements.iter_mut().filter(|statement| !statement.own_subjects) {
+            statement.told["subject"] = about.clone().into();
+        }
+        statements.extend(provenance);
+        parts.push(Part { request, result, statements });
     }
     assemble(store, plan, parts).await
 }

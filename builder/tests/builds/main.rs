@@ -13,6 +13,7 @@ mod git;
 mod killed;
 mod limits;
 mod remote;
+mod scan;
 mod settings;
 mod shared;
 mod show;

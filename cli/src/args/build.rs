@@ -202,13 +202,14 @@ pub struct Build {
     /// Load the image into the Docker or Podman at $DOCKER_HOST, by default Docker's own socket
     #[arg(long)]
     pub load: bool,
-    /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI] (repeatable)
+    /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI], or what is in it: type=sbom[,generator=IMAGE] (repeatable)
     #[arg(long = "attest", value_name = "ATTRIBUTES")]
     pub attest: Vec<String>,
     /// The same, shorter: true, false, mode=min or mode=max, which tells the values of build arguments
     #[arg(long, value_name = "ATTRIBUTES")]
     pub provenance: Option<String>,
-    #[arg(long, hide = true)]
+    /// Say in an index what is in the image: true, or generator=IMAGE for one that writes in-toto statements
+    #[arg(long, value_name = "ATTRIBUTES")]
     pub sbom: Option<String>,
     /// Write the result: type=oci|docker|local|tar,dest=PATH, type=image|registry,name=NAME, or a directory (repeatable)
     #[arg(short, long = "output", value_name = "OUTPUT")]

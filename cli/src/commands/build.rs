@@ -32,19 +32,20 @@ use crate::stores::OpenStore;
 /// Builds, publishes in the store, writes and pushes what was asked for, and prints the image's digest.
 pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
     let destinations = Destinations::of(session, &mut command)?;
-    let provenance = attestations::wanted(&command)?;
+    let wanted = attestations::wanted(&command)?;
     let annotations = Annotations::parse(&command.options.annotations)?;
     let store = OpenStore::open(session).await?;
     let call = command.asked();
-    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
+    let mut prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     if let Some(question) = call.question {
         return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
     }
+    prepared.request.generator = wanted.generator;
     let platforms = &command.options.platforms;
     let plan = Plan {
         platforms,
         annotations: &annotations,
-        provenance: provenance.as_ref(),
+        provenance: wanted.provenance.as_ref(),
         form: &destinations.form,
         names: &destinations.names,
     };

@@ -208,3 +208,60 @@ fn layers_of_the_base_are_compressed_anew_when_asked() {
     assert_eq!(fs::read_to_string(desk.path("out/e/amd64")).expect("a file"), "hello\n");
     desk.good(&["fsck"]);
 }
+
+/// A generator whose program is Wharf itself: it copies what it is shown to where statements go.
+fn generator(desk: &Desk) {
+    desk.write(
+        "scanner/Dockerfile",
+        format!(
+            "{}COPY <<x /src/Dockerfile\nFROM scratch\nCOPY --from=core bom.json /sbom.spdx.json\nx\n\
+             ENTRYPOINT [\"/wharf\", \"--store\", \"/tmp/store\", \"--progress=quiet\", \"build\", \
+             \"--build-context\", \"core=/run/src/core/sbom\", \"-o\", \"/run/out\", \"/src\"]\n",
+            crate::BASE
+        ),
+    );
+    desk.good(&["build", "-t", "team/scanner:1", "scanner"]);
+}
+
+#[test]
+fn a_bill_of_materials_lies_beside_the_image() {
+    if !crate::run_works("a_bill_of_materials_lies_beside_the_image") {
+        return;
+    }
+    let desk = Desk::new();
+    generator(&desk);
+    let bom = r#"{"predicateType":"https://spdx.dev/Document","predicate":{"name":"all of it"}}"#;
+    desk.write("context/bom.json", bom);
+    desk.write("context/Dockerfile", "FROM scratch\nCOPY bom.json /\n");
+    let sbom = "--sbom=generator=team/scanner:1";
+    desk.good(&["build", "-t", "app:1", sbom, "--provenance=true", "-o", "out", "context"]);
+    let index = json(&desk.good(&["inspect", "--raw", "app:1"]));
+    assert_eq!(index["manifests"][1]["annotations"]["vnd.docker.reference.type"], "attestation-manifest");
+    let about = index["manifests"][1]["digest"].as_str().expect("text");
+    let manifest = json(&desk.good(&["inspect", "--raw", &format!("app@{about}")]));
+    let kind = |layer: usize| manifest["layers"][layer]["annotations"]["in-toto.io/predicate-type"].clone();
+    assert_eq!(kind(0), "https://spdx.dev/Document");
+    assert_eq!(kind(1), "https://slsa.dev/provenance/v1");
+    desk.good(&["copy", "app:1", "oci:layout"]);
+    let hex = manifest["layers"][0]["digest"].as_str().expect("text").trim_start_matches("sha256:").to_owned();
+    let told = json(&fs::read_to_string(desk.path("layout/blobs/sha256").join(hex)).expect("a blob"));
+    assert_eq!(told["predicate"]["name"], "all of it");
+    assert_eq!(told["subject"][0]["name"], "pkg:docker/app@1?platform=linux%2Famd64");
+    let image = index["manifests"][0]["digest"].as_str().expect("text").trim_start_matches("sha256:").to_owned();
+    assert_eq!(told["subject"][0]["digest"]["sha256"], image.as_str());
+    let beside = json(&fs::read_to_string(desk.path("out/sbom.spdx.json")).expect("a file"));
+    assert_eq!(beside["subject"][0]["name"], "bom.json");
+    assert!(desk.path("out/provenance.json").is_file());
+    // Without one the image is alone.
+    desk.good(&["build", "-t", "plain", "--attest=type=sbom,generator=team/scanner:1,disabled=true", "context"]);
+    assert!(json(&desk.good(&["inspect", "--raw", "plain"]))["config"].is_object());
+}
+
+#[test]
+fn a_generator_that_cannot_be_had_is_said() {
+    let desk = desk();
+    let said =
+        desk.bad(&["build", "--sbom=generator=127.0.0.1:1/scanner", "--insecure-registry=127.0.0.1:1", "context"]);
+    assert!(said.contains("the generator of bills of materials cannot be had"), "{said}");
+    assert!(said.contains("wharf pull 127.0.0.1:1/scanner"), "{said}");
+}
