@@ -15,6 +15,7 @@ use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
 use crate::plan::{Plan, PlannedStage, Remarks, Root, Scan, epoch_source, plan};
+use crate::policy::Governed;
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
 use crate::scan::statements;
@@ -40,7 +41,8 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         set_epoch(request.to_mut(), time);
     }
     let request = &*request;
-    let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
+    let bases = Governed::new(&*environment.bases, &request.policies);
+    let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &bases).await?) });
     let (plan, remarks) = planned.await?;
     let Remarks { warnings, findings } = remarks;
     if fails_on_findings(&file, &request.build_args) && !findings.is_empty() {

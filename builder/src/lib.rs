@@ -29,6 +29,7 @@ mod image;
 pub mod layer;
 mod output;
 mod plan;
+pub mod policy;
 pub mod request;
 pub mod result;
 pub mod sandbox;

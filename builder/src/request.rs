@@ -13,6 +13,7 @@ use wharf_spec::{Compression, Platform};
 use crate::attest::Generator;
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
+use crate::policy::Policies;
 use crate::sandbox::Limits;
 
 /// One build of one target for one platform.
@@ -48,6 +49,8 @@ pub struct BuildRequest {
     pub annotations: BTreeMap<String, String>,
     /// `--sbom`: who writes bills of materials.
     pub generator: Option<Generator>,
+    /// What may be used, and what takes its place.
+    pub policies: Policies,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretValue>,
     /// `--ssh`, by id: the socket of an SSH agent.
@@ -165,6 +168,7 @@ impl BuildRequest {
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
             generator: None,
+            policies: Policies::default(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             compression: LayerCompression::default(),

@@ -66,10 +66,8 @@ impl Destinations {
         for name in names {
             self.add(name, (!naming.by_digest, naming.store), push);
         }
-        if let Some(prefix) = &naming.dangling
-            && (names.is_empty() || !naming.dangling_empty_only)
-        {
-            self.add(prefix, (false, naming.store), push);
+        if let Some(dangling) = naming.dangling.as_ref().filter(|dangling| names.is_empty() || !dangling.only_alone) {
+            self.add(&dangling.repository, (false, naming.store), push);
         }
     }
 

@@ -95,10 +95,10 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 
 async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
-        Command::Build(command) => commands::build::run(&session, command).await,
+        Command::Build(command) => Box::pin(commands::build::run(&session, command)).await,
         Command::Cache(options) => commands::cache::run(&session, &options.command).await,
         Command::Serve(command) => commands::serve::run(&session, command).await,
-        Command::Up(command) => commands::up::run(&session, command).await,
+        Command::Up(command) => Box::pin(commands::up::run(&session, command)).await,
         Command::Push(command) => commands::push::run(&session, command).await,
         Command::Pull(command) => commands::pull::run(&session, command).await,
         Command::Copy(command) => commands::copy::run(&session, command).await,

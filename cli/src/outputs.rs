@@ -51,11 +51,18 @@ pub struct Naming {
     /// Whether the image gets its names in the store.
     pub store: bool,
     /// A repository in which the image is kept without a tag.
-    pub dangling: Option<Reference>,
-    /// Whether that counts only when there is no name.
-    pub dangling_empty_only: bool,
+    pub dangling: Option<Dangling>,
     /// What the image is like.
     pub form: Form,
+}
+
+/// `dangling-name-prefix`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dangling {
+    /// The repository.
+    pub repository: Reference,
+    /// Whether it counts only when there is no name.
+    pub only_alone: bool,
 }
 
 impl Output {
@@ -171,9 +178,9 @@ fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, 
         by_digest: false,
         store: true,
         dangling: None,
-        dangling_empty_only: false,
         form: Form::default(),
     };
+    let (mut prefix, mut only_alone) = (None, false);
     for (name, value) in fields {
         let flag = || truth(text, (name, value));
         match name.as_str() {
@@ -186,8 +193,8 @@ fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, 
             "push" => said.push = flag()?,
             "push-by-digest" => said.by_digest = flag()?,
             "store" => said.store = flag()?,
-            "dangling-name-prefix" => said.dangling = Some(reference(text, value)?),
-            "dangling-name-empty-only" => said.dangling_empty_only = flag()?,
+            "dangling-name-prefix" => prefix = Some(reference(text, value)?),
+            "dangling-name-empty-only" => only_alone = flag()?,
             // Every image of the store can be had by NAME@DIGEST, and none is unpacked before somebody runs it.
             "name-canonical" | "unpack" => {
                 flag()?;
@@ -196,6 +203,7 @@ fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, 
             other => return Err(unknown(text, other)),
         }
     }
+    said.dangling = prefix.map(|repository| Dangling { repository, only_alone });
     said.check(text)?;
     Ok(said)
 }
@@ -295,7 +303,8 @@ mod tests {
         let digest =
             image("type=image,name=reg.example/a,push-by-digest=true,push=true,name-canonical=true,store=false");
         assert!(digest.by_digest && digest.push && !digest.store);
-        assert_eq!(image("type=image,dangling-name-prefix=loose").dangling, Some("loose".parse().unwrap()));
+        let loose = image("type=image,dangling-name-prefix=loose").dangling.unwrap();
+        assert_eq!((loose.repository.to_string().as_str(), loose.only_alone), ("loose", false));
         for bad in ["type=image,name=a:1,push-by-digest=true", "type=registry,push-by-digest=true"] {
             assert!(bad.parse::<Output>().is_err(), "{bad}");
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::{NetworkMode, parse};
+use wharf_builder::policy::Policies;
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
@@ -62,7 +63,8 @@ pub async fn prepare(
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
     let agent = ssh.get("default").map(PathBuf::as_path);
-    let fetching = Fetching { session, agent, scratch, keep_git_dir };
+    let policies = source_policies(session, options)?;
+    let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
     let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
     let dockerfile = match main.dockerfile.take() {
@@ -116,6 +118,7 @@ pub async fn prepare(
     };
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
+    request.policies = policies;
     request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
     settle_epoch(session, &mut request, (main.time, &named))?;
     Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
@@ -266,6 +269,25 @@ fn settle_epoch(
         request.build_args.insert(EPOCH.to_owned(), settled);
     }
     Ok(())
+}
+
+/// `--source-policy-file`, or the variable that Docker has for one.
+fn source_policies(session: &Session, options: &BuildOptions) -> Result<Policies, Failure> {
+    if let Some(policy) = &options.policy {
+        return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
+            .hint("say the same as rules in JSON: --source-policy-file FILE"));
+    }
+    let mut files: Vec<&Path> = options.source_policies.iter().map(PathBuf::as_path).collect();
+    if files.is_empty() {
+        files.extend(session.environment.source_policy().map(Path::new));
+    }
+    let mut policies = Policies::default();
+    for file in files {
+        policies.add(&read_text(file, "the source policy")?).map_err(|error| {
+            Failure::usage(format!("the source policy {} cannot be used", file.display())).because(error)
+        })?;
+    }
+    Ok(policies)
 }
 
 /// Whether the Dockerfile has a stage of this name. One that cannot be read is complained of by the build.

@@ -64,7 +64,9 @@ pub(crate) fn epoch_source(request: &BuildRequest, file: &Dockerfile, name: &str
                     unfit(statement.origin.head, "this is its second ADD").expected("it has to be the only one")
                 );
             }
-            Instruction::Add(add) => found = Some(source(add, statement.origin.head, escape, &env)?),
+            Instruction::Add(add) => {
+                found = Some(allowed(source(add, statement.origin.head, escape, &env)?, request)?);
+            }
             _ => {
                 let what = format!("`{}` is more than a source", statement.origin.keyword.as_str());
                 return Err(unfit(statement.origin.head, &what).expected("only ARG and one ADD may stand here"));
@@ -121,6 +123,20 @@ fn source(add: &AddInstruction, span: Span, escape: Escape, env: &Env) -> Result
         })
     };
     Ok(EpochSource::Url { url: text, checksum: checksum.map(digest).transpose()?, span: word.span })
+}
+
+/// What policies make of it.
+fn allowed(source: EpochSource, request: &BuildRequest) -> Result<EpochSource, Diagnostic> {
+    match source {
+        EpochSource::Url { url, checksum, span } => match request.policies.url(&url, checksum) {
+            Ok((url, checksum)) => Ok(EpochSource::Url { url, checksum, span }),
+            Err(error) => Err(Diagnostic::error(error.to_string(), span)),
+        },
+        EpochSource::Repository { source, span } => match request.policies.repository(source) {
+            Ok(source) => Ok(EpochSource::Repository { source, span }),
+            Err(error) => Err(Diagnostic::error(error.to_string(), span)),
+        },
+    }
 }
 
 #[cfg(test)]

@@ -47,7 +47,11 @@ fn not_had(generator: &Generator, error: &BaseError) -> Diagnostic {
     {
         diagnostic = diagnostic.note(format!("looked in {}", tried.join(", ")));
     }
-    let mut cause = std::error::Error::source(error);
+    let mut cause = match error {
+        // Its text says why.
+        BaseError::Policy { .. } => None,
+        error => std::error::Error::source(error),
+    };
     while let Some(error) = cause {
         diagnostic = diagnostic.note(error.to_string());
         cause = error.source();

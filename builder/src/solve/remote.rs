@@ -56,7 +56,7 @@ pub(super) async fn spooled(
     }
     let digest = hasher.finish();
     if let Some(expected) = checksum.filter(|expected| **expected != digest) {
-        return Err(Diagnostic::error(format!("{url} is not what --checksum says"), span)
+        return Err(Diagnostic::error(format!("{url} is not what its checksum says"), span)
             .expected(format!("it hashes to {digest}"))
             .note(format!("expected {expected}"))
             .into());

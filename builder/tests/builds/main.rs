@@ -12,6 +12,7 @@ mod fixture;
 mod git;
 mod killed;
 mod limits;
+mod policy;
 mod remote;
 mod scan;
 mod settings;

@@ -78,7 +78,7 @@ async fn a_checksum_is_held_against_the_bytes_and_saves_asking() {
     assert_eq!(web.asked.load(Ordering::Relaxed), 1, "what it hashes to was known");
     let wrong = text.replace(&Digest::sha256(b"content").hex(), &Digest::sha256(b"other").hex());
     let message = world.failure(&wrong).await;
-    assert!(message.contains("is not what --checksum says"), "{message}");
+    assert!(message.contains("is not what its checksum says"), "{message}");
 }
 
 #[tokio::test]

@@ -54,6 +54,11 @@ pub struct BuildOptions {
     /// An SSH agent for RUN --mount=type=ssh and Git: ID, of $SSH_AUTH_SOCK, ID=SOCKET, or ID=KEY[,KEY] to serve key files (repeatable)
     #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY]")]
     pub ssh: Vec<String>,
+    /// Rules about what may be used, in BuildKit's JSON: ALLOW, DENY, CONVERT [env: EXPERIMENTAL_BUILDKIT_SOURCE_POLICY] (repeatable)
+    #[arg(long = "source-policy-file", value_name = "FILE")]
+    pub source_policies: Vec<PathBuf>,
+    #[arg(long, hide = true)]
+    pub policy: Option<String>,
     /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
     #[arg(long = "allow", value_name = "WHAT")]
     pub allow: Vec<String>,

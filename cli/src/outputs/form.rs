@@ -72,12 +72,11 @@ impl Form {
                 Failure::usage(format!("two outputs want different {name} of the same image"))
                     .hint("say the same in both, or build twice: the second time, every step is known")
             };
-            all.compression = same(all.compression, form.compression).ok_or_else(|| differ("compression"))?;
-            all.level = same(all.level, form.level).ok_or_else(|| differ("compression-level"))?;
-            all.oci_types = same(all.oci_types, form.oci_types).ok_or_else(|| differ("oci-mediatypes"))?;
-            all.artifact = same(all.artifact, form.artifact).ok_or_else(|| differ("oci-artifact"))?;
-            all.compatibility =
-                same(all.compatibility, form.compatibility).ok_or_else(|| differ("compatibility-version"))?;
+            merge(&mut all.compression, form.compression).map_err(|()| differ("compression"))?;
+            merge(&mut all.level, form.level).map_err(|()| differ("compression-level"))?;
+            merge(&mut all.oci_types, form.oci_types).map_err(|()| differ("oci-mediatypes"))?;
+            merge(&mut all.artifact, form.artifact).map_err(|()| differ("oci-artifact"))?;
+            merge(&mut all.compatibility, form.compatibility).map_err(|()| differ("compatibility-version"))?;
             all.force |= form.force;
             all.annotations.extend(form.annotations.iter().cloned());
         }
@@ -106,10 +105,14 @@ impl Form {
     }
 }
 
-fn same<T: PartialEq>(one: Option<T>, other: Option<T>) -> Option<Option<T>> {
-    match (one, other) {
-        (Some(one), Some(other)) if one != other => None,
-        (one, other) => Some(one.or(other)),
+/// Takes in what another says; an error when both say something and not the same.
+fn merge<T: PartialEq + Copy>(all: &mut Option<T>, said: Option<T>) -> Result<(), ()> {
+    match (*all, said) {
+        (Some(one), Some(other)) if one != other => Err(()),
+        (one, other) => {
+            *all = one.or(other);
+            Ok(())
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod interrupted;
 mod loading;
 mod outputs;
 mod platforms;
+mod repositories;
 mod results;
 #[path = "../support/mod.rs"]
 mod support;
