@@ -6,6 +6,7 @@ mod trees;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::settings::is_true;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
@@ -48,12 +49,24 @@ pub struct Naming {
     pub push: bool,
     /// Whether they are pushed without a tag, for whoever knows the digest.
     pub by_digest: bool,
+    /// Whether the registry may be reached by plain HTTP, or with any certificate.
+    pub insecure: Insecure,
     /// Whether the image gets its names in the store.
     pub store: bool,
     /// A repository in which the image is kept without a tag.
     pub dangling: Option<Dangling>,
     /// What the image is like.
     pub form: Form,
+}
+
+/// `registry.insecure`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Insecure {
+    /// As for every registry.
+    #[default]
+    No,
+    /// Yes.
+    Allowed,
 }
 
 /// `dangling-name-prefix`
@@ -128,9 +141,41 @@ fn fields(text: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.trim().to_owned(), value.to_owned())).collect()
 }
 
+/// The fields of all outputs, for suggestions.
+const FIELDS: [&str; 24] = [
+    "type",
+    "dest",
+    "name",
+    "tar",
+    "push",
+    "push-by-digest",
+    "registry.insecure",
+    "store",
+    "unpack",
+    "name-canonical",
+    "dangling-name-prefix",
+    "dangling-name-empty-only",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "compatibility-version",
+    "oci-mediatypes",
+    "oci-artifact",
+    "rewrite-timestamp",
+    "annotation",
+    "platform-split",
+    "attestation-prefix",
+    "mode",
+    "ref",
+];
+
 fn unknown(text: &str, name: &str) -> Failure {
-    Failure::usage(format!("--output {text}: `{name}` is not known"))
-        .hint("an output is written type=oci|docker|local|tar,dest=PATH or type=image|registry,name=NAME")
+    let failure = Failure::usage(format!("--output {text}: `{name}` is not known here"));
+    let failure = match did_you_mean(name, FIELDS.into_iter().filter(|field| *field != name)) {
+        Some(meant) => failure.hint(meant),
+        None => failure,
+    };
+    failure.hint("an output is written type=oci|docker|local|tar,dest=PATH or type=image|registry,name=NAME")
 }
 
 /// `1`, `true`, `0`, `false`, or the bare name.
@@ -176,6 +221,7 @@ fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, 
         names: Vec::new(),
         push: kind == "registry",
         by_digest: false,
+        insecure: Insecure::No,
         store: true,
         dangling: None,
         form: Form::default(),
@@ -192,6 +238,7 @@ fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, 
             }
             "push" => said.push = flag()?,
             "push-by-digest" => said.by_digest = flag()?,
+            "registry.insecure" => said.insecure = if flag()? { Insecure::Allowed } else { Insecure::No },
             "store" => said.store = flag()?,
             "dangling-name-prefix" => prefix = Some(reference(text, value)?),
             "dangling-name-empty-only" => only_alone = flag()?,

@@ -32,6 +32,9 @@ use crate::stores::OpenStore;
 /// Builds, publishes in the store, writes and pushes what was asked for, and prints the image's digest.
 pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
     let destinations = Destinations::of(session, &mut command)?;
+    let mut session = session.clone();
+    session.global.insecure_registry.extend(destinations.insecure.iter().cloned());
+    let session = &session;
     let wanted = attestations::wanted(&command)?;
     let annotations = Annotations::parse(&command.options.annotations)?;
     let store = OpenStore::open(session).await?;
@@ -41,13 +44,13 @@ pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
         return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
     }
     prepared.request.generator = wanted.generator;
-    let platforms = &command.options.platforms;
+    let (platforms, names) = (&command.options.platforms, destinations.all_names());
     let plan = Plan {
         platforms,
         annotations: &annotations,
         provenance: wanted.provenance.as_ref(),
         form: &destinations.form,
-        names: &destinations.names,
+        names: &names,
     };
     let requests = plan.requests(&prepared.request);
     if requests.len() > 1 && destinations.engine.is_some() {
