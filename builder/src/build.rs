@@ -72,6 +72,14 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let (stack, statements) = stack?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+    let (mounts, missed) = if request.mounts.export {
+        or_cancelled(&environment.cancel, Box::pin(solver.pack_mounts())).await?
+    } else {
+        (Vec::new(), Vec::new())
+    };
+    for warning in &missed {
+        reporter.send(BuildEvent::Warning(warning.clone()));
+    }
     let (made, made_for_target) = solver.made_by_steps(&stack);
     let inline = if request.inline_cache { &made[..made_for_target] } else { &[] };
     let Assembled { config, config_bytes, manifest } =
@@ -85,10 +93,11 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         steps,
         made,
         made_for_target,
+        mounts,
         bases,
         statements,
         source_date_epoch: request.source_date_epoch,
-        warnings,
+        warnings: warnings.into_iter().chain(missed).collect(),
         findings,
         files: ResultFiles { depot, stack },
     })

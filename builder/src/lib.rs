@@ -48,7 +48,8 @@ pub use event::{BuildEvent, CacheVerdict, Events, MadeLayer, MissReason, StepId,
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
 pub use output::{NotWritten, ResultPath, TarPart, write_tar};
 pub use request::{
-    BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
+    BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, MountSharing,
+    SecretValue,
 };
 pub use result::{BuildResult, StepOutcome, StepReport};
 pub use shared::{SharedLayer, StepCache, StepLayer};

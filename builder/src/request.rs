@@ -8,11 +8,12 @@ use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use wharf_spec::{Compression, Platform};
+use wharf_spec::Platform;
 
 use crate::attest::Generator;
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
+use crate::layer::LayerFormat;
 use crate::policy::Policies;
 use crate::sandbox::Limits;
 
@@ -39,6 +40,8 @@ pub struct BuildRequest {
     pub cache: CacheUse,
     /// Whether the image says which steps its layers came from, so that it can serve as a cache itself.
     pub inline_cache: bool,
+    /// Whether cache mounts travel with results.
+    pub mounts: MountSharing,
     /// Whether to say of every step why its result was known or not.
     pub explain_cache: bool,
     /// Which base layers have to be in the store when the build is done.
@@ -99,6 +102,15 @@ pub enum CacheUse {
     Except(Vec<String>),
 }
 
+/// Whether cache mounts travel with results.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MountSharing {
+    /// Whether one that is empty here is filled from the places that share results.
+    pub import: bool,
+    /// Whether those that steps wrote to are packed, to be shared.
+    pub export: bool,
+}
+
 /// Which base layers have to be in the store when the build is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum BaseLayers {
@@ -123,7 +135,7 @@ pub enum Entitlement {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LayerCompression {
     /// The format.
-    pub format: Compression,
+    pub format: LayerFormat,
     /// The level in the format's own scale; its default when `None`.
     pub level: Option<u32>,
 }
@@ -163,6 +175,7 @@ impl BuildRequest {
             build_platform: Platform::host(),
             cache: CacheUse::All,
             inline_cache: false,
+            mounts: MountSharing::default(),
             explain_cache: false,
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),

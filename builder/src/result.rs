@@ -26,6 +26,8 @@ pub struct BuildResult {
     pub made: Vec<StepLayer>,
     /// How many of them are the target's own.
     pub made_for_target: usize,
+    /// The cache mounts that its steps wrote to, if they were to be exported.
+    pub mounts: Vec<StepLayer>,
     /// The images it was made from, those files were copied from included.
     pub bases: Vec<UsedImage>,
     /// What a generator says about it: bills of materials. Those without subjects of their own have none yet.

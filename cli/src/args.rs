@@ -10,8 +10,10 @@ use wharf_spec::{Earlier, Platform, Reference};
 use crate::size::Size;
 
 mod build;
+mod limits;
 
-pub use build::{Build, BuildOptions, Call, CompressionName, Question, Taken};
+pub use build::{Build, BuildOptions, Call, CompressionName, Question};
+pub use limits::LimitOptions;
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use wharf_builder::attest::{Attestation, Provenance, Statement, Times, attestation, listed, statement, subjects};
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::settings::is_true;
 use wharf_builder::{BuildRequest, BuildResult};
 use wharf_spec::{Compression, Index, Manifest, ManifestView, MediaKind, MediaType, Platform, RawManifest, Reference};
@@ -107,6 +108,11 @@ pub async fn build_all(
 
 /// Gives the image the form that was asked for.
 async fn shape(result: &mut BuildResult, request: &BuildRequest, form: &Form, attested: bool) -> Result<(), Failure> {
+    if form.force && matches!(request.compression.format, LayerFormat::Estargz | LayerFormat::ZstdChunked) {
+        return Err(Failure::usage("force-compression knows gzip, zstd and uncompressed").hint(
+            "the base's layers get no table of contents: leave force-compression out, or build the base that way",
+        ));
+    }
     if form.force {
         let done = result.recompress(request.compression).await;
         done.map_err(|error| Failure::new("could not compress the base's layers anew").because(error))?;
@@ -121,8 +127,12 @@ async fn shape(result: &mut BuildResult, request: &BuildRequest, form: &Form, at
     if !request.annotations.is_empty() {
         return Err(conflict("annotations").hint("leave out --annotation, or the old types"));
     }
-    if request.compression.format == Compression::Zstd {
-        return Err(conflict("layers in zstd").hint("take gzip, or leave out the old types"));
+    match request.compression.format {
+        LayerFormat::Uncompressed | LayerFormat::Gzip => {}
+        LayerFormat::Estargz => return Err(conflict("layers in estargz").hint("take gzip, or leave out the old types")),
+        LayerFormat::Zstd | LayerFormat::ZstdChunked => {
+            return Err(conflict("layers in zstd").hint("take gzip, or leave out the old types"));
+        }
     }
     if let ManifestView::Manifest(manifest) = result.image.view() {
         result.image = RawManifest::from_manifest(docker_types(manifest.clone()));

@@ -45,6 +45,15 @@ pub enum CacheMode {
     Max,
 }
 
+/// Whether cache mounts go there, or come from there, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mounts {
+    /// They stay where they are.
+    Own,
+    /// `mounts=true`.
+    Shared,
+}
+
 /// A place and how much is sent there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheFlag {
@@ -52,6 +61,8 @@ pub struct CacheFlag {
     pub place: CachePlace,
     /// What.
     pub mode: CacheMode,
+    /// And what else.
+    pub mounts: Mounts,
 }
 
 impl FromStr for CacheFlag {
@@ -65,11 +76,12 @@ impl FromStr for CacheFlag {
         let reference =
             |name: &str| name.parse().map_err(|error: wharf_spec::ReferenceError| wrong("bad name").because(error));
         if !text.contains('=') && text != "inline" {
-            return Ok(Self { place: CachePlace::Registry(reference(text)?), mode: CacheMode::Max });
+            let place = CachePlace::Registry(reference(text)?);
+            return Ok(Self { place, mode: CacheMode::Max, mounts: Mounts::Own });
         }
         let fields: BTreeMap<&str, &str> =
             text.split(',').map(|field| field.split_once('=').unwrap_or((field, ""))).collect();
-        let known = ["type", "ref", "src", "dest", "mode", "inline"];
+        let known = ["type", "ref", "src", "dest", "mode", "mounts", "inline"];
         if let Some(unknown) = fields.keys().find(|name| !known.contains(name)) {
             return Err(wrong(&format!("`{unknown}` is not known")));
         }
@@ -88,7 +100,15 @@ impl FromStr for CacheFlag {
             "inline" => CachePlace::Inline,
             other => return Err(wrong(&format!("there is no type {other}"))),
         };
-        Ok(Self { place, mode })
+        let mounts = match fields.get("mounts").copied() {
+            None | Some("false") => Mounts::Own,
+            Some("true") if place == CachePlace::Inline => {
+                return Err(wrong("an image carries no cache mounts: give them a place of their own"));
+            }
+            Some("true") => Mounts::Shared,
+            Some(other) => return Err(wrong(&format!("mounts is true or false, not {other}"))),
+        };
+        Ok(Self { place, mode, mounts })
     }
 }
 
@@ -207,7 +227,8 @@ pub async fn send(
             CacheMode::Min => result.made_for_target,
             CacheMode::Max => result.made.len(),
         };
-        let made = &result.made[..count];
+        let mounts = if flag.mounts == Mounts::Shared { &result.mounts[..] } else { &[] };
+        let made = &[&result.made[..count], mounts].concat();
         match &flag.place {
             CachePlace::Registry(name) => {
                 let remote = session.remote(&with_host(name)?)?;
@@ -272,7 +293,13 @@ mod tests {
             ("type=local,src=out", CachePlace::Local("out".into()), CacheMode::Max),
             ("type=inline", CachePlace::Inline, CacheMode::Max),
         ] {
-            assert_eq!(text.parse::<CacheFlag>().unwrap(), CacheFlag { place, mode }, "{text}");
+            let flag = CacheFlag { place, mode, mounts: Mounts::Own };
+            assert_eq!(text.parse::<CacheFlag>().unwrap(), flag, "{text}");
+        }
+        let with = "type=local,dest=out,mounts=true".parse::<CacheFlag>().unwrap();
+        assert_eq!(with.mounts, Mounts::Shared);
+        for bad in ["type=inline,mounts=true", "type=local,dest=x,mounts=some"] {
+            assert!(bad.parse::<CacheFlag>().is_err(), "{bad}");
         }
         for bad in ["type=registry", "type=local", "type=gha", "type=local,dest=x,mode=some", "type=inline,color=red"] {
             assert!(bad.parse::<CacheFlag>().is_err(), "{bad}");

@@ -6,17 +6,19 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use wharf_builder::dockerfile::{NetworkMode, parse};
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::policy::Policies;
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
-use wharf_spec::{Compression, Platform};
+use wharf_spec::Platform;
 
 use crate::agents::{self, Agents, OwnAgent};
+
 use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
-use crate::caches::{CachePlace, flags};
+use crate::caches::{CachePlace, Mounts, flags};
 use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
 use crate::failure::Failure;
 use crate::limits;
@@ -109,7 +111,7 @@ pub async fn prepare(
     request.ssh = ssh;
     request.insecure = insecure(&options.allow)?;
     request.extra_hosts = hosts(&options.hosts)?;
-    request.limits = limits::of(options)?;
+    request.limits = limits::of(&options.limits)?;
     request.network = match options.network.as_str() {
         "default" | "bridge" => NetworkMode::Default,
         "host" => NetworkMode::Host,
@@ -119,7 +121,10 @@ pub async fn prepare(
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
     request.policies = policies;
-    request.inline_cache = flags(&options.cache_to)?.iter().any(|flag| flag.place == CachePlace::Inline);
+    let (from, to) = (flags(&options.cache_from)?, flags(&options.cache_to)?);
+    request.inline_cache = to.iter().any(|flag| flag.place == CachePlace::Inline);
+    request.mounts.import = from.iter().any(|flag| flag.mounts == Mounts::Shared);
+    request.mounts.export = to.iter().any(|flag| flag.mounts == Mounts::Shared);
     settle_epoch(session, &mut request, (main.time, &named))?;
     Ok(Prepared { request, _own: own, _main: main, _named: named, _agents: agents })
 }
@@ -127,9 +132,11 @@ pub async fn prepare(
 fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     let level = options.compression_level;
     let (format, levels) = match options.compression {
-        CompressionName::Gzip => (Compression::Gzip, 0..=9),
-        CompressionName::Zstd => (Compression::Zstd, 1..=22),
-        CompressionName::Uncompressed => (Compression::Uncompressed, 0..=0),
+        CompressionName::Gzip => (LayerFormat::Gzip, 0..=9),
+        CompressionName::Estargz => (LayerFormat::Estargz, 0..=9),
+        CompressionName::Zstd => (LayerFormat::Zstd, 1..=22),
+        CompressionName::ZstdChunked => (LayerFormat::ZstdChunked, 1..=22),
+        CompressionName::Uncompressed => (LayerFormat::Uncompressed, 0..=0),
     };
     match level {
         Some(level) if !levels.contains(&level) => {

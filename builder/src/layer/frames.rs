@@ -21,7 +21,7 @@ use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::squeeze::Encoding;
 
 /// Begins the stored form of a table. A compressor of another version may write other bytes: it is another table.
-const MAGIC: &str = concat!("wharf frames 2 ", env!("CARGO_PKG_VERSION"), "\n");
+const MAGIC: &str = concat!("wharf frames 3 ", env!("CARGO_PKG_VERSION"), "\n");
 const RECORD: usize = Fingerprint::WIDTH + 8 + 4 + 4 + 4 + 4 + 2 * Midstate::WIDTH;
 
 /// What a frame was made of.

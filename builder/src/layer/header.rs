@@ -61,7 +61,7 @@ fn content_size(kind: &Kind) -> u64 {
 }
 
 /// The name as a tar stores it: directories end in `/`, markers have their own spelling.
-fn stored_name(entry: &Entry) -> Cow<'_, [u8]> {
+pub(super) fn stored_name(entry: &Entry) -> Cow<'_, [u8]> {
     let path = entry.path.as_bytes();
     let beside = |parent: &[u8], parts: &[&[u8]]| {
         let mut name = Vec::with_capacity(path.len() + OPAQUE_NAME.len() + 1);

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Guarantees: the bytes depend on the input, where it is cut and the [`Encoding`] only, never on the number of threads,
-//! their timing or what was known before; at most `2 * threads + 2` blocks exist at a time; a small layer starts no thread; the sink is only
+//! their timing or what was known before; at most [`blocks_at_once`] exist at a time; a small layer starts no thread; the sink is only
 //! ever called from the caller's thread. It knows no tar.
 
 use std::collections::BTreeMap;
@@ -17,9 +17,17 @@ use std::thread::{self, JoinHandle};
 
 use wharf_spec::{Algorithm, Digest, Hasher};
 
-use super::fingerprint::Fingerprinter;
 use super::frames::{After, Cutter, Frame, FrameKey, FrameTable, KnownFrames, check};
 use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
+
+/// Where something that was compressed by itself begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    /// In the tar.
+    pub(super) tar: u64,
+    /// In the blob.
+    pub(super) blob: u64,
+}
 
 /// What came out of a [`Pipeline`].
 pub(super) struct Outcome<W> {
@@ -37,6 +45,11 @@ pub(super) struct Outcome<W> {
 /// Less than this is compressed before a thread has started.
 const WORTH_THREADS: usize = 128 << 10;
 
+/// How many blocks exist at a time at most.
+pub(super) const fn blocks_at_once(threads: usize) -> usize {
+    2 * threads + 2
+}
+
 /// Which end of the pipeline failed.
 pub(super) enum Fault {
     Source(io::Error),
@@ -49,6 +62,8 @@ pub(super) struct Pipeline<W> {
     /// The block being filled; its length is the block size, of which `filled` bytes count.
     current: Vec<u8>,
     filled: usize,
+    /// Where in it something begins that is compressed by itself.
+    seams: Vec<usize>,
     /// A large file that is being written: what it is made of, if that is known, and how many blocks of it are done.
     large: Option<(FrameKey, u64)>,
     known: Option<Arc<KnownFrames>>,
@@ -78,6 +93,8 @@ struct Tail<W> {
     /// Bytes of tar that this is about.
     tar_length: u64,
     frames: FrameTable,
+    /// Of encodings with seams.
+    marks: Vec<Mark>,
 }
 
 impl<W: Write> Tail<W> {
@@ -92,6 +109,12 @@ impl<W: Write> Tail<W> {
 
     fn take(&mut self, squeezed: &Squeezed) -> io::Result<()> {
         self.crc.combine(&squeezed.crc);
+        let (mut tar, mut blob) = (self.tar_length, self.size);
+        for part in &squeezed.parts {
+            self.marks.push(Mark { tar, blob });
+            tar += part.tar_length;
+            blob += part.length;
+        }
         self.tar_length += squeezed.tar_length;
         let offset = self.size;
         self.write(&squeezed.bytes)?;
@@ -128,7 +151,10 @@ impl<W: Write> Tail<W> {
     fn begin(&mut self) -> io::Result<()> {
         match self.encoding {
             Encoding::Gzip { .. } => self.write(&GZIP_HEADER),
-            Encoding::Uncompressed | Encoding::Zstd { .. } => Ok(()),
+            Encoding::Uncompressed
+            | Encoding::Estargz { .. }
+            | Encoding::Zstd { .. }
+            | Encoding::ZstdChunked { .. } => Ok(()),
         }
     }
 
@@ -138,7 +164,10 @@ impl<W: Write> Tail<W> {
                 let trailer = gzip_trailer(self.crc.clone().finalize(), self.tar_length);
                 self.write(&trailer)
             }
-            Encoding::Uncompressed | Encoding::Zstd { .. } => Ok(()),
+            Encoding::Uncompressed
+            | Encoding::Estargz { .. }
+            | Encoding::Zstd { .. }
+            | Encoding::ZstdChunked { .. } => Ok(()),
         }
     }
 }
@@ -151,6 +180,7 @@ impl<W: Write> Pipeline<W> {
             threads: threads.get(),
             current: Vec::new(),
             filled: 0,
+            seams: Vec::new(),
             large: None,
             known: None,
             prefix: None,
@@ -165,14 +195,28 @@ impl<W: Write> Pipeline<W> {
                 crc: crc32fast::Hasher::new(),
                 tar_length: 0,
                 frames: FrameTable::default(),
+                marks: Vec::new(),
             },
         }
     }
 
     /// Frames of an earlier layer that may be used again.
     pub(super) fn reuse(&mut self, known: Arc<KnownFrames>) {
+        match self.encoding {
+            Encoding::Uncompressed | Encoding::Gzip { .. } | Encoding::Zstd { .. } => self.prefix = Some(0),
+            // Every file is looked at, for the table of contents.
+            Encoding::ZstdChunked { .. } => {}
+            // Nothing says where in a piece its members begin.
+            Encoding::Estargz { .. } => return,
+        }
         self.known = Some(known);
-        self.prefix = Some(0);
+    }
+
+    /// What comes next is compressed by itself, if that is how it is done.
+    pub(super) fn seam(&mut self) {
+        if self.encoding.has_seams() && self.filled > 0 {
+            self.seams.push(self.filled);
+        }
     }
 
     /// Whether this layer is still the same as the last one, so that [`Pipeline::skip`] may find the next frame, too.
@@ -270,13 +314,13 @@ impl<W: Write> Pipeline<W> {
         self.uncompressed_size += count as u64;
     }
 
-    /// Reads up to `limit` bytes of `source` straight into the block, shows them to `hasher` if there is one, and says how
-    /// many came.
+    /// Reads up to `limit` bytes of `source` straight into the block, shows them to `observe`, and says how many
+    /// came.
     pub(super) fn read_from(
         &mut self,
         source: &mut impl Read,
         limit: u64,
-        hasher: Option<&mut Fingerprinter>,
+        observe: &mut dyn FnMut(&[u8]),
     ) -> Result<usize, Fault> {
         let wanted = usize::try_from(limit).unwrap_or(usize::MAX).min(self.encoding.block_size());
         let space = self.space(wanted).map_err(Fault::Sink)?;
@@ -286,27 +330,20 @@ impl<W: Write> Pipeline<W> {
                 other => break other.map_err(Fault::Source)?,
             }
         };
-        if let Some(hasher) = hasher {
-            hasher.update(&space[..count]);
-        }
+        observe(&space[..count]);
         self.advance(count);
         Ok(count)
     }
 
-    pub(super) fn finish(mut self) -> io::Result<Outcome<W>> {
+    /// Waits until all that went in is written.
+    pub(super) fn settle(mut self) -> io::Result<Settled<W>> {
         self.leave_prefix()?;
         self.submit(true, None)?;
         let diff_id = match self.engine {
-            Engine::Inline { hasher, .. } => hasher.finish(),
+            Engine::Inline { hasher, .. } => hasher,
             Engine::Pool(pool) => pool.finish(&mut self.tail)?,
         };
-        self.tail.end()?;
-        let digest = match self.encoding {
-            Encoding::Uncompressed => diff_id,
-            Encoding::Gzip { .. } | Encoding::Zstd { .. } => self.tail.hasher.finish(),
-        };
-        let Tail { sink, size, frames, .. } = self.tail;
-        Ok(Outcome { sink, diff_id, uncompressed_size: self.uncompressed_size, digest, size, frames })
+        Ok(Settled { tail: self.tail, diff_id, uncompressed_size: self.uncompressed_size })
     }
 
     /// Sends the current block on its way.
@@ -322,9 +359,11 @@ impl<W: Write> Pipeline<W> {
         if worth_threads && let Engine::Inline { hasher, .. } = &self.engine {
             self.engine = Engine::Pool(Pool::start(self.encoding, self.threads, hasher.clone())?);
         }
+        let key = key.filter(|_| !matches!(self.encoding, Encoding::Estargz { .. }));
         let known = self.known.as_ref().zip(key);
         let known = known.and_then(|(known, key)| Some((Arc::clone(known), known.find(&key)?)));
-        let mut block = Block { data, last, key, known, diff_id: None };
+        let seams = std::mem::take(&mut self.seams);
+        let mut block = Block { data, last, key, known, diff_id: None, seams };
         match &mut self.engine {
             Engine::Inline { hasher, squeezer } => {
                 hasher.update(&block.data);
@@ -340,6 +379,47 @@ impl<W: Write> Pipeline<W> {
             Engine::Pool(pool) => pool.submit(block, &mut self.tail, &mut self.spare)?,
         }
         Ok(())
+    }
+}
+
+/// A layer whose tar is written, but for what only its writer knows how to compress.
+pub(super) struct Settled<W> {
+    tail: Tail<W>,
+    diff_id: Hasher,
+    uncompressed_size: u64,
+}
+
+impl<W: Write> Settled<W> {
+    /// Where what was compressed by itself begins, in order.
+    pub(super) fn marks(&self) -> &[Mark] {
+        &self.tail.marks
+    }
+
+    /// Length of the blob so far.
+    pub(super) fn size(&self) -> u64 {
+        self.tail.size
+    }
+
+    /// Length of the tar so far.
+    pub(super) fn uncompressed_size(&self) -> u64 {
+        self.uncompressed_size
+    }
+
+    /// Adds `blob`, which decompresses to `tar`.
+    pub(super) fn append(&mut self, tar: &[u8], blob: &[u8]) -> io::Result<()> {
+        self.diff_id.update(tar);
+        self.uncompressed_size += tar.len() as u64;
+        self.tail.write(blob)
+    }
+
+    /// Ends the blob.
+    pub(super) fn finish(self) -> io::Result<Outcome<W>> {
+        let Self { mut tail, diff_id, uncompressed_size } = self;
+        tail.end()?;
+        let diff_id = diff_id.finish();
+        let Tail { sink, size, frames, hasher, encoding, .. } = tail;
+        let digest = if encoding == Encoding::Uncompressed { diff_id } else { hasher.finish() };
+        Ok(Outcome { sink, diff_id, uncompressed_size, digest, size, frames })
     }
 }
 
@@ -384,7 +464,8 @@ impl Pool {
                 }
             })?;
         }
-        let limit = 2 * threads as u64 + 1;
+        // The one that is being filled is not among them.
+        let limit = blocks_at_once(threads) as u64 - 1;
         Ok(Self { limit, jobs, done, hash_thread, early: BTreeMap::new(), submitted: 0, written: 0 })
     }
 
@@ -412,13 +493,13 @@ impl Pool {
         Ok(())
     }
 
-    fn finish<W: Write>(mut self, tail: &mut Tail<W>) -> io::Result<Digest> {
+    fn finish<W: Write>(mut self, tail: &mut Tail<W>) -> io::Result<Hasher> {
         while self.written < self.submitted {
             let done = self.done.recv().map_err(|_| lost())?;
             self.settle(done, tail, &mut Vec::new())?;
         }
         drop(self.jobs);
-        Ok(self.hash_thread.join().map_err(|_| lost())?.finish())
+        self.hash_thread.join().map_err(|_| lost())
     }
 }
 
@@ -439,7 +520,7 @@ mod tests {
         for piece in data.chunks(piece) {
             pipeline.write(piece).unwrap();
         }
-        let outcome = pipeline.finish().unwrap();
+        let outcome = pipeline.settle().unwrap().finish().unwrap();
         assert_eq!(outcome.diff_id, Digest::sha256(data));
         assert_eq!(outcome.digest, Digest::sha256(&outcome.sink));
         assert_eq!(outcome.size, outcome.sink.len() as u64);
@@ -475,7 +556,7 @@ mod tests {
         for _ in 0..2048 {
             result = result.and_then(|()| pipeline.write(&[7; 1 << 14]));
         }
-        let result = result.and_then(|()| pipeline.finish().map(drop));
+        let result = result.and_then(|()| pipeline.settle().map(drop));
         assert_eq!(result.unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -4,9 +4,13 @@
 //! and ends at a byte boundary, the last one with the final marker ([`deflate`]). zstd: each block of up to 4 MiB is a
 //! frame of its own; readers of zstd take frames one after the other. So a block that is the same in the next layer is the
 //! same piece of it, and is copied instead of compressed ([`super::frames`]).
+//!
+//! Formats with a table of contents want each file's content by itself: their blocks have seams, at which a member or frame
+//! of its own ends ([`super::toc`]).
 
 mod bits;
 mod deflate;
+mod fast;
 mod steps;
 mod walk;
 
@@ -15,9 +19,26 @@ use std::sync::Arc;
 
 use wharf_spec::Midstate;
 use zstd::bulk::Compressor;
+use zstd::zstd_safe;
 
-use self::deflate::Deflate;
+pub(super) use self::deflate::Deflate;
 use super::frames::{Frame, FrameKey, KnownFrames};
+
+/// How a layer is stored, without how hard to try.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LayerFormat {
+    /// Plain tar.
+    Uncompressed,
+    /// gzip, which every client reads.
+    #[default]
+    Gzip,
+    /// gzip with a table of contents, for clients that fetch single files (containerd's stargz snapshotter).
+    Estargz,
+    /// zstd.
+    Zstd,
+    /// zstd with a table of contents, for clients that fetch what changed (podman, CRI-O).
+    ZstdChunked,
+}
 
 /// How a layer is stored, and how hard to try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,39 +50,60 @@ pub enum Encoding {
         /// Larger is smaller and slower.
         level: u32,
     },
+    /// gzip at level `0..=9`, a member for each file's content, and a table of contents.
+    Estargz {
+        /// Larger is smaller and slower.
+        level: u32,
+    },
     /// zstd at level `1..=22`.
     Zstd {
+        /// Larger is smaller and slower.
+        level: i32,
+    },
+    /// zstd at level `1..=22`, a frame for each file's content, and a table of contents.
+    ZstdChunked {
         /// Larger is smaller and slower.
         level: i32,
     },
 }
 
 impl Encoding {
-    /// zstd 3, as most tools. gzip 1, three times as fast as the usual zlib 6: builds are made again and again, and whoever
-    /// wants layers a few percent smaller says so.
-    pub const fn of(compression: wharf_spec::Compression) -> Self {
-        match compression {
-            wharf_spec::Compression::Uncompressed => Self::Uncompressed,
-            wharf_spec::Compression::Gzip => Self::Gzip { level: 1 },
-            wharf_spec::Compression::Zstd => Self::Zstd { level: 3 },
+    /// At this level of the format's own scale, or the nearest that there is.
+    ///
+    /// Without one, zstd 3, as most tools. gzip 1, four times as fast as the usual zlib 6: builds are made again and again,
+    /// and whoever wants layers a few percent smaller says so.
+    pub fn new(format: LayerFormat, level: Option<u32>) -> Self {
+        let gzip = level.unwrap_or(1).min(9);
+        let zstd = level.unwrap_or(3).clamp(1, 22).cast_signed();
+        match format {
+            LayerFormat::Uncompressed => Self::Uncompressed,
+            LayerFormat::Gzip => Self::Gzip { level: gzip },
+            LayerFormat::Estargz => Self::Estargz { level: gzip },
+            LayerFormat::Zstd => Self::Zstd { level: zstd },
+            LayerFormat::ZstdChunked => Self::ZstdChunked { level: zstd },
         }
     }
 
-    /// The same without the level.
+    /// What has to be undone to read it.
     pub const fn compression(self) -> wharf_spec::Compression {
         match self {
             Self::Uncompressed => wharf_spec::Compression::Uncompressed,
-            Self::Gzip { .. } => wharf_spec::Compression::Gzip,
-            Self::Zstd { .. } => wharf_spec::Compression::Zstd,
+            Self::Gzip { .. } | Self::Estargz { .. } => wharf_spec::Compression::Gzip,
+            Self::Zstd { .. } | Self::ZstdChunked { .. } => wharf_spec::Compression::Zstd,
         }
     }
 
     /// Bytes of tar per block. Part of the format: another size is another digest.
     pub(super) const fn block_size(self) -> usize {
         match self {
-            Self::Uncompressed | Self::Gzip { .. } => 1 << 20,
-            Self::Zstd { .. } => 4 << 20,
+            Self::Uncompressed | Self::Gzip { .. } | Self::Estargz { .. } => 1 << 20,
+            Self::Zstd { .. } | Self::ZstdChunked { .. } => 4 << 20,
         }
+    }
+
+    /// Whether each file's content is compressed by itself.
+    pub(super) const fn has_seams(self) -> bool {
+        matches!(self, Self::Estargz { .. } | Self::ZstdChunked { .. })
     }
 }
 
@@ -78,6 +120,15 @@ pub(super) struct Block {
     pub(super) known: Option<(Arc<KnownFrames>, Frame)>,
     /// Where the diff id stands behind it, once it is hashed.
     pub(super) diff_id: Option<Midstate>,
+    /// Where something begins that is compressed by itself, beside the block's beginning; ascending.
+    pub(super) seams: Vec<usize>,
+}
+
+/// Something compressed by itself: its bytes of tar and of the blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    pub(super) tar_length: u64,
+    pub(super) length: u64,
 }
 
 /// A compressed piece.
@@ -92,6 +143,8 @@ pub(super) struct Squeezed {
     pub(super) key: Option<FrameKey>,
     /// Where the diff id stands behind it.
     pub(super) diff_id: Option<Midstate>,
+    /// What it consists of, of encodings with seams.
+    pub(super) parts: Vec<Part>,
     /// The buffer that held the block, if `bytes` is another.
     spent: Option<Vec<u8>>,
 }
@@ -109,8 +162,12 @@ pub(super) enum Squeezer {
     Uncompressed,
     /// Raw deflate.
     Gzip(Deflate),
+    /// Whole members.
+    Estargz(Deflate),
     /// Whole frames.
     Zstd(Compressor<'static>),
+    /// Whole frames.
+    ZstdChunked(Compressor<'static>),
 }
 
 impl Squeezer {
@@ -118,7 +175,9 @@ impl Squeezer {
         Ok(match encoding {
             Encoding::Uncompressed => Self::Uncompressed,
             Encoding::Gzip { level } => Self::Gzip(Deflate::new(level)?),
+            Encoding::Estargz { level } => Self::Estargz(Deflate::new(level)?),
             Encoding::Zstd { level } => Self::Zstd(Compressor::new(level)?),
+            Encoding::ZstdChunked { level } => Self::ZstdChunked(Compressor::new(level)?),
         })
     }
 
@@ -129,17 +188,71 @@ impl Squeezer {
             crc.update(&block.data);
         }
         let known = block.known.as_ref().and_then(|(frames, frame)| frames.read(frame));
+        let mut parts = Vec::new();
         let bytes = match (known, self) {
             (_, Self::Uncompressed) => {
-                return Ok(Squeezed { bytes: block.data, crc, tar_length, key: None, diff_id, spent: None });
+                return Ok(Squeezed { bytes: block.data, crc, tar_length, key: None, diff_id, parts, spent: None });
             }
-            (Some(bytes), Self::Gzip(_) | Self::Zstd(_)) => bytes,
+            (Some(bytes), Self::ZstdChunked(_)) => {
+                parts = zstd_parts(&bytes)?;
+                bytes
+            }
+            (Some(bytes), Self::Gzip(_) | Self::Zstd(_) | Self::Estargz(_)) => bytes,
             (None, Self::Gzip(deflate)) => deflate.piece(&block.data, block.last)?,
             (None, Self::Zstd(_)) if block.data.is_empty() => Vec::new(),
             (None, Self::Zstd(compressor)) => compressor.compress(&block.data)?,
+            (None, Self::Estargz(deflate)) => {
+                each_by_itself(&block, &mut parts, |piece, out| gzip_member(deflate, piece, out))?
+            }
+            (None, Self::ZstdChunked(compressor)) => each_by_itself(&block, &mut parts, |piece, out| {
+                out.extend_from_slice(&compressor.compress(piece)?);
+                Ok(())
+            })?,
         };
-        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, spent: Some(block.data) })
+        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, parts, spent: Some(block.data) })
     }
+}
+
+/// Compresses what lies between a block's seams, and notes how long each came out.
+fn each_by_itself(
+    block: &Block,
+    parts: &mut Vec<Part>,
+    mut compress: impl FnMut(&[u8], &mut Vec<u8>) -> io::Result<()>,
+) -> io::Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(block.data.len() / 2);
+    let mut begin = 0;
+    for end in block.seams.iter().copied().chain([block.data.len()]) {
+        let (piece, before) = (&block.data[begin..end], out.len());
+        if !piece.is_empty() {
+            compress(piece, &mut out)?;
+            parts.push(Part { tar_length: piece.len() as u64, length: (out.len() - before) as u64 });
+        }
+        begin = end;
+    }
+    Ok(out)
+}
+
+/// One whole gzip member that holds `data`.
+pub(super) fn gzip_member(deflate: &mut Deflate, data: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
+    out.extend_from_slice(&GZIP_HEADER);
+    out.extend_from_slice(&deflate.piece(data, true)?);
+    out.extend_from_slice(&gzip_trailer(crc32fast::hash(data), data.len() as u64));
+    Ok(())
+}
+
+/// The frames that `bytes` consist of, each of which says how much is in it.
+fn zstd_parts(mut bytes: &[u8]) -> io::Result<Vec<Part>> {
+    let mut parts = Vec::new();
+    while !bytes.is_empty() {
+        let length = zstd_safe::find_frame_compressed_size(bytes).ok().filter(|length| *length <= bytes.len());
+        let tar_length = zstd_safe::get_frame_content_size(bytes).ok().flatten();
+        let (Some(length), Some(tar_length)) = (length, tar_length) else {
+            return Err(io::Error::other("a frame of the last layer does not say how long it is"));
+        };
+        parts.push(Part { tar_length, length: length as u64 });
+        bytes = &bytes[length..];
+    }
+    Ok(parts)
 }
 
 /// The ten bytes before the deflate data: no name, no time, "unknown" as operating system.

@@ -3,6 +3,7 @@
 //! Guarantees: the bytes depend on the entries, their contents and the [`WriterOptions`] alone. The caller decides the
 //! order; parents come before children and hard links after their targets.
 
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -16,8 +17,9 @@ use super::frames::{Cut, Cutter, FrameTable, KnownFrames};
 use super::header::{self, BLOCK};
 use super::index::{IndexEntry, IndexError, LayerIndex};
 use super::path::LayerPath;
-use super::pipeline::{Fault, Pipeline};
+use super::pipeline::{Fault, Pipeline, blocks_at_once};
 use super::squeeze::Encoding;
+use super::toc::{self, Content, ContentDigester};
 
 /// How to write a layer.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +36,13 @@ impl WriterOptions {
     /// `encoding`, on all cores, times as they are.
     pub fn new(encoding: Encoding) -> Self {
         Self { encoding, threads: available_parallelism().unwrap_or(NonZeroUsize::MIN), clamp_mtime: None }
+    }
+}
+
+impl WriterOptions {
+    /// How many bytes of content are in memory at most while a layer is written: blocks, and what becomes of each.
+    pub fn memory(&self) -> u64 {
+        2 * (blocks_at_once(self.threads.get()) * self.encoding.block_size()) as u64
     }
 }
 
@@ -61,6 +70,8 @@ pub struct WrittenLayer<W> {
     pub index: LayerIndex,
     /// What of the blob the next layer can use again.
     pub frames: FrameTable,
+    /// What its descriptor has to say, so that clients find its table of contents.
+    pub annotations: BTreeMap<String, String>,
 }
 
 /// Why a layer cannot be written.
@@ -104,6 +115,9 @@ pub struct LayerWriter<W> {
     /// Entries of a frame that the last layer may have, too; not written yet.
     pending: Vec<Pending>,
     entries: Vec<IndexEntry>,
+    encoding: Encoding,
+    /// Of files that are not empty, if there is to be a table of contents.
+    contents: Vec<Content>,
 }
 
 struct Pending {
@@ -123,6 +137,8 @@ impl<W: Write> LayerWriter<W> {
             scratch: Vec::with_capacity(4 * BLOCK),
             pending: Vec::new(),
             entries: Vec::new(),
+            encoding: options.encoding,
+            contents: Vec::new(),
         }
     }
 
@@ -151,7 +167,9 @@ impl<W: Write> LayerWriter<W> {
             self.pipeline.begin_large(None);
         }
         self.pipeline.write(&self.scratch).map_err(WriteError::Sink)?;
-        let content = write_content(&mut self.pipeline, (&entry.path, size), content, Fingerprinting::Wanted)?;
+        let mut fingerprinter = Fingerprinter::new();
+        self.write_content((&entry.path, size, self.scratch.len()), content, Some(&mut fingerprinter))?;
+        let content = fingerprinter.finish();
         if large {
             self.pipeline.cut(None).map_err(WriteError::Sink)?;
         } else {
@@ -210,12 +228,55 @@ impl<W: Write> LayerWriter<W> {
     /// Writes what was put off; from then on, nothing is.
     fn write_pending(&mut self) -> Result<(), WriteError> {
         self.pipeline.leave_prefix().map_err(WriteError::Sink)?;
-        for Pending { header, path, size, open } in self.pending.drain(..) {
+        for Pending { header, path, size, open } in std::mem::take(&mut self.pending) {
             self.pipeline.write(&header).map_err(WriteError::Sink)?;
             let content = open().map_err(|source| WriteError::Source { path: path.clone(), source })?;
-            write_content(&mut self.pipeline, (&path, size), content, Fingerprinting::Done)?;
+            self.write_content((&path, size, header.len()), content, None)?;
         }
         Ok(())
+    }
+
+    /// Writes the content of a file whose header of this length was just written, and what fills its last block.
+    fn write_content(
+        &mut self,
+        (path, size, header): (&LayerPath, u64, usize),
+        mut content: impl Read,
+        mut fingerprinter: Option<&mut Fingerprinter>,
+    ) -> Result<(), WriteError> {
+        let block = self.encoding.block_size();
+        // A large file's header begins a block; others are in one block whole.
+        let large = self.cutter.is_large(header as u64 + size + header::padding(size) as u64);
+        let first = if large { (block - header % block) as u64 } else { size };
+        let listed = self.encoding.has_seams() && size > 0;
+        let mut digester = listed.then(|| ContentDigester::new(size, first, block as u64));
+        if listed {
+            self.pipeline.seam();
+        }
+        let mut read = 0;
+        while read < size {
+            let mut observe = |bytes: &[u8]| {
+                if let Some(fingerprinter) = &mut fingerprinter {
+                    fingerprinter.update(bytes);
+                }
+                if let Some(digester) = &mut digester {
+                    digester.update(bytes);
+                }
+            };
+            let count =
+                self.pipeline.read_from(&mut content, size - read, &mut observe).map_err(|fault| match fault {
+                    Fault::Sink(error) => WriteError::Sink(error),
+                    Fault::Source(source) => WriteError::Source { path: path.clone(), source },
+                })?;
+            if count == 0 {
+                return Err(WriteError::Truncated { path: path.clone(), expected: size, actual: read });
+            }
+            read += count as u64;
+        }
+        self.contents.extend(digester.map(ContentDigester::finish));
+        if listed {
+            self.pipeline.seam();
+        }
+        self.pipeline.write(&[0; BLOCK][..header::padding(size)]).map_err(WriteError::Sink)
     }
 
     /// Ends a frame here, and takes it over from the last layer if that is still possible.
@@ -236,17 +297,22 @@ impl<W: Write> LayerWriter<W> {
     pub fn finish(mut self) -> Result<WrittenLayer<W>, WriteError> {
         // The end of the tar is a frame of its own, so that the last entries can be used again, too.
         self.cut()?;
-        let index = LayerIndex::new(self.entries)?;
         self.pipeline.leave_prefix().map_err(WriteError::Sink)?;
-        self.pipeline.write(&[0; 2 * BLOCK]).map_err(WriteError::Sink)?;
-        let outcome = self.pipeline.finish().map_err(WriteError::Sink)?;
+        if !matches!(self.encoding, Encoding::Estargz { .. }) {
+            self.pipeline.write(&[0; 2 * BLOCK]).map_err(WriteError::Sink)?;
+        }
+        let mut settled = self.pipeline.settle().map_err(WriteError::Sink)?;
+        let annotations = toc::finish(&mut settled, self.encoding, &mut self.entries, &self.contents);
+        let annotations = annotations.map_err(WriteError::Sink)?;
+        let outcome = settled.finish().map_err(WriteError::Sink)?;
+        let index = LayerIndex::new(self.entries)?;
         let digests = LayerDigests {
             diff_id: outcome.diff_id,
             digest: outcome.digest,
             size: outcome.size,
             uncompressed_size: outcome.uncompressed_size,
         };
-        Ok(WrittenLayer { sink: outcome.sink, digests, index, frames: outcome.frames })
+        Ok(WrittenLayer { sink: outcome.sink, digests, index, frames: outcome.frames, annotations })
     }
 
     /// How many entries there are so far.
@@ -267,35 +333,4 @@ impl<W: Write> LayerWriter<W> {
         }
         entry
     }
-}
-
-/// Whether what a file contains has to be found out.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Fingerprinting {
-    Wanted,
-    Done,
-}
-
-/// Writes a file's content and what fills its last block; what it is, if wanted.
-fn write_content<W: Write>(
-    pipeline: &mut Pipeline<W>,
-    (path, size): (&LayerPath, u64),
-    mut content: impl Read,
-    fingerprinting: Fingerprinting,
-) -> Result<Fingerprint, WriteError> {
-    let mut fingerprinter = Fingerprinter::new();
-    let mut read = 0;
-    while read < size {
-        let wanted = (fingerprinting == Fingerprinting::Wanted).then_some(&mut fingerprinter);
-        let count = pipeline.read_from(&mut content, size - read, wanted).map_err(|fault| match fault {
-            Fault::Sink(error) => WriteError::Sink(error),
-            Fault::Source(source) => WriteError::Source { path: path.clone(), source },
-        })?;
-        if count == 0 {
-            return Err(WriteError::Truncated { path: path.clone(), expected: size, actual: read });
-        }
-        read += count as u64;
-    }
-    pipeline.write(&[0; BLOCK][..header::padding(size)]).map_err(WriteError::Sink)?;
-    Ok(fingerprinter.finish())
 }

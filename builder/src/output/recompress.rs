@@ -6,7 +6,7 @@ use flate2::write::GzEncoder;
 use wharf_spec::{Compression, Descriptor, Digest, Manifest, ManifestView, MediaKind, MediaType, RawManifest};
 
 use crate::error::BuildError;
-use crate::layer::{Decoder, Format};
+use crate::layer::{Decoder, Format, LayerFormat};
 use crate::request::LayerCompression;
 use crate::result::BuildResult;
 use crate::solve::{BlobReader, store_bytes};
@@ -25,7 +25,7 @@ impl BuildResult {
                 layers.push(layer.clone());
                 continue;
             };
-            layers.push(if compression == wanted.format {
+            layers.push(if compression == plain(wanted.format) {
                 layer.clone()
             } else {
                 self.recompressed(layer, compression, wanted).await?
@@ -50,13 +50,22 @@ impl BuildResult {
         let fill =
             move |to: &mut dyn Write| compress(&mut Decoder::new(reader, Format::from(compression))?, wanted, to);
         let (digest, size): (Digest, u64) = store_bytes(blobs, fill).await?;
-        let annotations = layer.annotations.clone();
-        Ok(Descriptor { annotations, ..Descriptor::new(MediaType::layer(wanted.format).as_str(), digest, size) })
+        // What was said of the old bytes (where their table of contents is) is not true of the new ones.
+        Ok(Descriptor::new(MediaType::layer(plain(wanted.format)).as_str(), digest, size))
+    }
+}
+
+/// The compression of a format. Tables of contents are written with the files, not afterwards.
+fn plain(format: LayerFormat) -> Compression {
+    match format {
+        LayerFormat::Uncompressed => Compression::Uncompressed,
+        LayerFormat::Gzip | LayerFormat::Estargz => Compression::Gzip,
+        LayerFormat::Zstd | LayerFormat::ZstdChunked => Compression::Zstd,
     }
 }
 
 fn compress(from: &mut dyn Read, wanted: LayerCompression, to: &mut dyn Write) -> io::Result<()> {
-    match wanted.format {
+    match plain(wanted.format) {
         Compression::Uncompressed => io::copy(from, to).map(drop),
         Compression::Gzip => {
             let mut encoder = GzEncoder::new(to, flate2::Compression::new(wanted.level.unwrap_or(GZIP_LEVEL)));

@@ -70,6 +70,12 @@ pub enum SandboxError {
         /// The kernel killed something for lack of memory meanwhile.
         out_of_memory: bool,
     },
+    /// The step as a whole used more memory than it was given, and the kernel killed the process.
+    #[error("killed: it needed more than the {limit} bytes of memory that it was given")]
+    MemoryExceeded {
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The caller's time limit passed; everything was killed.
     #[error("killed after {after:?}: the time limit")]
     TimedOut {
@@ -111,13 +117,14 @@ impl SandboxError {
             Self::IdNotMapped { .. } => {
                 Some("an administrator can give you more ids in /etc/subuid and /etc/subgid".to_owned())
             }
+            Self::MemoryExceeded { .. } => Some("give it more with --memory".to_owned()),
+            Self::TimedOut { .. } => Some("give it more with --timeout".to_owned()),
             Self::Killed { out_of_memory: true, .. } => Some("run fewer steps or jobs at once".to_owned()),
             Self::ProgramNotFound { .. }
             | Self::ProgramNotExecutable { .. }
             | Self::UserNotFound { .. }
             | Self::GroupNotFound { .. }
             | Self::Killed { .. }
-            | Self::TimedOut { .. }
             | Self::Cancelled
             | Self::Unrepresentable { .. }
             | Self::HelperVanished => None,
@@ -187,6 +194,8 @@ pub enum Step {
     Fork,
     /// `setrlimit(2)`.
     LimitResources,
+    /// Making the step's control group.
+    LimitGroup,
     /// Dropping capabilities.
     DropCapabilities,
     /// Loading the system call filter.
@@ -211,6 +220,11 @@ impl Step {
                 Some("the store is probably on an overlay itself (a container's own root): put it on a volume")
             }
             Self::MountOverlay if errno.0 == libc::ENODEV => Some("the kernel has no overlay file system"),
+            Self::LimitGroup if errno.0 == libc::EOPNOTSUPP => Some("this kernel, or this container, has it nowhere"),
+            Self::LimitGroup if denied || matches!(errno.0, libc::EROFS | libc::EBUSY | libc::ENOENT) => Some(
+                "build as root, or where control groups were handed to you: systemd-run --user --scope -p Delegate=yes wharf \
+                 build …",
+            ),
             Self::ChangeRoot if errno.0 == libc::EINVAL => Some("this machine runs from an initramfs"),
             Self::StartHelper
             | Self::CreateNamespaces
@@ -228,6 +242,7 @@ impl Step {
             | Self::EnterDirectory
             | Self::Fork
             | Self::LimitResources
+            | Self::LimitGroup
             | Self::DropCapabilities
             | Self::FilterSystemCalls
             | Self::ChangeUser => None,
@@ -254,6 +269,7 @@ impl fmt::Display for Step {
             Self::EnterDirectory => "enter the working directory",
             Self::Fork => "start a process",
             Self::LimitResources => "limit resources",
+            Self::LimitGroup => "limit the step by a control group: set",
             Self::DropCapabilities => "drop capabilities",
             Self::FilterSystemCalls => "load the system call filter",
             Self::ChangeUser => "change the user",

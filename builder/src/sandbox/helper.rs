@@ -56,7 +56,6 @@ fn run() -> ! {
     }
 }
 
-/// Limits of the step as a whole (control groups) belong here, between the two lines of `start`.
 fn hold(task: &Task, channel: &mut Channel) -> Result<(), SandboxError> {
     let init = start(task, channel)?;
     let killed_before = out_of_memory_kills();

@@ -26,6 +26,7 @@
 mod detached;
 mod devices;
 mod error;
+mod group;
 mod helper;
 mod init;
 mod inside;
@@ -52,7 +53,7 @@ pub use overlay::opaque_attribute;
 pub use report::ExitStatus;
 pub use run::{OutputChunk, Stream, rehearse, run};
 pub use spec::{
-    Access, Limits, Mount, MountKind, Network, Process, Resource, Rlimit, RootFs, Secret, Security, Writes,
+    Access, GroupLimits, Limits, Mount, MountKind, Network, Process, Resource, Rlimit, RootFs, Secret, Security, Writes,
 };
 pub use tier::{Check, Outcome, Report, Tier, probe};
 pub use userns::{EnterError, enter_user_namespace_if_needed};

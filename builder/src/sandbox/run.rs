@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::error::{At, SandboxError, Step};
+use super::group::Group;
 use super::helper::{HELPER_ARG, NOTHING_ARG};
 use super::report::{ExitStatus, encode_task, outcome};
 use super::spec::{Access, Mount, MountKind, Process, RootFs, Task};
@@ -50,7 +51,12 @@ pub async fn run(
     cancel: &CancellationToken,
 ) -> Result<ExitStatus, SandboxError> {
     let task = encode_task(&Task { rootfs: rootfs.clone(), process: process.clone() })?;
+    let group = Group::make(&process.limits.group)?;
     let (mut child, mut socket) = start_helper()?;
+    if let (Some(group), Some(pid)) = (&group, child.id()) {
+        // It does nothing before it is told what.
+        group.join(pid)?;
+    }
     let streams = [
         child.stdout.take().map(|stdout| tokio::spawn(forward(stdout, Stream::Stdout, output.clone()))),
         child.stderr.take().map(|stderr| tokio::spawn(forward(stderr, Stream::Stderr, output))),
@@ -77,7 +83,10 @@ pub async fn run(
             Err(_) => stream.abort(),
         }
     }
-    ended.and_then(|()| outcome(&lines))
+    ended.and_then(|()| outcome(&lines)).map_err(|error| match (error, process.limits.group.memory) {
+        (SandboxError::Killed { out_of_memory: true, .. }, Some(limit)) => SandboxError::MemoryExceeded { limit },
+        (error, _) => error,
+    })
 }
 
 /// Makes a whole sandbox below `scratch`, runs nothing in it, and takes it down: whether this process, on this

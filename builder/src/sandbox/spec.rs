@@ -184,6 +184,29 @@ pub struct Limits {
     pub rlimits: Vec<Rlimit>,
     /// `--shm-size`: the size of `/dev/shm` in bytes; 64 MiB where nothing is said.
     pub shared_memory: Option<u64>,
+    /// What all processes of the step may use up together.
+    pub group: GroupLimits,
+}
+
+/// Limits of a step as a whole. If there is one, the step gets a control group of its own.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GroupLimits {
+    /// `--cgroup-parent`: the group below which the step's is made, from the hierarchy's root.
+    pub parent: Option<String>,
+    /// `--memory`, in bytes.
+    pub memory: Option<u64>,
+    /// `--memory-swap`: memory and swap together, in bytes; `Some(None)` is unlimited. Counts with `memory` only.
+    pub memory_and_swap: Option<Option<u64>>,
+    /// `--cpu-period`, in microseconds.
+    pub cpu_period: Option<u64>,
+    /// `--cpu-quota`: processor time in a period, in microseconds.
+    pub cpu_quota: Option<u64>,
+    /// `--cpu-shares`: relative to 1024, where processors are short.
+    pub cpu_shares: Option<u64>,
+    /// `--cpuset-cpus`, such as `0-3,7`.
+    pub cpus: Option<String>,
+    /// `--cpuset-mems`.
+    pub memory_nodes: Option<String>,
 }
 
 /// One `--ulimit`.

@@ -45,16 +45,20 @@ impl Solver<'_> {
         } else {
             let (home, sharing) = (self.depot.cache().mount(&cache.id), cache.sharing);
             let (lock, slot) = take_slot(&home, sharing).await.map_err(failed)?;
+            self.used_mounts().insert(cache.id.clone(), mount.span);
             (Some(lock), slot)
         };
         let data = slot.join("data");
         if !data.exists() {
             let draft = self.depot.scratch("cache")?;
-            if let Some((source, path)) = &cache.seed {
-                self.seed(*source, path, mount, (step, &draft)).await?;
-            }
             let new = draft.join("it");
             make_new(&new, cache).map_err(failed)?;
+            let imported = step.memory != Memory::Ignored && Box::pin(self.import_mount(&cache.id, &new)).await?;
+            if let (false, Some((source, path))) = (imported, &cache.seed) {
+                fs::remove_dir(&new).map_err(failed)?;
+                self.seed(*source, path, mount, (step, &draft)).await?;
+                make_new(&new, cache).map_err(failed)?;
+            }
             if let Err(error) = fs::rename(&new, &data)
                 && !data.exists()
             {
@@ -134,7 +138,7 @@ fn make_new(directory: &Path, cache: &Cache) -> io::Result<()> {
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Locks a slot; waits for one that somebody else has to himself.
-async fn take_slot(home: &Path, sharing: CacheSharing) -> io::Result<(CacheLock, PathBuf)> {
+pub(super) async fn take_slot(home: &Path, sharing: CacheSharing) -> io::Result<(CacheLock, PathBuf)> {
     let (slots, mode) = match sharing {
         CacheSharing::Shared => (1, FlockOperation::NonBlockingLockShared),
         CacheSharing::Locked => (1, FlockOperation::NonBlockingLockExclusive),

@@ -277,7 +277,10 @@ impl Solver<'_> {
 
     /// Stores what was laid out.
     pub(super) async fn write_layer(&self, step: &Step, writing: Writing) -> Result<Layer, BuildError> {
-        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| writing.fill(writer)).await;
+        let recipe = self.recipe(step).await;
+        let memory = self.memory_for(&recipe.options).await?;
+        let stored = store_layer(self.depot.blobs(), recipe, move |writer| writing.fill(writer)).await;
+        drop(memory);
         let stored = stored.map_err(|error| match error {
             StoreLayerError::Store(error) => error.into(),
             StoreLayerError::Fill(error) => error.blame(step.span),
@@ -296,11 +299,7 @@ impl Solver<'_> {
     /// How layers are written.
     pub(super) fn writer_options(&self) -> WriterOptions {
         let wanted = self.request.compression;
-        let encoding = match (Encoding::of(wanted.format), wanted.level) {
-            (Encoding::Gzip { .. }, Some(level)) => Encoding::Gzip { level: level.min(9) },
-            (Encoding::Zstd { .. }, Some(level)) => Encoding::Zstd { level: level.clamp(1, 22).cast_signed() },
-            (encoding, _) => encoding,
-        };
+        let encoding = Encoding::new(wanted.format, wanted.level);
         WriterOptions { clamp_mtime: self.epoch(), ..WriterOptions::new(encoding) }
     }
 

@@ -111,7 +111,11 @@ impl Solver<'_> {
         let (ended, ()) = tokio::join!(sandbox::run(rootfs, process, output, &self.cancel), listener.listen(heard));
         match ended {
             Ok(ExitStatus { code: 0, .. }) => Ok(()),
-            Ok(status) => Err(failed(run, status, &listener.last_lines(), step.span).into()),
+            Ok(status) => {
+                let diagnostic = failed(run, status, &listener.last_lines(), step.span);
+                let limit = process.limits.group.memory.filter(|_| status.out_of_memory);
+                Err(limit.into_iter().fold(diagnostic, |diagnostic, limit| diagnostic.note(exceeded(limit))).into())
+            }
             Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
             Err(error) => Err(self.foreign(&error, not_run(run, &error, &listener.last_lines(), step.span)).into()),
         }
@@ -135,7 +139,9 @@ impl Solver<'_> {
         let (overlay, ownership) = overlay_and_ownership();
         let options = DiffOptions { overlay, ownership, ignore: Vec::new() };
         let changed = upper.clone();
-        let stored = store_layer(self.depot.blobs(), self.recipe(step).await, move |writer| {
+        let recipe = self.recipe(step).await;
+        let _memory = self.memory_for(&recipe.options).await?;
+        let stored = store_layer(self.depot.blobs(), recipe, move |writer| {
             write_upper(&changed, &*tree, &options, writer).map_err(Fill)
         });
         let stored = stored.await.map_err(|error| match error {
@@ -175,7 +181,7 @@ fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> D
     let diagnostic = with_output(Diagnostic::error(title, span), last_lines);
     let diagnostic = diagnostic.note(format!("it was: {}", spoken(run)));
     if status.out_of_memory {
-        return diagnostic.help("the machine ran out of memory meanwhile: give it more, or run less at once");
+        return diagnostic.help("memory ran out meanwhile: give it more, or run less at once");
     }
     match status.code {
         126 => {
@@ -188,6 +194,10 @@ fn failed(run: &Run, status: ExitStatus, last_lines: &[String], span: Span) -> D
              commands shows each of them",
         ),
     }
+}
+
+fn exceeded(limit: u64) -> String {
+    format!("all processes of the step together may use {limit} bytes of memory (--memory)")
 }
 
 /// A process that never ran, or that something ended.

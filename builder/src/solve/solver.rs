@@ -5,12 +5,12 @@
 //! is there. Whoever finds bytes missing solves the stage again for the greater need. So a build that changes nothing reads
 //! records and nothing else, and a stage whose files nobody has to read again is not made again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 use wharf_spec::Descriptor;
 
@@ -28,6 +28,7 @@ use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::{CacheVerdict, MadeLayer};
+use crate::layer::WriterOptions;
 use crate::plan::{
     ContextId, ContextPlace, Copy, FileSource, MakeDirectory, Memory, Plan, PlannedStage, Root, Run, RunMountKind,
     StageId, Step, Work,
@@ -44,6 +45,10 @@ pub(crate) enum Need {
     Live,
 }
 
+/// What layers that are written at the same time may take together: 256 MiB. One that wants more has it to itself.
+const MEMORY_UNITS: u32 = 256;
+const MEMORY_UNIT: u64 = 1 << 20;
+
 /// One build being solved.
 pub(crate) struct Solver<'a> {
     pub(super) plan: &'a Plan,
@@ -55,12 +60,16 @@ pub(crate) struct Solver<'a> {
     pub(super) cancel: CancellationToken,
     /// Caches that start empty because nothing remembered may be used.
     pub(super) fresh_mounts: Mutex<HashMap<String, PathBuf>>,
+    /// Caches that steps of this build had, and where the Dockerfile asks for each.
+    used_mounts: Mutex<BTreeMap<String, Span>>,
     stages: Vec<Solved>,
     contexts: Vec<OnceCell<Arc<Context>>>,
     /// Results of this very build, for steps that several stages have in common.
     made: Mutex<HashMap<Key, Layer>>,
     steps: KeyedLocks<Key>,
     slots: Semaphore,
+    /// Memory for layers that are being written, in [`MEMORY_UNIT`]s.
+    memory: Semaphore,
 }
 
 #[derive(Default)]
@@ -102,11 +111,13 @@ impl<'a> Solver<'a> {
             reporter,
             cancel: environment.cancel.child_token(),
             fresh_mounts: Mutex::default(),
+            used_mounts: Mutex::default(),
             stages: plan.stages.iter().map(|_| Solved::default()).collect(),
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
             made: Mutex::default(),
             steps: KeyedLocks::default(),
             slots: Semaphore::new(environment.jobs.max(1)),
+            memory: Semaphore::new(MEMORY_UNITS as usize),
         }
     }
 
@@ -274,7 +285,7 @@ impl<'a> Solver<'a> {
     }
 
     /// A result that another place knows. Its bytes stay there until somebody needs them.
-    async fn shared(&self, key: Key) -> Option<Layer> {
+    pub(super) async fn shared(&self, key: Key) -> Option<Layer> {
         for cache in &self.environment.caches {
             if let Some(SharedLayer { made, source }) = cache.find(&key.hex()).await {
                 let layer = Layer {
@@ -290,6 +301,16 @@ impl<'a> Solver<'a> {
             }
         }
         None
+    }
+
+    /// Waits until there is memory to write a layer.
+    pub(super) async fn memory_for(&self, options: &WriterOptions) -> Result<SemaphorePermit<'_>, BuildError> {
+        let wanted = u32::try_from(options.memory().div_ceil(MEMORY_UNIT)).unwrap_or(MEMORY_UNITS);
+        self.memory.acquire_many(wanted.min(MEMORY_UNITS)).await.map_err(|_| BuildError::Cancelled)
+    }
+
+    pub(super) fn used_mounts(&self) -> MutexGuard<'_, BTreeMap<String, Span>> {
+        self.used_mounts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the steps of all stages that were solved made, the target's first; and how many are the target's.

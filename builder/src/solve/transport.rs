@@ -77,22 +77,22 @@ where
             writer = writer.reusing(known);
         }
         fill(&mut writer)?;
-        let WrittenLayer { mut sink, digests, index, frames } = writer.finish()?;
+        let WrittenLayer { mut sink, digests, index, frames, annotations } = writer.finish()?;
         sink.flush().map_err(WriteError::Sink)?;
-        Ok((digests, index, frames))
+        Ok((digests, index, frames, annotations))
     });
     let mut upload = blobs.own_upload().await?;
     while let Some(piece) = waiting.recv().await {
         // Dropping the receiver on an error here is what ends the thread.
         upload.write(piece).await?;
     }
-    let (digests, index, frames) = match work.await {
+    let (digests, index, frames, annotations) = match work.await {
         Ok(written) => written.map_err(StoreLayerError::Fill)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
     upload.commit(digests.digest).await?;
     let media_type = MediaType::layer(options.encoding.compression());
-    let descriptor = Descriptor::new(media_type.as_str(), digests.digest, digests.size);
+    let descriptor = Descriptor { annotations, ..Descriptor::new(media_type.as_str(), digests.digest, digests.size) };
     Ok(StoredLayer { descriptor, digests, index, frames })
 }
 

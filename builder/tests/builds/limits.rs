@@ -1,6 +1,6 @@
 //! `--ulimit` and `--shm-size`: what steps may use up.
 
-use wharf_builder::sandbox::{Limits, Resource, Rlimit, Tier};
+use wharf_builder::sandbox::{GroupLimits, Limits, Resource, Rlimit, Tier};
 
 use crate::fixture::{World, outcomes};
 use crate::show;
@@ -59,4 +59,64 @@ async fn a_limit_that_cannot_be_set_is_said() {
     request.limits.rlimits = vec![Rlimit { resource: Resource::Nofile, soft: None, hard: None }];
     let message = world.failure_of(request).await;
     assert!(message.contains("nofile"), "{message}");
+}
+
+/// Whether this process may make control groups; a step with one says so best.
+async fn groups(world: &World) -> bool {
+    let mut request = world.request("FROM shell\nRUN :");
+    request.limits.group.memory = Some(1 << 30);
+    match world.try_build(request).await {
+        Ok(_) => true,
+        Err(error) => {
+            println!("skipped: {error}");
+            false
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_step_that_needs_more_memory_than_it_is_given_fails_and_says_so() {
+    if let Tier::None { reason } = Tier::current() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut world = World::new();
+    world.bases.add_shell("shell");
+    if !groups(&world).await {
+        return;
+    }
+    let request = |text: &str| {
+        let mut request = world.request(text);
+        request.limits.group = GroupLimits { memory: Some(32 << 20), ..GroupLimits::default() };
+        request
+    };
+    world.build_request(request("FROM shell\nRUN dd if=/dev/zero of=/dev/null bs=8M count=1")).await;
+    let shell =
+        world.failure_of(request("FROM shell\nRUN dd if=/dev/zero of=/dev/null bs=100M count=1; exit $?")).await;
+    assert!(shell.contains("137") && shell.contains("33554432 bytes of memory (--memory)"), "{shell}");
+    let dd = r#"FROM shell\nRUN ["dd", "if=/dev/zero", "of=/dev/null", "bs=100M", "count=1"]"#.replace("\\n", "\n");
+    let alone = world.failure_of(request(&dd)).await;
+    assert!(alone.contains("33554432 bytes of memory that it was given"), "{alone}");
+}
+
+#[tokio::test]
+async fn a_step_runs_on_the_processors_it_is_given() {
+    if let Tier::None { reason } = Tier::current() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let mut world = World::new();
+    world.bases.add_shell("shell");
+    if !groups(&world).await {
+        return;
+    }
+    let mut request = world.request("FROM shell\nRUN cat /proc/self/status > /out");
+    request.limits.group =
+        GroupLimits { cpus: Some("0".to_owned()), cpu_quota: Some(50_000), ..GroupLimits::default() };
+    let result = world.build_request(request).await;
+    let directory = tempfile::tempdir().unwrap();
+    result.write_directory(directory.path()).await.unwrap();
+    let text = std::fs::read_to_string(directory.path().join("out")).unwrap();
+    let list = text.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:"));
+    assert_eq!(list.map(str::trim), Some("0"), "{text}");
 }

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use wharf_blobstore::Store;
+use wharf_builder::sandbox::Tier;
 use wharf_builder::{BaseLayers, BuildResult, SharedLayer, StepCache, StepLayer};
 use wharf_client::transfer::{self, ByteStream, ImageSource, Origin, Target};
 use wharf_spec::{Descriptor, Digest, RawManifest};
@@ -30,7 +31,7 @@ struct Offer {
 
 impl Offer {
     fn of(world: &World, result: &BuildResult) -> Arc<Self> {
-        let made = result.made.iter().map(|made| (made.key.clone(), made.clone())).collect();
+        let made = result.made.iter().chain(&result.mounts).map(|made| (made.key.clone(), made.clone())).collect();
         Arc::new(Self { made, store: world.store.clone(), read: Arc::default() })
     }
 }
@@ -137,4 +138,41 @@ async fn an_image_says_which_steps_it_is_made_of_when_asked() {
         )
         .await;
     assert_eq!(second.image.digest(), plain.image.digest());
+}
+
+const WRITES: &str = "FROM shell\nRUN --mount=type=cache,target=/c,mode=0711 mkdir /c/d && echo kept > /c/d/f && \
+                      ln -s f /c/d/l && chmod 600 /c/d/f";
+const READS: &str =
+    "FROM shell\nRUN --mount=type=cache,target=/c cat /c/d/l > /out 2>&1; stat -c %a /c /c/d/f >> /out 2>&1; :";
+
+/// What a step finds in the cache of a machine that has nothing but the offer.
+async fn found(world: &World, offer: &Arc<Offer>, import: bool) -> String {
+    let other = newcomer(world, offer);
+    let mut request = other.request(READS);
+    request.mounts.import = import;
+    let result = other.build_request(request).await;
+    let directory = tempfile::tempdir().unwrap();
+    result.write_directory(directory.path()).await.unwrap();
+    std::fs::read_to_string(directory.path().join("out")).unwrap()
+}
+
+#[tokio::test]
+async fn cache_mounts_come_along_when_that_is_wanted() {
+    if let Tier::None { reason } = Tier::current() {
+        println!("skipped: {reason}");
+        return;
+    }
+    let world = world();
+    let mut request = world.request(WRITES);
+    request.mounts.export = true;
+    let made = world.build_request(request.clone()).await;
+    assert_eq!(made.mounts.len(), 1);
+    assert!(made.made.iter().all(|step| step.key != made.mounts[0].key), "it is no result of a step");
+    assert!(world.build_request(request).await.mounts.is_empty(), "no step ran, so nothing changed");
+
+    let offer = Offer::of(&world, &made);
+    assert!(found(&world, &offer, false).await.contains("No such file"));
+    assert_eq!(found(&world, &offer, true).await, "kept\n711\n600\n");
+    let unasked = self::world();
+    assert!(unasked.build(WRITES).await.mounts.is_empty());
 }

@@ -5,8 +5,9 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::{BuildError, BuildEvent, ContextSource, ImageName, SecretValue, Stream, TarPart, write_tar};
-use wharf_spec::{Compression, MediaType};
+use wharf_spec::MediaType;
 
 use crate::fixture::{World, gzip, outcomes, tar_of};
 use crate::show;
@@ -259,16 +260,24 @@ async fn the_same_inputs_give_the_same_digest() {
 async fn layers_are_compressed_as_asked() {
     let world = World::with(&[("a", "x")]);
     for (format, media_type) in [
-        (Compression::Zstd, MediaType::OCI_LAYER_ZSTD),
-        (Compression::Gzip, MediaType::OCI_LAYER_GZIP),
-        (Compression::Uncompressed, MediaType::OCI_LAYER),
+        (LayerFormat::Zstd, MediaType::OCI_LAYER_ZSTD),
+        (LayerFormat::ZstdChunked, MediaType::OCI_LAYER_ZSTD),
+        (LayerFormat::Gzip, MediaType::OCI_LAYER_GZIP),
+        (LayerFormat::Estargz, MediaType::OCI_LAYER_GZIP),
+        (LayerFormat::Uncompressed, MediaType::OCI_LAYER),
     ] {
         let mut request = world.request("FROM scratch\nCOPY a /");
         request.compression = wharf_builder::LayerCompression { format, level: None };
         request.cache = wharf_builder::CacheUse::Nothing;
-        let result = world.build_request(request).await;
+        let result = world.build_request(request.clone()).await;
         assert_eq!(result.image.blobs()[1].media_type.as_str(), media_type);
-        assert_eq!(show::files(&show::tree(&world.store, &result).await).len(), 1);
+        let table = matches!(format, LayerFormat::ZstdChunked | LayerFormat::Estargz);
+        assert_eq!(result.image.blobs()[1].annotations.is_empty(), !table);
+        let in_the_tree = if format == LayerFormat::Estargz { 2 } else { 1 };
+        assert_eq!(show::files(&show::tree(&world.store, &result).await).len(), in_the_tree);
+        // What says where the table is, is remembered with the layer.
+        request.cache = wharf_builder::CacheUse::All;
+        assert_eq!(world.build_request(request).await.image.digest(), result.image.digest());
     }
 }
 

@@ -8,6 +8,7 @@ mod hostile;
 mod overlay;
 mod parsing;
 mod round_trip;
+mod tables;
 mod writing;
 
 use std::num::NonZeroUsize;

@@ -63,11 +63,11 @@ fn any_number_of_threads_writes_the_same_and_every_tool_reads_it() {
         assert!(one.sink == eight.sink && one.index == eight.index);
         assert_eq!(one.digests.digest, Digest::sha256(&one.sink));
         let tar = match encoding {
-            Encoding::Gzip { .. } => {
+            Encoding::Gzip { .. } | Encoding::Estargz { .. } => {
                 pipe("gzip", &["-t"], &one.sink);
                 pipe("gzip", &["-dc"], &one.sink)
             }
-            Encoding::Zstd { .. } => pipe("zstd", &["-dcq"], &one.sink),
+            Encoding::Zstd { .. } | Encoding::ZstdChunked { .. } => pipe("zstd", &["-dcq"], &one.sink),
             Encoding::Uncompressed => one.sink.clone(),
         };
         assert_eq!(Digest::sha256(&tar), one.digests.diff_id);

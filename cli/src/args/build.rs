@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use wharf_spec::{Platform, Reference};
 
+use super::limits::LimitOptions;
+
 /// What `build` and `up` share.
 #[derive(Clone, Debug, Args)]
 pub struct BuildOptions {
@@ -74,18 +76,14 @@ pub struct BuildOptions {
     /// Network of RUN: default, host or none
     #[arg(long, value_name = "MODE", default_value = "default")]
     pub network: String,
-    /// Limit what each process of RUN may use: TYPE=SOFT[:HARD], for example nofile=1024:2048 (repeatable)
-    #[arg(long = "ulimit", value_name = "LIMIT")]
-    pub ulimits: Vec<String>,
-    /// Size of /dev/shm in RUN, for example 128m [default: 64m]
-    #[arg(long, value_name = "SIZE")]
-    pub shm_size: Option<String>,
+    #[command(flatten)]
+    pub limits: LimitOptions,
     #[command(flatten)]
     pub taken: Taken,
     /// Compression of new layers
     #[arg(long, value_enum, default_value = "gzip")]
     pub compression: CompressionName,
-    /// How hard to compress: 0 to 9 for gzip [default: 1], 1 to 22 for zstd [default: 3]
+    /// How hard to compress: 0 to 9 for gzip and estargz [default: 1], 1 to 22 for zstd [default: 3]
     #[arg(long, value_name = "LEVEL")]
     pub compression_level: Option<u32>,
     /// Steps that run at once [default: one for each processor, at least two]
@@ -93,7 +91,7 @@ pub struct BuildOptions {
     pub jobs: Option<NonZeroUsize>,
 }
 
-/// What `docker build` takes as well, and what means nothing here, or nothing yet. None of it changes the image.
+/// What `docker build` takes as well, and what means nothing here.
 #[derive(Clone, Debug, Default, Args)]
 pub struct Taken {
     #[arg(long, hide = true)]
@@ -104,24 +102,6 @@ pub struct Taken {
     pub force_rm: bool,
     #[arg(long, hide = true)]
     pub compress: bool,
-    #[arg(long, hide = true)]
-    pub cgroup_parent: Option<String>,
-    #[arg(long, short, hide = true)]
-    pub memory: Option<String>,
-    #[arg(long, hide = true)]
-    pub memory_swap: Option<String>,
-    #[arg(long, hide = true)]
-    pub cpu_period: Option<String>,
-    #[arg(long, hide = true)]
-    pub cpu_quota: Option<String>,
-    #[arg(long, short, hide = true)]
-    pub cpu_shares: Option<String>,
-    #[arg(long, hide = true)]
-    pub cpuset_cpus: Option<String>,
-    #[arg(long, hide = true)]
-    pub cpuset_mems: Option<String>,
-    #[arg(long, hide = true)]
-    pub resource: Vec<String>,
 }
 
 /// What `build` is to do, and how it answers.
@@ -182,8 +162,13 @@ impl Build {
 pub enum CompressionName {
     /// gzip, which every client reads
     Gzip,
+    /// gzip that containerd's stargz snapshotter can fetch file by file
+    Estargz,
     /// zstd, faster and smaller; Docker reads it from version 23 on
     Zstd,
+    /// zstd of which podman and CRI-O fetch only the files that changed
+    #[value(name = "zstd:chunked")]
+    ZstdChunked,
     /// plain tar
     Uncompressed,
 }

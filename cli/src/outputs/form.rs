@@ -43,7 +43,9 @@ impl Form {
         match name {
             "compression" => {
                 let format = CompressionName::from_str(value, false);
-                self.compression = Some(format.map_err(|_| wrong("compression is gzip, zstd or uncompressed"))?);
+                self.compression = Some(
+                    format.map_err(|_| wrong("compression is gzip, estargz, zstd, zstd:chunked or uncompressed"))?,
+                );
             }
             "compression-level" => {
                 self.level = Some(value.parse().map_err(|_| wrong("compression-level is a number"))?);

@@ -78,7 +78,7 @@ fn options_reach_the_build() {
     assert!(again.stderr.contains("CACHED"), "{again}");
     let limited = desk.run(&["build", "--memory", "1g", "--cpuset-cpus=0", "context"]);
     assert_eq!(limited.code, Some(0), "{limited}");
-    assert!(limited.stderr.contains("--memory has no effect") && limited.stderr.contains("--cpuset-cpus"), "{limited}");
+    assert!(!limited.stderr.contains("no effect"), "{limited}");
     let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());
     assert!(!fresh.stderr.contains("CACHED"), "{fresh}");
 }

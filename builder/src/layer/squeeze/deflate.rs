@@ -1,32 +1,58 @@
 //! A block of a layer as a piece of one deflate stream.
 //!
-//! libdeflate is twice as fast as what can flush, but makes whole streams only. A piece that others follow is such a stream
-//! whose last block no longer says that it is the last, and which an empty stored block, as of a sync flush, takes to a byte
-//! boundary if it ended elsewhere. The [`Walker`] finds both places. What was compressed before leaves no trace in a piece.
+//! Level 1 is our own ([`Fast`]). All others are libdeflate's, which is twice as fast as what can flush, but makes whole
+//! streams only. A piece that others follow is such a stream whose last block no longer says that it is the last, and which
+//! an empty stored block, as of a sync flush, takes to a byte boundary if it ended elsewhere. The [`Walker`] finds both
+//! places. What was compressed before leaves no trace in a piece.
 
 use std::io;
 
 use libdeflater::{CompressionError, CompressionLvl, Compressor};
 
+use super::fast::Fast;
 use super::walk::{Seam, Walker};
 
 /// Makes pieces.
-pub(in crate::layer) struct Deflate {
+pub(in crate::layer) enum Deflate {
+    /// At level 1.
+    Fast(Box<Fast>),
+    /// At any other.
+    Streams(Box<Streams>),
+}
+
+impl Deflate {
+    /// At level `0..=9`.
+    pub(in crate::layer) fn new(level: u32) -> io::Result<Self> {
+        Ok(match level {
+            1 => Self::Fast(Box::new(Fast::new())),
+            _ => Self::Streams(Box::new(Streams::new(level)?)),
+        })
+    }
+
+    /// Compresses `data` without reference to what came before. The `last` piece ends the stream.
+    pub(super) fn piece(&mut self, data: &[u8], last: bool) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Fast(fast) => Ok(fast.piece(data, last)),
+            Self::Streams(streams) => streams.piece(data, last),
+        }
+    }
+}
+
+/// libdeflate's streams, opened at their ends.
+pub(in crate::layer) struct Streams {
     compressor: Compressor,
     walker: Walker,
     /// Room for a whole stream, however badly it compresses.
     stream: Vec<u8>,
 }
 
-impl Deflate {
-    /// At level `0..=9`.
-    pub(super) fn new(level: u32) -> io::Result<Self> {
+impl Streams {
+    fn new(level: u32) -> io::Result<Self> {
         let level = CompressionLvl::new(level.min(9).cast_signed()).map_err(|_| io::ErrorKind::InvalidInput)?;
         Ok(Self { compressor: Compressor::new(level), walker: Walker::new(), stream: Vec::new() })
     }
 
-    /// Compresses `data` without reference to what came before. The `last` piece ends the stream.
-    pub(super) fn piece(&mut self, data: &[u8], last: bool) -> io::Result<Vec<u8>> {
+    fn piece(&mut self, data: &[u8], last: bool) -> io::Result<Vec<u8>> {
         let bound = self.compressor.deflate_compress_bound(data.len());
         if self.stream.len() < bound {
             self.stream.resize(bound, 0);
