@@ -37,12 +37,13 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
     if let Some(stage) = epoch_stage(&request) {
         let source = epoch_source(&request, &file, stage)?;
-        let time = or_cancelled(&environment.cancel, time_of(&source, &request, &environment, &depot)).await?;
+        let time =
+            or_cancelled(&environment.cancel, Box::pin(time_of(&source, &request, &environment, &depot))).await?;
         set_epoch(request.to_mut(), time);
     }
     let request = &*request;
     let bases = Governed::new(&*environment.bases, &request.policies);
-    let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &bases).await?) });
+    let planned = or_cancelled(&environment.cancel, Box::pin(async { Ok(plan(request, &file, &bases).await?) }));
     let (plan, remarks) = planned.await?;
     let Remarks { warnings, findings } = remarks;
     if fails_on_findings(&file, &request.build_args) && !findings.is_empty() {
@@ -53,20 +54,24 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         reporter.send(BuildEvent::Warning(warning.clone()));
     }
     let solver = Solver::new(&plan, request, &environment, depot.clone(), Arc::clone(&reporter));
-    let stack = or_cancelled(&environment.cancel, async {
-        let stack = solver.stage(plan.target, Need::Live).await?;
-        if request.base_layers == BaseLayers::Fetch {
-            depot.fetch_all(&stack).await?;
-        }
-        let statements = match &plan.scan {
-            Some(scan) => {
-                let scanned = solver.stage(scan.stage, Need::Live).await.map_err(|error| by_generator(error, scan))?;
-                statements(&depot, scan, &scanned).await?
+    let stack = or_cancelled(
+        &environment.cancel,
+        Box::pin(async {
+            let stack = solver.stage(plan.target, Need::Live).await?;
+            if request.base_layers == BaseLayers::Fetch {
+                depot.fetch_all(&stack).await?;
             }
-            None => Vec::new(),
-        };
-        Ok((stack, statements))
-    });
+            let statements = match &plan.scan {
+                Some(scan) => {
+                    let scanned =
+                        solver.stage(scan.stage, Need::Live).await.map_err(|error| by_generator(error, scan))?;
+                    statements(&depot, scan, &scanned).await?
+                }
+                None => Vec::new(),
+            };
+            Ok((stack, statements))
+        }),
+    );
     let stack = stack.await;
     solver.keep_hashes();
     let (stack, statements) = stack?;
