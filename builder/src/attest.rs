@@ -10,15 +10,21 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use wharf_spec::{Descriptor, Digest, Manifest, MediaType, Platform, RawManifest, Reference};
 
+use crate::base::ImageName;
 use crate::request::{BuildRequest, ContextSource};
 use crate::result::BuildResult;
 
 /// The type of the statement.
-const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
+pub(crate) const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
 /// The type of what it says.
 pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+/// What the types of all statements like that begin with.
+pub(crate) const PROVENANCE_PREFIX: &str = "https://slsa.dev/provenance/";
 /// How parameters are to be read.
 const BUILD_TYPE: &str = "urn:wharf:dockerfile:v1";
+/// The type of an attestation that is an artifact, and of the configuration it does not have.
+const ARTIFACT: &str = "application/vnd.docker.attestation.manifest.v1+json";
+const EMPTY: &str = "application/vnd.oci.empty.v1+json";
 const IN_TOTO: &str = "application/vnd.in-toto+json";
 
 /// How much is told.
@@ -38,6 +44,15 @@ pub struct Provenance {
     pub mode: ProvenanceMode,
     /// Who builds, as a URI.
     pub builder_id: Option<String>,
+}
+
+/// An image whose program writes bills of materials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Generator {
+    /// Which.
+    pub image: ImageName,
+    /// What it is told, by name without `BUILDKIT_SCAN_`.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// An image that something was made from.
@@ -60,13 +75,24 @@ pub struct Times {
     pub finished: i64,
 }
 
+/// Something that is attested.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    /// What it is called as a file.
+    pub name: String,
+    /// The in-toto statement.
+    pub told: Value,
+    /// Whether it names itself what it is about; otherwise it is about the image, or the files it is written beside.
+    pub own_subjects: bool,
+}
+
 /// A manifest with everything it names, none of it stored yet.
 #[derive(Clone, Debug)]
 pub struct Attestation {
     /// Its manifest.
     pub manifest: RawManifest,
-    /// Its configuration and its statement.
-    pub blobs: [Vec<u8>; 2],
+    /// Its configuration and its statements.
+    pub blobs: Vec<Vec<u8>>,
 }
 
 /// What `result` was made from, about the image under `names`.
@@ -76,14 +102,6 @@ pub fn statement(
     (provenance, times): (&Provenance, Times),
     names: &[Reference],
 ) -> Value {
-    let platform = escaped(&request.platform.to_string());
-    let digest = result.image.digest().hex();
-    let subject = |name: String| json!({ "name": name, "digest": { "sha256": digest } });
-    let mut subjects: Vec<Value> =
-        names.iter().map(|name| subject(format!("pkg:docker/{}?platform={platform}", package(name)))).collect();
-    if subjects.is_empty() {
-        subjects.push(subject("_".to_owned()));
-    }
     let used = |image: &UsedImage| {
         let name = image.name.parse().map_or_else(|_| escaped(&image.name), |name| package(&name));
         json!({
@@ -101,7 +119,7 @@ pub fn statement(
     json!({
         "_type": STATEMENT,
         "predicateType": PREDICATE,
-        "subject": subjects,
+        "subject": subjects(&request.platform, &result.image, names),
         "predicate": {
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
@@ -115,6 +133,19 @@ pub fn statement(
             },
         },
     })
+}
+
+/// The image as statements name it, under each of its names.
+pub fn subjects(platform: &Platform, image: &RawManifest, names: &[Reference]) -> Vec<Value> {
+    let platform = escaped(&platform.to_string());
+    let digest = image.digest().hex();
+    let subject = |name: String| json!({ "name": name, "digest": { "sha256": digest } });
+    let mut subjects: Vec<Value> =
+        names.iter().map(|name| subject(format!("pkg:docker/{}?platform={platform}", package(name)))).collect();
+    if subjects.is_empty() {
+        subjects.push(subject("_".to_owned()));
+    }
+    subjects
 }
 
 fn parameters(request: &BuildRequest, mode: ProvenanceMode) -> Value {
@@ -157,28 +188,37 @@ fn escaped(text: &str) -> String {
     text.replace('/', "%2F").replace(':', "%3A")
 }
 
-/// The manifest that holds a statement.
-pub fn attestation(statement: &Value) -> Attestation {
-    let statement = statement.to_string().into_bytes();
-    let mut layer = Descriptor::new(IN_TOTO, Digest::sha256(&statement), statement.len() as u64);
-    layer.annotations.insert("in-toto.io/predicate-type".to_owned(), PREDICATE.to_owned());
+/// The manifest that holds statements about `image`. As an artifact it names its image, so that a registry that is asked
+/// what there is about it knows; otherwise it looks like an image, which is what older programs expect.
+pub fn attestation(statements: &[Statement], image: &RawManifest, artifact: bool) -> Attestation {
+    let (mut blobs, mut layers) = (Vec::new(), Vec::new());
+    for statement in statements {
+        let bytes = statement.told.to_string().into_bytes();
+        let mut layer = Descriptor::new(IN_TOTO, Digest::sha256(&bytes), bytes.len() as u64);
+        let kind = statement.told["predicateType"].as_str().unwrap_or_default();
+        layer.annotations.insert("in-toto.io/predicate-type".to_owned(), kind.to_owned());
+        layers.push(layer);
+        blobs.push(bytes);
+    }
     let config = json!({
         "architecture": "unknown",
         "os": "unknown",
         "config": {},
-        "rootfs": { "type": "layers", "diff_ids": [layer.digest] },
+        "rootfs": { "type": "layers", "diff_ids": layers.iter().map(|layer| layer.digest).collect::<Vec<_>>() },
     });
-    let config = config.to_string().into_bytes();
+    let (kind, config) =
+        if artifact { (EMPTY, b"{}".to_vec()) } else { (MediaType::OCI_CONFIG, config.to_string().into_bytes()) };
     let manifest = RawManifest::from_manifest(Manifest {
         schema_version: 2,
         media_type: Some(MediaType::new(MediaType::OCI_MANIFEST)),
-        artifact_type: None,
-        config: Descriptor::new(MediaType::OCI_CONFIG, Digest::sha256(&config), config.len() as u64),
-        layers: vec![layer],
-        subject: None,
+        artifact_type: artifact.then(|| MediaType::new(ARTIFACT)),
+        config: Descriptor::new(kind, Digest::sha256(&config), config.len() as u64),
+        layers,
+        subject: artifact.then(|| image.descriptor()),
         annotations: BTreeMap::new(),
     });
-    Attestation { manifest, blobs: [config, statement] }
+    blobs.insert(0, config);
+    Attestation { manifest, blobs }
 }
 
 /// How an attestation about `image` stands in an index.

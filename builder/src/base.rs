@@ -8,6 +8,8 @@ use async_trait::async_trait;
 use wharf_client::transfer::{self, ImageSource};
 use wharf_spec::{ImageConfig, Platform, RawManifest, Reference};
 
+use crate::policy::PolicyError;
+
 /// What an image is called where it is wanted.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ImageName {
@@ -85,6 +87,14 @@ pub enum BaseError {
         name: ImageName,
         /// Why not.
         reason: String,
+    },
+    /// A source policy does not let it be used.
+    #[error("image {name} may not be used: {source}")]
+    Policy {
+        /// What was looked for.
+        name: ImageName,
+        /// Why not.
+        source: PolicyError,
     },
     /// It could not be fetched.
     #[error("could not fetch {name}")]

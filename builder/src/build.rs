@@ -14,11 +14,13 @@ use crate::environment::BuildEnvironment;
 use crate::error::BuildError;
 use crate::event::BuildEvent;
 use crate::image::{Assembled, assemble};
-use crate::plan::{Plan, PlannedStage, Remarks, Root, plan};
+use crate::plan::{Plan, PlannedStage, Remarks, Root, Scan, epoch_source, plan};
+use crate::policy::Governed;
 use crate::request::{BaseLayers, BuildRequest};
 use crate::result::{BuildResult, ResultFiles};
-use crate::settings::{known_language, settle};
-use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
+use crate::scan::statements;
+use crate::settings::{epoch_stage, known_language, set_epoch, settle};
+use crate::solve::{CacheDir, Depot, Need, Reporter, Solver, time_of};
 
 /// Builds one target for one platform.
 ///
@@ -26,12 +28,22 @@ use crate::solve::{CacheDir, Depot, Need, Reporter, Solver};
 /// so; the caller publishes and tags what comes back, and until then nobody sees it. When it fails or is dropped, every
 /// process it started is gone, and results of steps that had succeeded stay known.
 pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Result<BuildResult, BuildError> {
-    let request = settle(&request)?;
-    let request = &*request;
-    known_language(request)?;
+    let mut request = settle(&request)?;
+    known_language(&request)?;
     let reporter = Arc::new(Reporter::new(environment.events.clone(), Arc::clone(&environment.store.clock)));
     let file = parse(&request.dockerfile.text)?;
-    let planned = or_cancelled(&environment.cancel, async { Ok(plan(request, &file, &*environment.bases).await?) });
+    let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
+        .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
+    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
+    if let Some(stage) = epoch_stage(&request) {
+        let source = epoch_source(&request, &file, stage)?;
+        let time =
+            or_cancelled(&environment.cancel, Box::pin(time_of(&source, &request, &environment, &depot))).await?;
+        set_epoch(request.to_mut(), time);
+    }
+    let request = &*request;
+    let bases = Governed::new(&*environment.bases, &request.policies);
+    let planned = or_cancelled(&environment.cancel, Box::pin(async { Ok(plan(request, &file, &bases).await?) }));
     let (plan, remarks) = planned.await?;
     let Remarks { warnings, findings } = remarks;
     if fails_on_findings(&file, &request.build_args) && !findings.is_empty() {
@@ -41,22 +53,30 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     for warning in &warnings {
         reporter.send(BuildEvent::Warning(warning.clone()));
     }
-    let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
-        .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
-    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
     let solver = Solver::new(&plan, request, &environment, depot.clone(), Arc::clone(&reporter));
-    let stack = or_cancelled(&environment.cancel, async {
-        let stack = solver.stage(plan.target, Need::Live).await?;
-        if request.base_layers == BaseLayers::Fetch {
-            depot.fetch_all(&stack).await?;
-        }
-        Ok(stack)
-    });
+    let stack = or_cancelled(
+        &environment.cancel,
+        Box::pin(async {
+            let stack = solver.stage(plan.target, Need::Live).await?;
+            if request.base_layers == BaseLayers::Fetch {
+                depot.fetch_all(&stack).await?;
+            }
+            let statements = match &plan.scan {
+                Some(scan) => {
+                    let scanned =
+                        solver.stage(scan.stage, Need::Live).await.map_err(|error| by_generator(error, scan))?;
+                    statements(&depot, scan, &scanned).await?
+                }
+                None => Vec::new(),
+            };
+            Ok((stack, statements))
+        }),
+    );
     let stack = stack.await;
     solver.keep_hashes();
     // Steps that went well are remembered, also when a later one did not.
     let remembered = solver.remembered().await;
-    let stack = stack?;
+    let (stack, statements) = stack?;
     remembered?;
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
@@ -83,13 +103,26 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
         made_for_target,
         mounts,
         bases,
+        statements,
+        source_date_epoch: request.source_date_epoch,
         warnings: warnings.into_iter().chain(missed).collect(),
         findings,
         files: ResultFiles { depot, stack },
     })
 }
 
-/// Each image once, by name.
+/// Says that it is no step of the Dockerfile that failed.
+fn by_generator(error: BuildError, scan: &Scan) -> BuildError {
+    match error {
+        BuildError::Dockerfile(diagnostics) => {
+            let note = format!("this is {}, which was to write a bill of materials", scan.generator);
+            BuildError::Dockerfile(diagnostics.into_iter().map(|one| one.note(note.clone())).collect())
+        }
+        error => error,
+    }
+}
+
+/// Each image once, by name. The generator has no part in the image.
 fn used_images(plan: &Plan) -> Vec<UsedImage> {
     let used = |stage: &PlannedStage| match &stage.root {
         Root::Image(image) => Some(UsedImage {
@@ -99,7 +132,9 @@ fn used_images(plan: &Plan) -> Vec<UsedImage> {
         }),
         Root::Scratch | Root::Stage(_) => None,
     };
-    plan.stages.iter().filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
+    let scan = plan.scan.as_ref().map(|scan| scan.stage.0);
+    let stages = plan.stages.iter().enumerate().filter(|(at, _)| Some(*at) != scan).map(|(_, stage)| stage);
+    stages.filter_map(used).collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 async fn or_cancelled<T>(

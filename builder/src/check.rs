@@ -6,6 +6,7 @@ use crate::dockerfile::outline::{Outline, Target};
 use crate::dockerfile::{Diagnostic, outline as language, parse};
 use crate::error::BuildError;
 use crate::plan;
+use crate::policy::Governed;
 use crate::request::BuildRequest;
 use crate::settings::known_language;
 
@@ -28,7 +29,7 @@ pub async fn check(request: &BuildRequest, bases: &dyn BaseImages) -> Checked {
         Err(error) => return failed(error),
     };
     let strict = fails_on_findings(&file, &request.build_args);
-    match plan::check(request, &file, bases).await {
+    match plan::check(request, &file, &Governed::new(bases, &request.policies)).await {
         Ok(findings) => Checked { findings, error: None, strict },
         Err(error) => failed(error),
     }

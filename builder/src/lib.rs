@@ -29,9 +29,11 @@ mod image;
 pub mod layer;
 mod output;
 mod plan;
+pub mod policy;
 pub mod request;
 pub mod result;
 pub mod sandbox;
+mod scan;
 pub mod settings;
 pub mod shared;
 mod solve;
@@ -44,7 +46,7 @@ pub use environment::BuildEnvironment;
 pub use error::BuildError;
 pub use event::{BuildEvent, CacheVerdict, Events, MadeLayer, MissReason, StepId, StepInfo, Stream, ignore_events};
 pub use fetch::{Fetch, FetchError, Fetched, Offline};
-pub use output::NotWritten;
+pub use output::{NotWritten, ResultPath, TarPart, write_tar};
 pub use request::{
     BaseLayers, BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, MountSharing,
     SecretValue,

@@ -10,9 +10,11 @@ use std::path::PathBuf;
 
 use wharf_spec::Platform;
 
+use crate::attest::Generator;
 use crate::base::ImageName;
 use crate::dockerfile::NetworkMode;
 use crate::layer::LayerFormat;
+use crate::policy::Policies;
 use crate::sandbox::Limits;
 
 /// One build of one target for one platform.
@@ -48,6 +50,10 @@ pub struct BuildRequest {
     pub labels: BTreeMap<String, String>,
     /// `--annotation`: of the manifest.
     pub annotations: BTreeMap<String, String>,
+    /// `--sbom`: who writes bills of materials.
+    pub generator: Option<Generator>,
+    /// What may be used, and what takes its place.
+    pub policies: Policies,
     /// `--secret`, by id.
     pub secrets: BTreeMap<String, SecretValue>,
     /// `--ssh`, by id: the socket of an SSH agent.
@@ -174,6 +180,8 @@ impl BuildRequest {
             base_layers: BaseLayers::Fetch,
             labels: BTreeMap::new(),
             annotations: BTreeMap::new(),
+            generator: None,
+            policies: Policies::default(),
             secrets: BTreeMap::new(),
             ssh: BTreeMap::new(),
             compression: LayerCompression::default(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wharf_spec::{ImageConfig, RawManifest};
 
-use crate::attest::UsedImage;
+use crate::attest::{Statement, UsedImage};
 use crate::dockerfile::Diagnostic;
 use crate::dockerfile::lint::Finding;
 use crate::event::{MadeLayer, StepInfo};
@@ -30,6 +30,10 @@ pub struct BuildResult {
     pub mounts: Vec<StepLayer>,
     /// The images it was made from, those files were copied from included.
     pub bases: Vec<UsedImage>,
+    /// What a generator says about it: bills of materials. Those without subjects of their own have none yet.
+    pub statements: Vec<Statement>,
+    /// What stood for "now", in seconds since 1970.
+    pub source_date_epoch: Option<i64>,
     /// What works, but is probably not meant.
     pub warnings: Vec<Diagnostic>,
     /// What the linter says about the stages that were needed.

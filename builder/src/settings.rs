@@ -17,7 +17,7 @@ const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 /// The language, whatever the file says.
 const SYNTAX: &str = "BUILDKIT_SYNTAX";
 /// The time that stands for "now".
-const EPOCH: &str = "SOURCE_DATE_EPOCH";
+pub(crate) const EPOCH: &str = "SOURCE_DATE_EPOCH";
 
 /// No kernel takes a longer one.
 const LONGEST_HOSTNAME: usize = 63;
@@ -51,16 +51,11 @@ pub(crate) fn known_language(request: &BuildRequest) -> Result<(), Diagnostic> {
 pub(crate) fn settle(request: &BuildRequest) -> Result<Cow<'_, BuildRequest>, Diagnostic> {
     let mut settled = Cow::Borrowed(request);
     if let Some(text) = request.build_args.get(EPOCH) {
-        let epoch = match text.as_str() {
-            // Back to the time of day, as if it had not been given.
-            "" => {
-                settled.to_mut().build_args.remove(EPOCH);
-                None
-            }
-            text => Some(text.parse().map_err(|_| {
-                Diagnostic::new(Level::Error, format!("{EPOCH} is `{text}`, which is no number of seconds"))
-            })?),
-        };
+        // Nothing, or the name of a stage: for now the time of day, as if it had not been given.
+        let epoch = text.parse().ok();
+        if text.is_empty() {
+            settled.to_mut().build_args.remove(EPOCH);
+        }
         if epoch != settled.source_date_epoch {
             settled.to_mut().source_date_epoch = epoch;
         }
@@ -76,6 +71,20 @@ pub(crate) fn settle(request: &BuildRequest) -> Result<Cow<'_, BuildRequest>, Di
         }
     }
     Ok(settled)
+}
+
+/// The stage whose source says what time it is, when the argument names one.
+pub(crate) fn epoch_stage(request: &BuildRequest) -> Option<&str> {
+    request.build_args.get(EPOCH).map(String::as_str).filter(|text| text.parse::<i64>().is_err())
+}
+
+/// The request with the time that its stage turned out to have.
+pub(crate) fn set_epoch(request: &mut BuildRequest, epoch: Option<i64>) {
+    request.source_date_epoch = epoch;
+    match epoch {
+        Some(seconds) => request.build_args.insert(EPOCH.to_owned(), seconds.to_string()),
+        None => request.build_args.remove(EPOCH),
+    };
 }
 
 /// What counts as yes where arguments are switches.
@@ -123,12 +132,13 @@ mod tests {
         let epoch = |arguments: &[(&str, &str)]| {
             let mut request = request("FROM x", arguments);
             request.source_date_epoch = Some(7);
-            settle(&request).map(|settled| settled.source_date_epoch)
+            let settled = settle(&request).unwrap();
+            (settled.source_date_epoch, epoch_stage(&settled).map(str::to_owned))
         };
-        assert_eq!(epoch(&[]).unwrap(), Some(7));
-        assert_eq!(epoch(&[(EPOCH, "9")]).unwrap(), Some(9));
-        assert_eq!(epoch(&[(EPOCH, "")]).unwrap(), None);
-        assert!(epoch(&[(EPOCH, "soon")]).is_err());
+        assert_eq!(epoch(&[]), (Some(7), None));
+        assert_eq!(epoch(&[(EPOCH, "9")]), (Some(9), None));
+        assert_eq!(epoch(&[(EPOCH, "")]), (None, None));
+        assert_eq!(epoch(&[(EPOCH, "source")]), (None, Some("source".to_owned())));
     }
 
     #[test]

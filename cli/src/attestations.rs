@@ -1,33 +1,44 @@
 //! `--attest`, `--provenance` and `--sbom`.
 
-use wharf_builder::attest::{Provenance, ProvenanceMode};
+use std::collections::BTreeMap;
+
+use wharf_builder::ImageName;
+use wharf_builder::attest::{Generator, Provenance, ProvenanceMode};
 use wharf_builder::settings::is_true;
 
 use crate::args::Build;
 use crate::failure::Failure;
 
-/// What is to be told of the image, or nothing.
-pub fn wanted(command: &Build) -> Result<Option<Provenance>, Failure> {
+/// Who writes bills of materials when nobody is named, as Docker has it.
+const GENERATOR: &str = "docker/buildkit-syft-scanner:stable-1";
+
+/// What is to be told of the image.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// How it was made.
+    pub provenance: Option<Provenance>,
+    /// What is in it, and who finds out.
+    pub generator: Option<Generator>,
+}
+
+/// What the flags say; of several about the same the last counts.
+pub fn wanted(command: &Build) -> Result<Wanted, Failure> {
     let attest = command.attest.iter().map(|text| ("--attest", text.clone()));
     let provenance = command.provenance.iter().map(|text| ("--provenance", short("provenance", text)));
     let sbom = command.sbom.iter().map(|text| ("--sbom", short("sbom", text)));
-    let mut wanted = None;
+    let mut wanted = Wanted::default();
     for (flag, text) in attest.chain(provenance).chain(sbom) {
         let wrong = |what: String| Failure::usage(format!("{flag} {text}: {what}"));
         let fields: Vec<_> = text.split(',').map(|field| field.split_once('=').unwrap_or((field, "true"))).collect();
         let field = |name: &str| fields.iter().rev().find(|(known, _)| *known == name).map(|(_, value)| *value);
         let on = !field("disabled").is_some_and(is_true);
         match field("type") {
-            Some("provenance") if on => wanted = Some(provenance_of(&fields).map_err(wrong)?),
-            Some("provenance") => wanted = None,
-            Some("sbom") if !on => {}
-            Some("sbom") => {
-                return Err(wrong("Wharf makes no bills of materials".to_owned()).hint(
-                    "scan the image, for example with syft or trivy, and attach the result with oras attach or cosign",
-                ));
-            }
-            Some(other) => return Err(wrong(format!("there is no type {other}; there is provenance"))),
-            None => return Err(wrong("the type is missing: type=provenance".to_owned())),
+            Some("provenance") if on => wanted.provenance = Some(provenance_of(&fields).map_err(wrong)?),
+            Some("provenance") => wanted.provenance = None,
+            Some("sbom") if on => wanted.generator = Some(generator_of(&fields).map_err(wrong)?),
+            Some("sbom") => wanted.generator = None,
+            Some(other) => return Err(wrong(format!("there is no type {other}; there are provenance and sbom"))),
+            None => return Err(wrong("the type is missing: type=provenance or type=sbom".to_owned())),
         }
     }
     Ok(wanted)
@@ -60,6 +71,23 @@ fn provenance_of(fields: &[(&str, &str)]) -> Result<Provenance, String> {
     Ok(provenance)
 }
 
+/// Every other field is the generator's.
+fn generator_of(fields: &[(&str, &str)]) -> Result<Generator, String> {
+    let (mut image, mut parameters) = (GENERATOR, BTreeMap::new());
+    for (name, value) in fields {
+        match *name {
+            "type" | "disabled" => {}
+            "generator" if !value.is_empty() => image = value,
+            "generator" => return Err("generator=IMAGE needs the name of an image".to_owned()),
+            name => {
+                parameters.insert(name.to_owned(), (*value).to_owned());
+            }
+        }
+    }
+    let image = image.parse().map_err(|error| format!("`{image}` is no image: {error}"))?;
+    Ok(Generator { image: ImageName::Reference(image), parameters })
+}
+
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
@@ -67,7 +95,7 @@ mod tests {
     use super::*;
     use crate::args::{Cli, Command};
 
-    fn read(arguments: &[&str]) -> Result<Option<Provenance>, Failure> {
+    fn read(arguments: &[&str]) -> Result<Wanted, Failure> {
         let cli = Cli::try_parse_from([&["wharf", "build"], arguments, &["."]].concat()).unwrap();
         let Command::Build(command) = cli.command else { panic!("it is a build") };
         wanted(&command)
@@ -87,13 +115,22 @@ mod tests {
             (vec!["--attest=type=provenance,mode=max"], Some(max.clone())),
             (vec!["--attest=type=provenance,mode=max", "--provenance=false"], None),
         ] {
-            assert_eq!(read(&arguments).unwrap(), expected, "{arguments:?}");
+            assert_eq!(read(&arguments).unwrap().provenance, expected, "{arguments:?}");
         }
-        let named = read(&["--provenance=builder-id=https://ci.example/7"]).unwrap().unwrap();
+        let named = read(&["--provenance=builder-id=https://ci.example/7"]).unwrap().provenance.unwrap();
         assert_eq!(named.builder_id.as_deref(), Some("https://ci.example/7"));
-        for bad in
-            ["--sbom=true", "--sbom=generator=x", "--attest=type=what", "--attest=mode=max", "--provenance=mode=all"]
-        {
+        let generator = |argument: &str| read(&[argument]).unwrap().generator;
+        assert_eq!(generator("--sbom=true").unwrap().image.to_string(), GENERATOR);
+        let own = generator("--attest=type=sbom,generator=team/scan:1,SELECT=all").unwrap();
+        assert_eq!((own.image.to_string().as_str(), own.parameters["SELECT"].as_str()), ("team/scan:1", "all"));
+        assert_eq!(generator("--sbom=false"), None);
+        for bad in [
+            "--sbom=generator=",
+            "--sbom=generator=A B",
+            "--attest=type=what",
+            "--attest=mode=max",
+            "--provenance=mode=all",
+        ] {
             assert!(read(&[bad]).is_err(), "{bad}");
         }
     }

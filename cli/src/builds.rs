@@ -80,7 +80,7 @@ pub async fn run(
         cancel,
         jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
-    let built = build(request, environment).await;
+    let built = Box::pin(build(request, environment)).await;
     progress.close();
     for line in explained.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
         eprintln!("{line}");

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use wharf_builder::attest::{Attestation, Provenance, Times, attestation, listed, statement};
+use wharf_builder::attest::{Attestation, Provenance, Statement, Times, attestation, listed, statement, subjects};
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::settings::is_true;
 use wharf_builder::{BuildRequest, BuildResult};
-use wharf_spec::{Index, ManifestView, MediaType, Platform, RawManifest, Reference};
+use wharf_spec::{Compression, Index, Manifest, ManifestView, MediaKind, MediaType, Platform, RawManifest, Reference};
 
 use crate::annotations::{Annotations, Level};
 use crate::builds::{self, Order};
 use crate::failure::Failure;
+use crate::outputs::Form;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -23,7 +25,7 @@ pub struct Part {
     /// What came out.
     pub result: BuildResult,
     /// What is attested about it.
-    pub statement: Option<serde_json::Value>,
+    pub statements: Vec<Statement>,
 }
 
 /// All that a command made. Its blobs are in the store; nobody sees it yet.
@@ -44,6 +46,8 @@ pub struct Plan<'a> {
     pub annotations: &'a Annotations,
     /// What is to be attested.
     pub provenance: Option<&'a Provenance>,
+    /// What the image is like.
+    pub form: &'a Form,
     /// Under which the image will be known.
     pub names: &'a [Reference],
 }
@@ -81,12 +85,75 @@ pub async fn build_all(
         let shown = several.then(|| request.platform.to_string());
         let started = now();
         let progress = session.progress()?;
-        let result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;
+        let mut result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;
+        // A stage may have said what time it is.
+        let request = BuildRequest { source_date_epoch: result.source_date_epoch, ..request };
+        let attested = plan.provenance.is_some() || !result.statements.is_empty();
+        shape(&mut result, &request, plan.form, attested).await?;
         let times = Times { started, finished: now() };
-        let statement = plan.provenance.map(|provenance| statement(&request, &result, (provenance, times), plan.names));
-        parts.push(Part { request, result, statement });
+        let provenance = plan.provenance.map(|provenance| {
+            let told = statement(&request, &result, (provenance, times), plan.names);
+            Statement { name: "provenance.json".to_owned(), told, own_subjects: false }
+        });
+        let about = subjects(&request.platform, &result.image, plan.names);
+        let mut statements = result.statements.clone();
+        for statement in statements.iter_mut().filter(|statement| !statement.own_subjects) {
+            statement.told["subject"] = about.clone().into();
+        }
+        statements.extend(provenance);
+        parts.push(Part { request, result, statements });
     }
     assemble(store, plan, parts).await
+}
+
+/// Gives the image the form that was asked for.
+async fn shape(result: &mut BuildResult, request: &BuildRequest, form: &Form, attested: bool) -> Result<(), Failure> {
+    if form.force && matches!(request.compression.format, LayerFormat::Estargz | LayerFormat::ZstdChunked) {
+        return Err(Failure::usage("force-compression knows gzip, zstd and uncompressed").hint(
+            "the base's layers get no table of contents: leave force-compression out, or build the base that way",
+        ));
+    }
+    if form.force {
+        let done = result.recompress(request.compression).await;
+        done.map_err(|error| Failure::new("could not compress the base's layers anew").because(error))?;
+    }
+    if !form.docker_types(attested) {
+        return Ok(());
+    }
+    let conflict = |what: &str| Failure::usage(format!("--output oci-mediatypes=false: {what} have only OCI's types"));
+    if attested {
+        return Err(conflict("attestations").hint("leave out --provenance, --sbom and --attest, or the old types"));
+    }
+    if !request.annotations.is_empty() {
+        return Err(conflict("annotations").hint("leave out --annotation, or the old types"));
+    }
+    match request.compression.format {
+        LayerFormat::Uncompressed | LayerFormat::Gzip => {}
+        LayerFormat::Estargz => return Err(conflict("layers in estargz").hint("take gzip, or leave out the old types")),
+        LayerFormat::Zstd | LayerFormat::ZstdChunked => {
+            return Err(conflict("layers in zstd").hint("take gzip, or leave out the old types"));
+        }
+    }
+    if let ManifestView::Manifest(manifest) = result.image.view() {
+        result.image = RawManifest::from_manifest(docker_types(manifest.clone()));
+    }
+    Ok(())
+}
+
+/// The same manifest in Docker's words.
+fn docker_types(mut manifest: Manifest) -> Manifest {
+    manifest.media_type = Some(MediaType::new(MediaType::DOCKER_MANIFEST));
+    manifest.config.media_type = MediaType::new(MediaType::DOCKER_CONFIG);
+    for layer in &mut manifest.layers {
+        let docker = match layer.media_type.kind() {
+            MediaKind::Layer(Compression::Gzip) => MediaType::DOCKER_LAYER_GZIP,
+            MediaKind::Layer(Compression::Uncompressed) => MediaType::DOCKER_LAYER,
+            MediaKind::Layer(Compression::Zstd) => MediaType::DOCKER_LAYER_ZSTD,
+            MediaKind::Manifest | MediaKind::Index | MediaKind::Config | MediaKind::Unknown => continue,
+        };
+        layer.media_type = MediaType::new(docker);
+    }
+    manifest
 }
 
 fn now() -> i64 {
@@ -97,7 +164,7 @@ fn now() -> i64 {
 async fn assemble(store: &OpenStore, plan: &Plan<'_>, parts: Vec<Part>) -> Result<Built, Failure> {
     let forced = |part: &Part| part.request.build_args.get(MULTI_PLATFORM).is_some_and(|value| is_true(value));
     let alone = match parts.as_slice() {
-        [one] if one.statement.is_none() && !forced(one) => Some(one.result.image.clone()),
+        [one] if one.statements.is_empty() && !forced(one) => Some(one.result.image.clone()),
         _ => None,
     };
     let of_index = plan.annotations.of(Level::Index, None);
@@ -116,8 +183,8 @@ async fn assemble(store: &OpenStore, plan: &Plan<'_>, parts: Vec<Part>) -> Resul
         descriptor.annotations = plan.annotations.of(Level::ManifestDescriptor, Some(&part.request.platform));
         manifests.push(descriptor);
         children.push(image.clone());
-        if let Some(statement) = &part.statement {
-            let Attestation { manifest, blobs } = attestation(statement);
+        if !part.statements.is_empty() {
+            let Attestation { manifest, blobs } = attestation(&part.statements, image, plan.form.artifact());
             for blob in blobs {
                 let stored = store.repositories.store().blobs().put(blob.into()).await;
                 stored.map_err(|error| Failure::new("could not store what is attested").because(error))?;
@@ -126,10 +193,16 @@ async fn assemble(store: &OpenStore, plan: &Plan<'_>, parts: Vec<Part>) -> Resul
             children.push(manifest);
         }
     }
+    let docker = plan.form.docker_types(!about.is_empty());
+    if docker && !(of_index.is_empty() && manifests.iter().all(|one| one.annotations.is_empty())) {
+        return Err(Failure::usage("--output oci-mediatypes=false: annotations have only OCI's types")
+            .hint("leave out --annotation, or the old types"));
+    }
     manifests.extend(about);
+    let kind = if docker { MediaType::DOCKER_LIST } else { MediaType::OCI_INDEX };
     let root = RawManifest::from_index(Index {
         schema_version: 2,
-        media_type: Some(MediaType::new(MediaType::OCI_INDEX)),
+        media_type: Some(MediaType::new(kind)),
         artifact_type: None,
         manifests,
         subject: None,

@@ -11,9 +11,10 @@ use std::time::UNIX_EPOCH;
 use futures_util::TryStreamExt as _;
 use wharf_builder::git::{Checkout, GitSource, Host, checkout};
 use wharf_builder::layer::{FlatLayer, Kind, LayerIndex, Ownership, TarLimits, detect_archive, unpack_flat};
+use wharf_builder::policy::{Policies, PolicyError};
 use wharf_builder::{ContextSource, DockerfileText, Fetch as _, ImageName};
 use wharf_client::transfer::Target;
-use wharf_spec::Compression;
+use wharf_spec::{Algorithm, Compression, Digest, Hasher, Platform};
 
 use crate::builds::pairs;
 use crate::failure::Failure;
@@ -41,6 +42,8 @@ pub struct Fetching<'a> {
     pub agent: Option<&'a Path>,
     /// A directory for what lives as long as the build.
     pub scratch: &'a Path,
+    /// What may be used, and what takes its place.
+    pub policies: &'a Policies,
     /// Whether `.git` is part of a repository that does not say.
     pub keep_git_dir: bool,
 }
@@ -119,6 +122,7 @@ pub async fn main(fetching: &Fetching<'_>, text: &str) -> Result<MainContext, Fa
             if !path.is_dir() {
                 return Err(Failure::usage(format!("the context {text} is not a directory")));
             }
+            fetching.policies.local("context").map_err(|error| refused(text, error))?;
             Ok(MainContext { directory: Some(path.to_path_buf()), dockerfile: None, time: None, _room: None })
         }
         Place::Repository(source) => {
@@ -162,14 +166,27 @@ fn spool(room: &Room) -> Result<File, Failure> {
     File::options().read(true).write(true).create_new(true).open(room.0.join("spool")).map_err(failed)
 }
 
+fn refused(context: &str, error: PolicyError) -> Failure {
+    Failure::new(format!("the context {context} may not be used")).because(error)
+}
+
 async fn download(fetching: &Fetching<'_>, url: &str, room: &Room) -> Result<Spooled, Failure> {
+    let (url, checksum) = fetching.policies.url(url, None).map_err(|error| refused(url, error))?;
+    let url = url.as_str();
     let failed = || Failure::new(format!("could not fetch the context {url}"));
+    let mut hasher = Hasher::new(checksum.as_ref().map_or(Algorithm::Sha256, Digest::algorithm));
     let fetched = Fetcher(fetching.session.client_config()?).get(url).await.map_err(|error| failed().because(error))?;
     let time = fetched.last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let time = time.and_then(|time| i64::try_from(time.as_secs()).ok());
     let (mut body, mut file) = (fetched.body, spool(room)?);
     while let Some(piece) = body.try_next().await.map_err(|error| failed().because(error))? {
+        hasher.update(&piece);
         file.write_all(&piece).map_err(|error| failed().because(error))?;
+    }
+    let found = hasher.finish();
+    if let Some(expected) = checksum.filter(|expected| *expected != found) {
+        return Err(Failure::new(format!("the context {url} is not what the source policy says"))
+            .hint(format!("it hashes to {found}, and is to hash to {expected}")));
     }
     Ok(Spooled { file, time })
 }
@@ -201,6 +218,8 @@ fn unpack_archive(file: &mut File, name: &str, room: &Room) -> Result<Option<Unp
 async fn clone(fetching: &Fetching<'_>, source: &GitSource, room: &Room) -> Result<Checkout, Failure> {
     let agent = fetching.agent.map(Path::to_path_buf);
     let host = Host { agent, proxies: fetching.session.environment.proxies() };
+    let allowed = fetching.policies.repository(source.clone());
+    let source = &allowed.map_err(|error| refused(&source.remote, error))?;
     let keep = source.keep_git_dir.unwrap_or(fetching.keep_git_dir);
     checkout(source, &room.files(), &host, keep).await.map_err(|error| {
         let hint = error.hint();
@@ -216,10 +235,20 @@ async fn clone(fetching: &Fetching<'_>, source: &GitSource, room: &Room) -> Resu
 pub async fn named(fetching: &Fetching<'_>, texts: &[String]) -> Result<Named, Failure> {
     let mut named = Named::default();
     for (name, value) in pairs("--build-context", texts)? {
+        if let Some((_, platform)) = name.split_once("::") {
+            platform.parse::<Platform>().map_err(|error| {
+                Failure::usage(format!("--build-context {name}={value}: the platform is not one"))
+                    .because(error)
+                    .hint("for one platform alone, write NAME::OS/ARCH=VALUE, for example app::linux/arm64=./arm")
+            })?;
+        }
         let source = match image(&name, &value)? {
             Some(image) => ContextSource::Image(image),
             None => match place(&value)? {
-                Place::Directory if Path::new(&value).is_dir() => ContextSource::Directory(PathBuf::from(&value)),
+                Place::Directory if Path::new(&value).is_dir() => {
+                    fetching.policies.local(&name).map_err(|error| refused(&value, error))?;
+                    ContextSource::Directory(PathBuf::from(&value))
+                }
                 Place::Directory | Place::StandardInput => {
                     let failure = Failure::usage(format!("--build-context {name}={value}: there is no such directory"));
                     return Err(if value.starts_with("target:") {

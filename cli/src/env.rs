@@ -13,6 +13,7 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
     ("NO_COLOR", "no colours, unless it is empty"),
     ("SOURCE_DATE_EPOCH", "time stamp of built images, in seconds since 1970"),
+    ("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "source policy of builds, where --source-policy-file is not given"),
     ("HTTP_PROXY", "proxy for plain HTTP; also given to RUN, like HTTPS_PROXY, FTP_PROXY, ALL_PROXY and NO_PROXY"),
     ("HTTPS_PROXY", "proxy for HTTPS"),
     ("FTP_PROXY", "given to RUN"),
@@ -131,6 +132,11 @@ impl Environment {
         self.known("SOURCE_DATE_EPOCH")
     }
 
+    /// `EXPERIMENTAL_BUILDKIT_SOURCE_POLICY`
+    pub fn source_policy(&self) -> Option<&str> {
+        self.known("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY")
+    }
+
     /// `SSH_AUTH_SOCK`
     pub fn ssh_agent(&self) -> Option<&str> {
         self.known("SSH_AUTH_SOCK")
@@ -197,6 +203,7 @@ mod tests {
         assert_eq!(environment.progress(), None);
         assert_eq!(environment.docker_host(), None);
         assert_eq!(environment.source_date_epoch(), None);
+        assert_eq!(environment.source_policy(), None);
         assert_eq!(environment.ssh_agent(), None);
         assert!(!environment.no_color());
         assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));

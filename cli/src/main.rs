@@ -16,6 +16,7 @@ mod caches;
 mod commands;
 mod config;
 mod contexts;
+mod destinations;
 mod eager;
 mod engine;
 mod env;

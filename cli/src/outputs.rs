@@ -1,16 +1,21 @@
 //! `--output`: what becomes of a build beside its place in the store.
 
+mod form;
+mod trees;
+
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use clap::ValueEnum as _;
+use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::settings::is_true;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
 use wharf_spec::Reference;
 
-use crate::args::CompressionName;
-use crate::built::{Built, Part};
+pub use self::form::Form;
+pub use self::trees::FileTree;
+
+use crate::built::Built;
 use crate::failure::Failure;
 use crate::places::create_archive;
 use crate::publish::Made;
@@ -20,15 +25,15 @@ use crate::stores::OpenStore;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// `type=oci` and `type=docker`: an archive that is both.
-    Archive(PathBuf, Option<Reference>),
+    Archive(PathBuf, Option<Reference>, Form),
     /// `type=oci,tar=false`: a layout directory.
-    Layout(PathBuf),
+    Layout(PathBuf, Form),
     /// `type=local`: the files as a directory.
-    Local(PathBuf),
+    Local(FileTree),
     /// `type=tar`: the files as a tar.
-    Tar(PathBuf),
+    Tar(FileTree),
     /// `type=docker` without a place: the running engine.
-    Engine,
+    Engine(Form),
     /// `type=image` and `type=registry`: names in the store, and at their registries.
     Image(Naming),
     /// `type=cacheonly`
@@ -36,28 +41,63 @@ pub enum Output {
 }
 
 /// What `type=image` says.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
     /// The names.
     pub names: Vec<Reference>,
     /// Whether they are pushed.
     pub push: bool,
-    /// Of new layers.
-    pub compression: Option<CompressionName>,
-    /// Of new layers.
-    pub level: Option<u32>,
-    /// As `--annotation` takes them.
-    pub annotations: Vec<String>,
+    /// Whether they are pushed without a tag, for whoever knows the digest.
+    pub by_digest: bool,
+    /// Whether the registry may be reached by plain HTTP, or with any certificate.
+    pub insecure: Insecure,
+    /// Whether the image gets its names in the store.
+    pub store: bool,
+    /// A repository in which the image is kept without a tag.
+    pub dangling: Option<Dangling>,
+    /// What the image is like.
+    pub form: Form,
+}
+
+/// `registry.insecure`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Insecure {
+    /// As for every registry.
+    #[default]
+    No,
+    /// Yes.
+    Allowed,
+}
+
+/// `dangling-name-prefix`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dangling {
+    /// The repository.
+    pub repository: Reference,
+    /// Whether it counts only when there is no name.
+    pub only_alone: bool,
 }
 
 impl Output {
     /// Whether it takes standard output, so that nothing else may go there.
     pub fn takes_stdout(&self) -> bool {
         match self {
-            Self::Tar(path) => path.as_os_str() == "-",
-            Self::Archive(..) | Self::Layout(_) | Self::Local(_) | Self::Engine | Self::Image(_) | Self::Nothing => {
-                false
-            }
+            Self::Tar(tree) => tree.path.as_os_str() == "-",
+            Self::Archive(..)
+            | Self::Layout(..)
+            | Self::Local(_)
+            | Self::Engine(_)
+            | Self::Image(_)
+            | Self::Nothing => false,
+        }
+    }
+
+    /// What it says about the image itself.
+    pub fn form(&self) -> Option<&Form> {
+        match self {
+            Self::Archive(_, _, form) | Self::Layout(_, form) | Self::Engine(form) => Some(form),
+            Self::Image(naming) => Some(&naming.form),
+            Self::Local(_) | Self::Tar(_) | Self::Nothing => None,
         }
     }
 }
@@ -68,34 +108,17 @@ impl FromStr for Output {
     fn from_str(text: &str) -> Result<Self, Failure> {
         // As Docker has it: a lone path is a directory, and `-` a tar on standard output.
         match text {
-            "-" => return Ok(Self::Tar(text.into())),
-            _ if !text.contains('=') => return Ok(Self::Local(text.into())),
+            "-" => return Ok(Self::Tar(FileTree::at(text))),
+            _ if !text.contains('=') => return Ok(Self::Local(FileTree::at(text))),
             _ => {}
         }
         let fields = fields(text);
-        let field = |name: &str| fields.iter().find(|(given, _)| given == name).map(|(_, value)| value.as_str());
-        if let Some("image" | "registry") = field("type") {
-            return Ok(Self::Image(names(text, &fields)?));
-        }
-        let known = ["type", "dest", "tar", "name", "platform-split", "oci-mediatypes", "rewrite-timestamp"];
-        if let Some((unknown, _)) = fields.iter().find(|(name, _)| !known.contains(&name.as_str())) {
-            return Err(Failure::usage(format!("--output {text}: `{unknown}` is not known"))
-                .hint("an output is written type=oci|docker|local|tar,dest=PATH"));
-        }
-        let dest = || {
-            field("dest")
-                .map(PathBuf::from)
-                .ok_or_else(|| Failure::usage(format!("--output {text}: dest=PATH is missing")))
-        };
-        let name = field("name").map(str::parse).transpose();
-        let name =
-            name.map_err(|error: wharf_spec::ReferenceError| Failure::usage(format!("--output {text}: {error}")))?;
-        match field("type").unwrap_or("local") {
-            "docker" if field("dest").is_none() => Ok(Self::Engine),
-            "oci" if field("tar") == Some("false") => Ok(Self::Layout(dest()?)),
-            "oci" | "docker" => Ok(Self::Archive(dest()?, name)),
-            "local" => Ok(Self::Local(dest()?)),
-            "tar" => Ok(Self::Tar(dest()?)),
+        let kind = fields.iter().find(|(name, _)| name == "type").map_or("local", |(_, kind)| kind.as_str());
+        match kind {
+            "image" | "registry" => names(text, kind, &fields).map(Self::Image),
+            "oci" | "docker" => archive(text, kind, &fields),
+            "local" => FileTree::read(text, &fields).map(Self::Local),
+            "tar" => FileTree::read(text, &fields).map(Self::Tar),
             "cacheonly" => Ok(Self::Nothing),
             other => Err(Failure::usage(format!("--output {text}: there is no type {other}"))
                 .hint("types are oci, docker, local, tar, image, registry and cacheonly")),
@@ -118,57 +141,135 @@ fn fields(text: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.trim().to_owned(), value.to_owned())).collect()
 }
 
-/// What `type=image` and `type=registry` say.
-fn names(text: &str, fields: &[(String, String)]) -> Result<Naming, Failure> {
-    let wrong = |what: &str| Failure::usage(format!("--output {text}: {what}"));
-    let mut said = Naming::default();
-    for (name, value) in fields {
-        match (name.as_str(), value.as_str()) {
-            ("type", kind) => said.push |= kind == "registry",
-            ("name" | "ref", names) => {
-                for name in names.split(',') {
-                    let name = name.parse();
-                    said.names
-                        .push(name.map_err(|error: wharf_spec::ReferenceError| wrong("bad name").because(error))?);
-                }
-            }
-            ("push", value) => said.push = value.is_empty() || is_true(value),
-            ("compression", format) => {
-                let format = CompressionName::from_str(format, false);
-                said.compression = Some(
-                    format.map_err(|_| wrong("compression is gzip, estargz, zstd, zstd:chunked or uncompressed"))?,
-                );
-            }
-            ("compression-level", level) => {
-                said.level = Some(level.parse().map_err(|_| wrong("compression-level is a number"))?);
-            }
-            // Media types are OCI's, images are in the store, and times of new layers are clamped, all in any case.
-            ("oci-mediatypes" | "store", value) if value.is_empty() || is_true(value) => {}
-            ("rewrite-timestamp" | "unpack", _) => {}
-            (other, value) => match other.strip_prefix("annotation") {
-                Some(rest) if rest.starts_with(['.', '-', '[']) => said.annotations.push(annotation(rest, value)?),
-                Some(_) | None => return Err(wrong(&format!("`{other}={value}` is not known"))),
-            },
+/// The fields of all outputs, for suggestions.
+const FIELDS: [&str; 24] = [
+    "type",
+    "dest",
+    "name",
+    "tar",
+    "push",
+    "push-by-digest",
+    "registry.insecure",
+    "store",
+    "unpack",
+    "name-canonical",
+    "dangling-name-prefix",
+    "dangling-name-empty-only",
+    "compression",
+    "compression-level",
+    "force-compression",
+    "compatibility-version",
+    "oci-mediatypes",
+    "oci-artifact",
+    "rewrite-timestamp",
+    "annotation",
+    "platform-split",
+    "attestation-prefix",
+    "mode",
+    "ref",
+];
+
+fn unknown(text: &str, name: &str) -> Failure {
+    let failure = Failure::usage(format!("--output {text}: `{name}` is not known here"));
+    let failure = match did_you_mean(name, FIELDS.into_iter().filter(|field| *field != name)) {
+        Some(meant) => failure.hint(meant),
+        None => failure,
+    };
+    failure.hint("an output is written type=oci|docker|local|tar,dest=PATH or type=image|registry,name=NAME")
+}
+
+/// `1`, `true`, `0`, `false`, or the bare name.
+fn truth(text: &str, (name, value): (&str, &str)) -> Result<bool, Failure> {
+    match value {
+        "" => Ok(true),
+        value if is_true(value) => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(Failure::usage(format!("--output {text}: {name} is true or false, not `{value}`"))),
+    }
+}
+
+fn reference(text: &str, name: &str) -> Result<Reference, Failure> {
+    name.parse().map_err(|error: wharf_spec::ReferenceError| {
+        Failure::usage(format!("--output {text}: `{name}` is no name of an image")).because(error)
+    })
+}
+
+/// What `type=oci` and `type=docker` say.
+fn archive(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Output, Failure> {
+    let (mut form, mut dest, mut name, mut tar) = (Form::default(), None, None, true);
+    for (field, value) in fields {
+        match (field.as_str(), value.as_str()) {
+            ("type", _) => {}
+            ("dest", path) => dest = Some(PathBuf::from(path)),
+            ("tar", value) => tar = truth(text, ("tar", value))?,
+            ("name", value) => name = Some(reference(text, value)?),
+            (field, value) if form.take(text, (field, value))? => {}
+            (other, _) => return Err(unknown(text, other)),
         }
     }
+    match (kind, dest) {
+        ("docker", None) => Ok(Output::Engine(form)),
+        (_, None) => Err(Failure::usage(format!("--output {text}: dest=PATH is missing"))),
+        ("oci", Some(dest)) if !tar => Ok(Output::Layout(dest, form)),
+        (_, Some(dest)) => Ok(Output::Archive(dest, name, form)),
+    }
+}
+
+/// What `type=image` and `type=registry` say.
+fn names(text: &str, kind: &str, fields: &[(String, String)]) -> Result<Naming, Failure> {
+    let mut said = Naming {
+        names: Vec::new(),
+        push: kind == "registry",
+        by_digest: false,
+        insecure: Insecure::No,
+        store: true,
+        dangling: None,
+        form: Form::default(),
+    };
+    let (mut prefix, mut only_alone) = (None, false);
+    for (name, value) in fields {
+        let flag = || truth(text, (name, value));
+        match name.as_str() {
+            "type" => {}
+            "name" | "ref" => {
+                for name in value.split(',').filter(|name| !name.is_empty()) {
+                    said.names.push(reference(text, name)?);
+                }
+            }
+            "push" => said.push = flag()?,
+            "push-by-digest" => said.by_digest = flag()?,
+            "registry.insecure" => said.insecure = if flag()? { Insecure::Allowed } else { Insecure::No },
+            "store" => said.store = flag()?,
+            "dangling-name-prefix" => prefix = Some(reference(text, value)?),
+            "dangling-name-empty-only" => only_alone = flag()?,
+            // Every image of the store can be had by NAME@DIGEST, and none is unpacked before somebody runs it.
+            "name-canonical" | "unpack" => {
+                flag()?;
+            }
+            name if said.form.take(text, (name, value))? => {}
+            other => return Err(unknown(text, other)),
+        }
+    }
+    said.dangling = prefix.map(|repository| Dangling { repository, only_alone });
+    said.check(text)?;
     Ok(said)
 }
 
-/// `annotation-index[linux/amd64].key` as `--annotation` writes it.
-fn annotation(rest: &str, value: &str) -> Result<String, Failure> {
-    let wrong =
-        || Failure::usage(format!("annotation{rest}: write annotation.NAME=VALUE or annotation-index.NAME=VALUE"));
-    let (level, name) = match rest.strip_prefix('[') {
-        Some(platform) => {
-            let (platform, name) = platform.split_once("].").ok_or_else(wrong)?;
-            (format!("manifest[{platform}]"), name)
+impl Naming {
+    fn check(&self, text: &str) -> Result<(), Failure> {
+        if !self.by_digest {
+            return Ok(());
         }
-        None => {
-            let (level, name) = rest.split_once('.').ok_or_else(wrong)?;
-            (if level.is_empty() { "manifest".to_owned() } else { level.trim_start_matches('-').to_owned() }, name)
+        if self.names.is_empty() {
+            return Err(Failure::usage(format!("--output {text}: push-by-digest needs a name"))
+                .hint("say which repository: name=REGISTRY/NAME, without a tag"));
         }
-    };
-    Ok(format!("{level}:{name}={value}"))
+        match self.names.iter().find(|name| name.tag.is_some() || name.digest.is_some()) {
+            Some(name) => Err(Failure::usage(format!("--output {text}: {name} cannot be pushed by digest"))
+                .hint("leave the tag out: what is pushed by digest has none")),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Writes an output.
@@ -180,7 +281,7 @@ pub async fn write(store: &OpenStore, built: &Built, output: &Output) -> Result<
     let source = Made::of(store, built);
     let options = CopyOptions::default();
     match output {
-        Output::Archive(path, name) => {
+        Output::Archive(path, name, _) => {
             let archive = create_archive(path).await?;
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
@@ -192,60 +293,18 @@ pub async fn write(store: &OpenStore, built: &Built, output: &Output) -> Result<
             }
             archive.finish().await.map_err(unwritable(path))
         }
-        Output::Layout(path) => {
+        Output::Layout(path, _) => {
             let layout = LayoutDirectory::create(path).map_err(unwritable(path))?;
             copy((&source, &source.target()), (&layout, None), &options, &ignore_events())
                 .await
                 .map_err(unwritable(path))?;
             layout.list(&built.root.descriptor(), None).map_err(unwritable(path))
         }
-        Output::Local(path) => match built.parts.as_slice() {
-            [part] => directory(part, path).await,
-            several => {
-                for part in several {
-                    directory(part, &path.join(part.request.platform.to_string().replace('/', "_"))).await?;
-                }
-                Ok(())
-            }
-        },
-        Output::Tar(path) => {
-            let [Part { result, .. }] = built.parts.as_slice() else {
-                return Err(Failure::usage("--output type=tar takes one platform")
-                    .hint("type=local writes a directory for each, type=oci an image for all"));
-            };
-            if path.as_os_str() == "-" {
-                return result
-                    .write_tar(std::io::stdout())
-                    .await
-                    .map(|_| ())
-                    .map_err(|error| files_failed(path, error));
-            }
-            let unwritten =
-                |error: std::io::Error| Failure::new(format!("could not write {}", path.display())).because(error);
-            let file = std::fs::File::create(path).map_err(unwritten)?;
-            result.write_tar(file).await.map_err(|error| files_failed(path, error))?.sync_all().map_err(unwritten)
-        }
+        Output::Local(tree) => tree.write_directory(built).await,
+        Output::Tar(tree) => tree.write_tar(built).await,
         // These are given out with everything else that has a name.
-        Output::Engine | Output::Image(_) | Output::Nothing => Ok(()),
+        Output::Engine(_) | Output::Image(_) | Output::Nothing => Ok(()),
     }
-}
-
-/// The files of one image, and what is attested about it.
-async fn directory(part: &Part, path: &Path) -> Result<(), Failure> {
-    let skipped = part.result.write_directory(path).await.map_err(|error| files_failed(path, error))?;
-    for (file, why) in skipped {
-        tracing::warn!("{file} was not written to {}: {why:?}", path.display());
-    }
-    if let Some(statement) = &part.statement {
-        let file = path.join("provenance.json");
-        std::fs::write(&file, format!("{statement:#}\n"))
-            .map_err(|error| Failure::new(format!("could not write {}", file.display())).because(error))?;
-    }
-    Ok(())
-}
-
-fn files_failed(path: &Path, error: wharf_builder::BuildError) -> Failure {
-    Failure::new(format!("could not write {}", path.display())).because(error)
 }
 
 #[cfg(test)]
@@ -255,14 +314,17 @@ mod tests {
     #[test]
     fn outputs_read_as_docker_writes_them() {
         for (text, output) in [
-            ("out", Output::Local("out".into())),
-            ("-", Output::Tar("-".into())),
-            ("type=local,dest=out", Output::Local("out".into())),
-            ("type=tar,dest=a.tar", Output::Tar("a.tar".into())),
-            ("type=oci,dest=a.tar", Output::Archive("a.tar".into(), None)),
-            ("type=oci,tar=false,dest=dir", Output::Layout("dir".into())),
-            ("type=docker,dest=a.tar,name=app:1", Output::Archive("a.tar".into(), Some("app:1".parse().unwrap()))),
-            ("type=docker", Output::Engine),
+            ("out", Output::Local(FileTree::at("out"))),
+            ("-", Output::Tar(FileTree::at("-"))),
+            ("type=local,dest=out", Output::Local(FileTree::at("out"))),
+            ("type=tar,dest=a.tar", Output::Tar(FileTree::at("a.tar"))),
+            ("type=oci,dest=a.tar", Output::Archive("a.tar".into(), None, Form::default())),
+            ("type=oci,tar=false,dest=dir", Output::Layout("dir".into(), Form::default())),
+            (
+                "type=docker,dest=a.tar,name=app:1",
+                Output::Archive("a.tar".into(), Some("app:1".parse().unwrap()), Form::default()),
+            ),
+            ("type=docker", Output::Engine(Form::default())),
             ("type=cacheonly", Output::Nothing),
         ] {
             assert_eq!(text.parse::<Output>().unwrap(), output, "{text}");
@@ -277,12 +339,20 @@ mod tests {
             two.names.iter().map(ToString::to_string).collect::<Vec<_>>(),
             ["reg.example/a:1", "reg.example/b:2"]
         );
-        assert!(two.push && two.compression == Some(CompressionName::Zstd));
+        assert!(two.push && two.form.compression == Some(crate::args::CompressionName::Zstd));
         assert!(image("type=registry,name=reg.example/a").push);
         assert!(!image("type=image,name=a").push);
         let annotated = image("type=image,name=a,annotation.k=1,annotation-index.k=2,annotation[linux/amd64].k=3");
-        assert_eq!(annotated.annotations, ["manifest:k=1", "index:k=2", "manifest[linux/amd64]:k=3"]);
-        for bad in ["type=image,shape=round", "type=image,name=A B", "type=image,oci-mediatypes=false"] {
+        assert_eq!(annotated.form.annotations, ["manifest:k=1", "index:k=2", "manifest[linux/amd64]:k=3"]);
+        for bad in ["type=image,shape=round", "type=image,name=A B", "type=image,push=perhaps"] {
+            assert!(bad.parse::<Output>().is_err(), "{bad}");
+        }
+        let digest =
+            image("type=image,name=reg.example/a,push-by-digest=true,push=true,name-canonical=true,store=false");
+        assert!(digest.by_digest && digest.push && !digest.store);
+        let loose = image("type=image,dangling-name-prefix=loose").dangling.unwrap();
+        assert_eq!((loose.repository.to_string().as_str(), loose.only_alone), ("loose", false));
+        for bad in ["type=image,name=a:1,push-by-digest=true", "type=registry,push-by-digest=true"] {
             assert!(bad.parse::<Output>().is_err(), "{bad}");
         }
         for bad in ["type=oci", "type=what,dest=x", "type=local,dest=x,shape=round"] {

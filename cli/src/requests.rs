@@ -5,12 +5,14 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
-use wharf_builder::dockerfile::NetworkMode;
+use wharf_builder::dockerfile::{NetworkMode, parse};
 use wharf_builder::layer::LayerFormat;
+use wharf_builder::policy::Policies;
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
 };
+use wharf_spec::Platform;
 
 use crate::agents::{self, Agents, OwnAgent};
 
@@ -63,7 +65,8 @@ pub async fn prepare(
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
     let agent = ssh.get("default").map(PathBuf::as_path);
-    let fetching = Fetching { session, agent, scratch, keep_git_dir };
+    let policies = source_policies(session, options)?;
+    let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
     let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
     let dockerfile = match main.dockerfile.take() {
@@ -117,6 +120,7 @@ pub async fn prepare(
     };
     request.compression = compression(options)?;
     request.explain_cache = options.explain_cache;
+    request.policies = policies;
     let (from, to) = (flags(&options.cache_from)?, flags(&options.cache_to)?);
     request.inline_cache = to.iter().any(|flag| flag.place == CachePlace::Inline);
     request.mounts.import = from.iter().any(|flag| flag.mounts == Mounts::Shared);
@@ -231,8 +235,9 @@ fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
     texts.iter().map(host).collect()
 }
 
-/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one). A context without a
-/// time leaves it unset, as `BuildKit` has it. An argument counts before the environment.
+/// `SOURCE_DATE_EPOCH`: a number, or the name of a context whose time it is (`context` is the main one), or of a stage, which
+/// the build itself looks at. A context without a time leaves it unset, as `BuildKit` has it. An argument counts before the
+/// environment.
 fn settle_epoch(
     session: &Session,
     request: &mut BuildRequest,
@@ -241,14 +246,29 @@ fn settle_epoch(
     let given = request.build_args.get(EPOCH).map(String::as_str);
     let Some(text) = given.or_else(|| session.environment.source_date_epoch()) else { return Ok(()) };
     let known = |name: &String| name.eq_ignore_ascii_case(text);
+    let for_this = |name: &String| {
+        name.split_once("::").is_some_and(|(name, platform)| {
+            name.eq_ignore_ascii_case(text) && platform.parse().is_ok_and(|one: Platform| one == request.platform)
+        })
+    };
     request.source_date_epoch = match text.parse() {
         Ok(seconds) => Some(seconds),
         Err(_) if text.is_empty() => None,
         Err(_) if text == "context" => main,
+        Err(_) if request.named_contexts.keys().any(for_this) => {
+            let name = request.named_contexts.keys().find(|name| for_this(name)).map(|name| name.to_lowercase());
+            name.and_then(|name| named.times.get(&name).copied())
+        }
         Err(_) if request.named_contexts.keys().any(known) => named.times.get(&text.to_lowercase()).copied(),
+        Err(_) if has_stage(&request.dockerfile.text, text) => {
+            let stage = text.to_owned();
+            request.build_args.insert(EPOCH.to_owned(), stage);
+            return Ok(());
+        }
         Err(_) => {
-            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds"))
-                .hint("it may also be `context` or the name of a --build-context"));
+            return Err(Failure::usage(format!("{EPOCH} is `{text}`, not a number of seconds")).hint(
+                "it may also be `context`, the name of a --build-context, or that of a stage that ADDs one source",
+            ));
         }
     };
     if given.is_some() {
@@ -256,6 +276,31 @@ fn settle_epoch(
         request.build_args.insert(EPOCH.to_owned(), settled);
     }
     Ok(())
+}
+
+/// `--source-policy-file`, or the variable that Docker has for one.
+fn source_policies(session: &Session, options: &BuildOptions) -> Result<Policies, Failure> {
+    if let Some(policy) = &options.policy {
+        return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
+            .hint("say the same as rules in JSON: --source-policy-file FILE"));
+    }
+    let mut files: Vec<&Path> = options.source_policies.iter().map(PathBuf::as_path).collect();
+    if files.is_empty() {
+        files.extend(session.environment.source_policy().map(Path::new));
+    }
+    let mut policies = Policies::default();
+    for file in files {
+        policies.add(&read_text(file, "the source policy")?).map_err(|error| {
+            Failure::usage(format!("the source policy {} cannot be used", file.display())).because(error)
+        })?;
+    }
+    Ok(policies)
+}
+
+/// Whether the Dockerfile has a stage of this name. One that cannot be read is complained of by the build.
+fn has_stage(dockerfile: &str, name: &str) -> bool {
+    let stages = parse(dockerfile).map(|file| file.stages).unwrap_or_default();
+    stages.iter().any(|stage| stage.name().is_some_and(|known| known.eq_ignore_ascii_case(name)))
 }
 
 impl OwnProgram {

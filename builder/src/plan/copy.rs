@@ -177,6 +177,8 @@ impl Interpreter<'_> {
                 let commit = self.expand(checksum)?;
                 source.expect(&commit).map_err(|error| bad_repository(&error, checksum))?;
             }
+            let allowed = self.setting.request.policies.repository(source);
+            let source = allowed.map_err(|error| Diagnostic::error(error.to_string(), word.span))?;
             let keep_git_dir = remote.keep_git_dir.or(source.keep_git_dir).unwrap_or(false);
             let item = Item::Path { pattern: "/".to_owned(), span: word.span };
             return Ok(Some(Repository { source, keep_git_dir, item, said: format!(" {text}") }));
@@ -212,7 +214,9 @@ fn path_or_url(
                 }
                 None => None,
             };
-            Ok(Item::Url { url: text, checksum, archives: remote.archives, span })
+            let allowed = stage.setting.request.policies.url(&text, checksum);
+            let (url, checksum) = allowed.map_err(|error| Diagnostic::error(error.to_string(), span))?;
+            Ok(Item::Url { url, checksum, archives: remote.archives, span })
         }
         None if is_url => Err(Diagnostic::error("COPY takes no URLs", span).help("use ADD")),
         Some(_) | None => Ok(Item::Path { pattern: text, span }),

@@ -37,7 +37,7 @@ pub(super) fn findings(
 }
 
 fn ground(survey: &Survey<'_>, position: usize) -> Ground {
-    if survey.heads.is_replaced(position, survey.contexts) {
+    if survey.heads.is_replaced(position) {
         return Ground::Unknown;
     }
     match &survey.heads.list[position].base {

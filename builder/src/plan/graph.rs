@@ -29,10 +29,21 @@ pub(crate) struct Plan {
     pub(crate) stages: Vec<PlannedStage>,
     /// The stage that becomes the image.
     pub(crate) target: StageId,
+    /// The stage that looks at the image.
+    pub(crate) scan: Option<Scan>,
     /// Directories that steps read.
     pub(crate) contexts: Vec<PlannedContext>,
     /// All steps as the user sees them, by [`StepId`].
     pub(crate) steps: Vec<StepInfo>,
+}
+
+/// A stage that writes bills of materials.
+#[derive(Clone, Debug)]
+pub(crate) struct Scan {
+    /// Which.
+    pub(crate) stage: StageId,
+    /// The generator's name, for messages.
+    pub(crate) generator: String,
 }
 
 /// A directory and what is hidden in it.

@@ -39,6 +39,10 @@ pub(super) struct Head {
     pub(super) base_text: String,
     /// `--platform`.
     pub(super) platform: Option<Platform>,
+    /// What the stage runs on, as far as the file tells; contexts are chosen by it.
+    runs_on: Platform,
+    /// Whether a context has taken its place, its instructions included.
+    replaced: bool,
     /// Where the base is written.
     pub(super) span: Span,
     /// `AS`, in lower case.
@@ -52,17 +56,33 @@ pub(super) struct Contexts {
     /// The directories among them; the main one first if it is one.
     pub(super) directories: Vec<PlannedContext>,
     main: Option<Meaning>,
-    named: Vec<(String, Meaning)>,
+    named: Vec<Named>,
+    /// The platform of stages that name none.
+    platform: Platform,
+}
+
+/// `--build-context name[::platform]=…`
+struct Named {
+    /// In lower case.
+    name: String,
+    /// The only platform it is for.
+    platform: Option<Platform>,
+    meaning: Meaning,
 }
 
 impl Contexts {
     /// The contexts of `request`.
     pub(super) fn of(request: &BuildRequest) -> Self {
-        let mut contexts = Self { directories: Vec::new(), main: None, named: Vec::new() };
+        let platform = request.platform.clone();
+        let mut contexts = Self { directories: Vec::new(), main: None, named: Vec::new(), platform };
         contexts.main = request.context.as_ref().map(|source| contexts.add("context", source, request.ignore.clone()));
         for (name, source) in &request.named_contexts {
             let meaning = contexts.add(name, source, None);
-            contexts.named.push((name.to_lowercase(), meaning));
+            let (name, platform) = match name.split_once("::").map(|(name, platform)| (name, platform.parse())) {
+                Some((name, Ok(platform))) => (name, Some(platform)),
+                Some((_, Err(_))) | None => (name.as_str(), None),
+            };
+            contexts.named.push(Named { name: name.to_lowercase(), platform, meaning });
         }
         contexts
     }
@@ -83,25 +103,24 @@ impl Contexts {
         self.main.as_ref()
     }
 
-    /// The context named `name`: as written, or another spelling of the same image reference.
-    pub(super) fn find(&self, name: &str) -> Option<&Meaning> {
-        let name = name.to_lowercase();
-        let exact = self.named.iter().find(|(known, _)| *known == name);
-        let image = || {
-            let wanted = canonical(&name)?;
-            self.named.iter().find(|(known, _)| canonical(known).as_ref() == Some(&wanted))
-        };
-        exact.or_else(image).map(|(_, meaning)| meaning)
+    /// The context named `name`: as written, or another spelling of the same image reference. One for this platform alone
+    /// comes before one for all.
+    fn find(&self, name: &str, platform: &Platform) -> Option<&Meaning> {
+        let (name, wanted) = (name.to_lowercase(), canonical(name));
+        let same = |one: &&Named| one.name == name || (wanted.is_some() && canonical(&one.name) == wanted);
+        let own = || self.named.iter().filter(|one| one.platform.as_ref() == Some(platform)).find(same);
+        let any = || self.named.iter().filter(|one| one.platform.is_none()).find(same);
+        own().or_else(any).map(|one| &one.meaning)
     }
 
     /// All names, for suggestions.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.named.iter().map(|(name, _)| name.as_str())
+        self.named.iter().map(|one| one.name.as_str())
     }
 }
 
 fn canonical(name: &str) -> Option<Reference> {
-    let reference: Reference = name.parse().ok()?;
+    let reference: Reference = name.to_lowercase().parse().ok()?;
     let tag = reference.tag_or_latest();
     Some(Reference { tag, ..reference.normalize_docker() })
 }
@@ -126,16 +145,23 @@ impl Heads {
                 return Err(blank_base(written, scope));
             }
             let name = stage.name().map(str::to_owned);
+            let platform = stage.platform().map(|word| parse_platform(word, escape, scope)).transpose()?;
+            let wanted = platform.as_ref().unwrap_or(&contexts.platform);
             // A context named like the stage stands in for the whole stage.
-            let replaced = name.as_deref().and_then(|name| contexts.find(name));
-            let base = match replaced.or_else(|| contexts.find(&base_text)) {
+            let replaced = name.as_deref().and_then(|name| contexts.find(name, wanted));
+            let base = match replaced.or_else(|| contexts.find(&base_text, wanted)) {
                 Some(meaning) => meaning.clone(),
                 None => heads.meaning(&base_text, written.span)?,
             };
-            let platform = stage.platform().map(|word| parse_platform(word, escape, scope)).transpose()?;
+            let runs_on = match (&platform, &base) {
+                (None, Meaning::Stage(base)) => heads.list[*base].runs_on.clone(),
+                _ => wanted.clone(),
+            };
+            let replaced = replaced.is_some();
             let alias = stage.from.instruction.alias.as_ref();
             let name_span = alias.map_or(written.span, |alias| alias.written.span);
-            heads.list.push(Head { base, base_text, platform, span: written.span, name: name.clone(), name_span });
+            let (span, known) = (written.span, name.clone());
+            heads.list.push(Head { base, base_text, platform, runs_on, replaced, span, name: known, name_span });
             if let Some(name) = name {
                 heads.by_name.insert(name, position);
             }
@@ -144,8 +170,8 @@ impl Heads {
     }
 
     /// Whether a context has taken the place of stage `position`, its instructions included.
-    pub(super) fn is_replaced(&self, position: usize, contexts: &Contexts) -> bool {
-        self.list[position].name.as_deref().is_some_and(|name| contexts.find(name).is_some())
+    pub(super) fn is_replaced(&self, position: usize) -> bool {
+        self.list[position].replaced
     }
 
     fn meaning(&self, name: &str, span: Span) -> Result<Meaning, Diagnostic> {
@@ -166,7 +192,7 @@ impl Heads {
     /// What `--from=word` means in stage `here`. Only stages that come before may be named.
     pub(super) fn source(&self, word: &Word, here: usize, contexts: &Contexts) -> Result<Meaning, Diagnostic> {
         let name = word.as_str();
-        if let Some(meaning) = contexts.find(name) {
+        if let Some(meaning) = contexts.find(name, &self.list[here].runs_on) {
             return Ok(meaning.clone());
         }
         let meaning = match name.parse::<usize>() {

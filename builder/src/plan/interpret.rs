@@ -95,7 +95,7 @@ impl Inheritance {
     }
 
     /// The state in which a stage's first instruction finds things.
-    fn begin(mut self) -> Self {
+    pub(super) fn begin(mut self) -> Self {
         self.config.config.on_build.clear();
         let lines = &mut self.config.config.env;
         if Env::of(lines).get("PATH").is_none() {

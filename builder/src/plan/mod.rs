@@ -10,6 +10,7 @@
 mod chmod;
 mod copy;
 mod env;
+mod epoch;
 mod expose;
 mod findings;
 mod globals;
@@ -18,6 +19,7 @@ mod heads;
 mod interpret;
 mod metadata;
 mod run;
+mod scan;
 mod signal;
 mod survey;
 mod triggers;
@@ -30,8 +32,10 @@ use wharf_spec::Platform;
 pub(crate) use chmod::Subject;
 #[cfg(test)]
 pub(crate) use chmod::Symbolic;
+pub(crate) use epoch::{EpochSource, epoch_source};
 pub(crate) use globals::proxies;
 pub(crate) use graph::*;
+pub(crate) use scan::DESTINATION;
 
 use self::env::Env;
 use self::heads::{Contexts, Heads, Meaning};
@@ -119,6 +123,10 @@ pub(crate) async fn plan(
     for position in &survey.needed {
         planner.stage(*position)?;
     }
+    let scan = match scan::generator(request, bases).await? {
+        Some(image) => Some(planner.scan(target, &image)?),
+        None => None,
+    };
     let findings = findings::findings(request, &survey, &globals, &|stage| survey.needed.contains(&stage));
     let remarks = Remarks { warnings: unused_arguments(request, file), findings };
     let Planner { mut stages, placed, steps, repositories, .. } = planner;
@@ -127,7 +135,7 @@ pub(crate) async fn plan(
     config.config.labels.extend(request.labels.clone());
     set_platform(config, &request.platform);
     let contexts = contexts.directories.into_iter().chain(repositories).collect();
-    Ok((Plan { stages, target, contexts, steps }, remarks))
+    Ok((Plan { stages, target, scan, contexts, steps }, remarks))
 }
 
 /// Build arguments that nobody declares have no effect, which is seldom meant.
@@ -218,7 +226,7 @@ impl Planner<'_> {
         if let Meaning::Context(context) = head.base {
             interpreter.whole_context(context, &head.base_text, head.span);
         }
-        if !survey.heads.is_replaced(position, survey.contexts) {
+        if !survey.heads.is_replaced(position) {
             for located in survey.statements(position)? {
                 interpreter.interpret(&located)?;
             }

@@ -125,6 +125,7 @@ impl<'a> Survey<'a> {
                 diagnostic = diagnostic.note(format!("it has {}", list.join(", ")));
             }
             BaseError::NotAnImage { .. } => {}
+            BaseError::Policy { .. } => return diagnostic,
             BaseError::Transfer { source, .. } => {
                 let mut cause: Option<&dyn std::error::Error> = Some(source);
                 while let Some(error) = cause {
@@ -157,7 +158,7 @@ impl<'a> Survey<'a> {
         let head = &self.heads.list[position];
         let platform = self.stage_platform(position);
         uses.add(&head.base, &platform, head.span);
-        if self.heads.is_replaced(position, self.contexts) {
+        if self.heads.is_replaced(position) {
             return Ok(uses);
         }
         for located in self.statements(position)? {
@@ -197,7 +198,7 @@ impl<'a> Survey<'a> {
                 Some(image) => triggers_of_image(image, head.span)?,
                 None => Vec::new(),
             },
-            Meaning::Stage(base) if !self.heads.is_replaced(*base, self.contexts) => self.triggers_of_stage(*base),
+            Meaning::Stage(base) if !self.heads.is_replaced(*base) => self.triggers_of_stage(*base),
             Meaning::Stage(_) | Meaning::Scratch | Meaning::Context(_) => Vec::new(),
         };
         statements.extend(self.file.stages[position].instructions.iter().cloned().map(Located::here));

@@ -17,6 +17,7 @@ mod copy_step;
 mod depot;
 mod directory;
 mod earlier;
+mod epoch;
 mod fresh;
 mod key;
 mod layer;
@@ -39,8 +40,9 @@ pub use depot::LayerFault;
 
 pub(crate) use cache_dir::CacheDir;
 pub(crate) use depot::{Depot, compression};
+pub(crate) use epoch::time_of;
 pub(crate) use layer::{Layer, Stack};
 pub(crate) use report::Reporter;
 pub(crate) use solver::{Need, Solver};
 pub(crate) use stage_files::Contents;
-pub(crate) use transport::{BlobReader, blocking};
+pub(crate) use transport::{BlobReader, blocking, store_bytes};

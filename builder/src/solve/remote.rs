@@ -6,11 +6,12 @@ use std::time::UNIX_EPOCH;
 use futures_util::TryStreamExt as _;
 use wharf_spec::{Algorithm, Digest, Hasher};
 
+use super::depot::Depot;
 use super::solver::Solver;
 use crate::copy::Spool;
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
-use crate::fetch::FetchError;
+use crate::fetch::{Fetch, FetchError};
 use crate::git::{GitSource, Host, checkout};
 use crate::layer::{Entry, Kind, LayerPath, Mtime};
 
@@ -27,35 +28,56 @@ pub(super) struct Download {
     pub(super) digest: Digest,
 }
 
+/// What a URL gave.
+pub(super) struct Spooled {
+    /// Its bytes, from the start.
+    pub(super) spool: Spool,
+    /// What they hash to.
+    pub(super) digest: Digest,
+    /// `Last-Modified`, in seconds since 1970.
+    pub(super) modified: Option<i64>,
+}
+
+/// Fetches `url` and holds it against `checksum`.
+pub(super) async fn spooled(
+    fetch: &dyn Fetch,
+    depot: &Depot,
+    (url, checksum): (&str, Option<&Digest>),
+    span: Span,
+) -> Result<Spooled, BuildError> {
+    let fetched = fetch.get(url).await.map_err(|error| failed(url, &error, span))?;
+    let cannot_spool = |error| BuildError::io("spool a download", error);
+    let mut spool = Spool::new(depot.cache().room()).map_err(cannot_spool)?;
+    let mut hasher = Hasher::new(checksum.map_or(Algorithm::Sha256, Digest::algorithm));
+    let mut body = fetched.body;
+    while let Some(piece) = body.try_next().await.map_err(|error| failed(url, &error, span))? {
+        hasher.update(&piece);
+        spool.append(&piece).map_err(cannot_spool)?;
+    }
+    let digest = hasher.finish();
+    if let Some(expected) = checksum.filter(|expected| **expected != digest) {
+        return Err(Diagnostic::error(format!("{url} is not what its checksum says"), span)
+            .expected(format!("it hashes to {digest}"))
+            .note(format!("expected {expected}"))
+            .into());
+    }
+    let modified = fetched.last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let modified = modified.and_then(|since| i64::try_from(since.as_secs()).ok());
+    Ok(Spooled { spool, digest, modified })
+}
+
 impl Solver<'_> {
-    /// Fetches `url` and holds it against `checksum`.
+    /// The file at `url`.
     pub(super) async fn download(
         &self,
         url: &str,
         checksum: Option<&Digest>,
         span: Span,
     ) -> Result<Download, BuildError> {
-        let fetched = self.environment.fetch.get(url).await.map_err(|error| failed(url, &error, span))?;
-        let cannot_spool = |error| BuildError::io("spool a download", error);
-        let mut spool = Spool::new(self.depot.cache().room()).map_err(cannot_spool)?;
-        let algorithm = checksum.map_or(Algorithm::Sha256, Digest::algorithm);
-        let mut hasher = Hasher::new(algorithm);
-        let mut body = fetched.body;
-        while let Some(piece) = body.try_next().await.map_err(|error| failed(url, &error, span))? {
-            hasher.update(&piece);
-            spool.append(&piece).map_err(cannot_spool)?;
-        }
-        let digest = hasher.finish();
-        if let Some(expected) = checksum.filter(|expected| **expected != digest) {
-            return Err(Diagnostic::error(format!("{url} is not what --checksum says"), span)
-                .expected(format!("it hashes to {digest}"))
-                .note(format!("expected {expected}"))
-                .into());
-        }
+        let Spooled { spool, digest, modified } =
+            spooled(&*self.environment.fetch, &self.depot, (url, checksum), span).await?;
         let mut entry = Entry::new(file_name(url), Kind::File { size: spool.end() }, 0o600);
-        let modified = fetched.last_modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let seconds = modified.and_then(|since| i64::try_from(since.as_secs()).ok());
-        entry.mtime = Mtime::from_secs(seconds.unwrap_or(crate::copy::DATELESS.secs));
+        entry.mtime = Mtime::from_secs(modified.unwrap_or(crate::copy::DATELESS.secs));
         Ok(Download { entry, spool, digest })
     }
 }

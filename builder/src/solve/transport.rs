@@ -9,7 +9,7 @@ use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use wharf_blobstore::{Blob, BlobStore, ByteStream};
-use wharf_spec::{Descriptor, MediaType};
+use wharf_spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::error::BuildError;
 use crate::layer::{
@@ -94,6 +94,33 @@ where
     let media_type = MediaType::layer(options.encoding.compression());
     let descriptor = Descriptor { annotations, ..Descriptor::new(media_type.as_str(), digests.digest, digests.size) };
     Ok(StoredLayer { descriptor, digests, index, frames })
+}
+
+/// Stores what `fill` writes, on a thread of its own; what it hashes to, and its length. Nothing is visible unless all
+/// goes well.
+pub(crate) async fn store_bytes(
+    blobs: &BlobStore,
+    fill: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
+) -> Result<(Digest, u64), BuildError> {
+    let (pieces, mut waiting) = mpsc::channel(WAITING);
+    let mut sink = BlobSink { pieces, buffer: BytesMut::with_capacity(PIECE) };
+    let work = tokio::task::spawn_blocking(move || {
+        fill(&mut sink)?;
+        sink.flush()
+    });
+    let (mut upload, mut hasher, mut size) = (blobs.own_upload().await?, Hasher::new(Algorithm::Sha256), 0);
+    while let Some(piece) = waiting.recv().await {
+        hasher.update(&piece);
+        size += piece.len() as u64;
+        upload.write(piece).await?;
+    }
+    match work.await {
+        Ok(written) => written.map_err(|error| BuildError::io("write a blob", error))?,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+    let digest = hasher.finish();
+    upload.commit(digest).await?;
+    Ok((digest, size))
 }
 
 /// Why a layer is not in the store.

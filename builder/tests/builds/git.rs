@@ -184,3 +184,19 @@ async fn what_is_not_there_is_said() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_can_be_as_old_as_a_commit() {
+    let server = Server::start();
+    server.repository("r", &[("a", "1")]);
+    let world = World::new();
+    let text =
+        format!("FROM scratch AS source\nADD {}#main /\nFROM scratch\nCOPY --from=source /a /\n", server.url("r"));
+    let mut request = world.request(&text);
+    request.build_args.insert("SOURCE_DATE_EPOCH".to_owned(), "source".to_owned());
+    let first = world.build_request(request.clone()).await;
+    assert_eq!(first.source_date_epoch, Some(978_307_200));
+    assert_eq!(first.config.created.as_deref(), Some("2001-01-01T00:00:00Z"));
+    request.build_args.insert("SOURCE_DATE_EPOCH".to_owned(), "978307200".to_owned());
+    assert_eq!(world.build_request(request).await.image.digest(), first.image.digest(), "it is the same number");
+}

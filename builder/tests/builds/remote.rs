@@ -17,6 +17,8 @@ use crate::show;
 #[derive(Default)]
 struct Web {
     files: HashMap<&'static str, Vec<u8>>,
+    /// Whether the server does not say how old a file is.
+    undated: bool,
     asked: AtomicUsize,
 }
 
@@ -27,7 +29,7 @@ impl Fetch for Web {
         let bytes = self.files.get(url).cloned().ok_or(FetchError::Status { status: 404 })?;
         let pieces: Vec<_> = bytes.chunks(3).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         Ok(Fetched {
-            last_modified: Some(UNIX_EPOCH + Duration::from_secs(86_400)),
+            last_modified: (!self.undated).then_some(UNIX_EPOCH + Duration::from_secs(86_400)),
             file_name: None,
             size: Some(bytes.len() as u64),
             body: futures_util::stream::iter(pieces).boxed(),
@@ -76,7 +78,7 @@ async fn a_checksum_is_held_against_the_bytes_and_saves_asking() {
     assert_eq!(web.asked.load(Ordering::Relaxed), 1, "what it hashes to was known");
     let wrong = text.replace(&Digest::sha256(b"content").hex(), &Digest::sha256(b"other").hex());
     let message = world.failure(&wrong).await;
-    assert!(message.contains("is not what --checksum says"), "{message}");
+    assert!(message.contains("is not what its checksum says"), "{message}");
 }
 
 #[tokio::test]
@@ -84,4 +86,34 @@ async fn what_cannot_be_had_is_explained() {
     let (world, _) = world(&[]);
     let message = world.failure("FROM scratch\nADD https://x.example/gone /").await;
     assert!(message.contains("the server answered 404"), "{message}");
+}
+
+#[tokio::test]
+async fn an_image_can_be_as_old_as_a_source() {
+    let archive = gzip(&tar_of(&[("f", "text")]));
+    let text = "FROM scratch AS source\nARG NAME=a\nADD https://x.example/$NAME.tgz /\n\
+                FROM scratch\nARG SOURCE_DATE_EPOCH\nADD --unpack https://x.example/a.tgz /\nLABEL t=$SOURCE_DATE_EPOCH\n";
+    for (undated, files, expected) in [
+        (false, vec![("https://x.example/a.tgz", archive.clone())], Some(86_400)),
+        (true, vec![("https://x.example/a.tgz", archive.clone())], Some(5)),
+        (true, vec![("https://x.example/a.tgz", archive.clone()), ("https://x.example/b.tgz", b"text".to_vec())], None),
+    ] {
+        let mut world = World::new();
+        let text = if files.len() > 1 { text.replace("NAME=a", "NAME=b") } else { text.to_owned() };
+        world.fetch = Arc::new(Web { files: files.into_iter().collect(), undated, ..Web::default() });
+        let mut request = world.request(&text);
+        request.build_args.insert("SOURCE_DATE_EPOCH".to_owned(), "Source".to_owned());
+        let result = world.build_request(request).await;
+        assert_eq!(result.source_date_epoch, expected);
+        let label = expected.map(|seconds| seconds.to_string()).unwrap_or_default();
+        assert_eq!(result.config.config.labels["t"], label);
+        assert!(result.warnings.is_empty(), "{:?}", result.warnings);
+        let created = jiff_text(expected);
+        assert!(created.is_none() || result.config.created == created, "{:?} {created:?}", result.config.created);
+    }
+}
+
+/// A time as images write it.
+fn jiff_text(seconds: Option<i64>) -> Option<String> {
+    seconds.map(|seconds| jiff::Timestamp::from_second(seconds).unwrap().to_string())
 }

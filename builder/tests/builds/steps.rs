@@ -6,7 +6,7 @@ use std::os::unix::net::UnixListener;
 use std::time::Duration;
 
 use wharf_builder::layer::LayerFormat;
-use wharf_builder::{BuildError, BuildEvent, ContextSource, ImageName, SecretValue, Stream};
+use wharf_builder::{BuildError, BuildEvent, ContextSource, ImageName, SecretValue, Stream, TarPart, write_tar};
 use wharf_spec::MediaType;
 
 use crate::fixture::{World, gzip, outcomes, tar_of};
@@ -289,7 +289,8 @@ async fn results_can_be_had_as_plain_files_and_as_a_tar() {
     result.write_directory(out.path()).await.unwrap();
     assert_eq!(fs::read_to_string(out.path().join("c")).unwrap(), "y\n");
     assert!(out.path().join("bin/sh").exists() && !out.path().join("tmp").exists());
-    let bytes = result.write_tar(Vec::new()).await.unwrap();
+    let part = TarPart { result: &result, directory: None, beside: Vec::new() };
+    let bytes = write_tar(vec![part], Vec::new()).await.unwrap();
     let mut archive = tar::Archive::new(&bytes[..]);
     let mut members: Vec<String> = Vec::new();
     for entry in archive.entries().unwrap() {

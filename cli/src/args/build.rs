@@ -47,7 +47,7 @@ pub struct BuildOptions {
     /// Ask the registries for newer base images
     #[arg(long)]
     pub pull: bool,
-    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar (repeatable)
+    /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar; NAME::OS/ARCH is for that platform alone (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
     pub contexts: Vec<String>,
     /// A secret for RUN --mount=type=secret: id=NAME[,src=FILE|,env=VARIABLE] (repeatable)
@@ -56,6 +56,11 @@ pub struct BuildOptions {
     /// An SSH agent for RUN --mount=type=ssh and Git: ID, of $SSH_AUTH_SOCK, ID=SOCKET, or ID=KEY[,KEY] to serve key files (repeatable)
     #[arg(long = "ssh", value_name = "ID[=SOCKET|KEY]")]
     pub ssh: Vec<String>,
+    /// Rules about what may be used, in BuildKit's JSON: ALLOW, DENY, CONVERT [env: EXPERIMENTAL_BUILDKIT_SOURCE_POLICY] (repeatable)
+    #[arg(long = "source-policy-file", value_name = "FILE")]
+    pub source_policies: Vec<PathBuf>,
+    #[arg(long, hide = true)]
+    pub policy: Option<String>,
     /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
     #[arg(long = "allow", value_name = "WHAT")]
     pub allow: Vec<String>,
@@ -187,13 +192,14 @@ pub struct Build {
     /// Load the image into the Docker or Podman at $DOCKER_HOST, by default Docker's own socket
     #[arg(long)]
     pub load: bool,
-    /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI] (repeatable)
+    /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI], or what is in it: type=sbom[,generator=IMAGE] (repeatable)
     #[arg(long = "attest", value_name = "ATTRIBUTES")]
     pub attest: Vec<String>,
     /// The same, shorter: true, false, mode=min or mode=max, which tells the values of build arguments
     #[arg(long, value_name = "ATTRIBUTES")]
     pub provenance: Option<String>,
-    #[arg(long, hide = true)]
+    /// Say in an index what is in the image: true, or generator=IMAGE for one that writes in-toto statements
+    #[arg(long, value_name = "ATTRIBUTES")]
     pub sbom: Option<String>,
     /// Write the result: type=oci|docker|local|tar,dest=PATH, type=image|registry,name=NAME, or a directory (repeatable)
     #[arg(short, long = "output", value_name = "OUTPUT")]

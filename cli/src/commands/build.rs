@@ -4,6 +4,7 @@ use std::path::Path;
 
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
+use wharf_builder::attest::PREDICATE;
 use wharf_spec::Reference;
 
 use crate::annotations::Annotations;
@@ -11,12 +12,13 @@ use crate::args::Build;
 use crate::attestations;
 use crate::builds::Order;
 use crate::built::{Built, Plan, build_all};
-use crate::caches::{CacheFlag, flags, send};
+use crate::caches::send;
 use crate::commands::cache::keep_limit;
-use crate::commands::push::push;
+use crate::commands::push::{push, push_made};
 use crate::commands::serve::stop_signal;
+use crate::destinations::{Destinations, Pushed};
 use crate::eager::Eager;
-use crate::engine::{Address, Loaded, load};
+use crate::engine::{Loaded, load};
 use crate::failure::Failure;
 use crate::output;
 use crate::outputs::{Output, write};
@@ -27,38 +29,38 @@ use crate::requests::prepare;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
-/// Where the image goes.
-struct Destinations {
-    outputs: Vec<Output>,
-    caches: Vec<CacheFlag>,
-    /// Of `-t`, and those that outputs name.
-    names: Vec<Reference>,
-    /// Whether names with a registry are pushed.
-    push: bool,
-    engine: Option<Address>,
-}
-
 /// Builds, publishes in the store, writes and pushes what was asked for, and prints the image's digest.
 pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
-    let destinations = destinations(session, &mut command)?;
-    let provenance = attestations::wanted(&command)?;
+    let destinations = Destinations::of(session, &mut command)?;
+    let mut session = session.clone();
+    session.global.insecure_registry.extend(destinations.insecure.iter().cloned());
+    let session = &session;
+    let wanted = attestations::wanted(&command)?;
     let annotations = Annotations::parse(&command.options.annotations)?;
     let store = OpenStore::open(session).await?;
     let call = command.asked();
-    let prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
+    let mut prepared = prepare(session, &command.options, &command.context, &store.scratch()?).await?;
     if let Some(question) = call.question {
         return questions::answer(session, &store, (question, call), &prepared.request, command.options.pull).await;
     }
-    let platforms = &command.options.platforms;
-    let plan =
-        Plan { platforms, annotations: &annotations, provenance: provenance.as_ref(), names: &destinations.names };
+    prepared.request.generator = wanted.generator;
+    let (platforms, names) = (&command.options.platforms, destinations.all_names());
+    let plan = Plan {
+        platforms,
+        annotations: &annotations,
+        provenance: wanted.provenance.as_ref(),
+        form: &destinations.form,
+        names: &names,
+    };
     let requests = plan.requests(&prepared.request);
     if requests.len() > 1 && destinations.engine.is_some() {
         return Err(Failure::usage("--load takes an image for one platform")
             .hint("push images for several: --push, or -o type=oci,dest=image.tar"));
     }
     let cancel = cancel_on_signal()?;
-    let eager = if destinations.push { Some(Eager::start(session, &store, &destinations.names)?) } else { None };
+    let places: Vec<_> = destinations.pushed.iter().map(|pushed| pushed.name.clone()).collect();
+    let early = !places.is_empty() && !destinations.form.force;
+    let eager = if early { Some(Eager::start(session, &store, &places)?) } else { None };
     let order = |request| {
         let made = eager.as_ref().map(Eager::layers);
         Ok((Order { made, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
@@ -77,7 +79,7 @@ pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
         }
     }
     keep_limit(session, &store)?;
-    record(&command, &destinations.names, &built)?;
+    record(&command, &destinations, &built)?;
     report(session, &destinations.names, &built);
     if destinations.outputs.iter().any(Output::takes_stdout) {
         return Ok(());
@@ -85,37 +87,14 @@ pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
     output::line(&built.root.digest().to_string())
 }
 
-/// What the flags say about where the image goes; what outputs say about the image itself becomes part of `command`.
-fn destinations(session: &Session, command: &mut Build) -> Result<Destinations, Failure> {
-    let outputs = command.outputs.iter().map(|text| text.parse()).collect::<Result<Vec<Output>, _>>()?;
-    let (mut names, mut push) = (command.options.tags.clone(), command.push);
-    let mut engine = command.load;
-    for output in &outputs {
-        match output {
-            Output::Image(image) => {
-                names.extend(image.names.iter().filter(|name| !command.options.tags.contains(name)).cloned());
-                push |= image.push;
-                command.options.annotations.extend(image.annotations.iter().cloned());
-                command.options.compression = image.compression.unwrap_or(command.options.compression);
-                command.options.compression_level = image.level.or(command.options.compression_level);
-            }
-            Output::Engine => engine = true,
-            Output::Archive(..) | Output::Layout(_) | Output::Local(_) | Output::Tar(_) | Output::Nothing => {}
-        }
-    }
-    if push && names.iter().all(|name| name.host.is_none()) {
-        return Err(Failure::usage("--push needs a name with a registry").hint("-t REGISTRY/NAME:TAG"));
-    }
-    let caches = flags(&command.options.cache_to)?;
-    let engine = engine.then(|| Address::of(session)).transpose()?;
-    Ok(Destinations { outputs, caches, names, push, engine })
-}
-
 /// Names the image in the store, writes it to files, loads and pushes it.
 async fn give(session: &Session, store: &OpenStore, destinations: &Destinations, built: &Built) -> Result<(), Failure> {
-    let Destinations { outputs, caches, names, .. } = destinations;
+    let Destinations { outputs, caches, names, untagged, pushed, .. } = destinations;
     for name in names {
         publish_built(store, built, name).await?;
+    }
+    for name in untagged {
+        publish_built(store, built, &name.with_digest(built.root.digest())).await?;
     }
     for output in outputs {
         write(store, built, output).await?;
@@ -127,10 +106,14 @@ async fn give(session: &Session, store: &OpenStore, destinations: &Destinations,
             eprintln!("the engine at {address} {how}");
         }
     }
-    if destinations.push {
+    if !pushed.is_empty() {
         let progress: Progress = session.progress()?;
-        for name in names.iter().filter(|name| name.host.is_some()) {
-            push(session, store, (name, name), &progress).await?;
+        for Pushed { name, tagged, stored } in pushed {
+            let name = if *tagged { name.clone() } else { name.with_digest(built.root.digest()) };
+            match stored {
+                true => push(session, store, (&name, &name), &progress).await.map(drop)?,
+                false => push_made(session, store, (built, &name), &progress).await?,
+            }
         }
         progress.close();
     }
@@ -167,7 +150,7 @@ fn report(session: &Session, tags: &[Reference], built: &Built) {
 }
 
 /// `--iidfile` and `--metadata-file`, in Docker's words.
-fn record(command: &Build, names: &[Reference], built: &Built) -> Result<(), Failure> {
+fn record(command: &Build, destinations: &Destinations, built: &Built) -> Result<(), Failure> {
     let save = |path: &Path, text: String| {
         std::fs::write(path, text)
             .map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
@@ -176,7 +159,8 @@ fn record(command: &Build, names: &[Reference], built: &Built) -> Result<(), Fai
         save(path, built.root.digest().to_string())?;
     }
     if let Some(path) = &command.metadata_file {
-        let names: Vec<_> = names.iter().map(ToString::to_string).collect();
+        let untagged = destinations.untagged.iter().map(|name| name.with_digest(built.root.digest()).to_string());
+        let names: Vec<_> = destinations.names.iter().map(ToString::to_string).chain(untagged).collect();
         let mut metadata = json!({
             "containerimage.digest": built.root.digest(),
             "containerimage.config.digest": built.config(),
@@ -184,12 +168,13 @@ fn record(command: &Build, names: &[Reference], built: &Built) -> Result<(), Fai
             "image.name": names.join(","),
         });
         for part in &built.parts {
-            let Some(statement) = &part.statement else { continue };
+            let provenance = part.statements.iter().find(|statement| statement.told["predicateType"] == PREDICATE);
+            let Some(provenance) = provenance else { continue };
             let key = match built.parts.len() {
                 1 => "buildx.build.provenance".to_owned(),
                 _ => format!("buildx.build.provenance/{}", part.request.platform),
             };
-            metadata[key] = statement["predicate"].clone();
+            metadata[key] = provenance.told["predicate"].clone();
         }
         save(path, format!("{metadata:#}\n"))?;
     }

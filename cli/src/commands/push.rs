@@ -4,9 +4,11 @@ use wharf_client::transfer::{CopyOptions, Target, copy};
 use wharf_spec::Reference;
 
 use crate::args::Push;
+use crate::built::Built;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
+use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
 use crate::transfers;
@@ -56,4 +58,22 @@ pub async fn push(
         Failure::new(format!("could not push {image} to {destination}")).because(error)
     })?;
     Ok(remote.reference.with_digest(report.root.digest).to_string())
+}
+
+/// Pushes what was just built and has no name in the store.
+pub async fn push_made(
+    session: &Session,
+    store: &OpenStore,
+    (built, destination): (&Built, &Reference),
+    progress: &Progress,
+) -> Result<(), Failure> {
+    let remote = session.remote(destination)?;
+    let source = Made::of(store, built);
+    let (tag, events) = (destination.tag_or_latest(), transfers::shown(progress, "push"));
+    let options = CopyOptions::default();
+    let pushed = copy((&source, &source.target()), (&remote.repository, tag.as_ref()), &options, &events).await;
+    pushed.map(drop).map_err(|error| {
+        progress.close();
+        Failure::new(format!("could not push to {destination}")).because(error)
+    })
 }

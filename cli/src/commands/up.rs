@@ -15,6 +15,7 @@ use crate::commands::serve::{Server, stop_signal};
 use crate::failure::Failure;
 use crate::images::destination;
 use crate::output;
+use crate::outputs::Form;
 use crate::publish::publish_built;
 use crate::requests::prepare;
 use crate::session::Session;
@@ -34,7 +35,7 @@ pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     let serving = tokio::spawn(server.run(stop_signal()?));
     let annotations = Annotations::parse(&command.build.annotations)?;
     let platforms = &command.build.platforms;
-    let plan = Plan { platforms, annotations: &annotations, provenance: None, names: &tags };
+    let plan = Plan { platforms, annotations: &annotations, provenance: None, form: &Form::default(), names: &tags };
     let requests = plan.requests(&prepared.request);
     let order = |request| Ok((Order::of(session, &request, &command.build)?, cancel.clone()));
     let built = build_all(session, &store, &plan, requests, &order).await?;

@@ -49,6 +49,7 @@ fn contexts_that_make_no_sense_are_said_at_once() {
         (vec!["build", "nowhere"], "there is no directory nowhere to build"),
         (vec!["build", "--build-context", "a=nowhere", "context"], "there is no such directory"),
         (vec!["build", "--build-context", "a=target:b", "context"], "`target:` is for bake files"),
+        (vec!["build", "--build-context", "a::linux/=context", "context"], "write NAME::OS/ARCH=VALUE"),
         (vec!["build", "--ulimit", "files=1", "context"], "there is no limit files"),
         (vec!["build", "--shm-size", "big", "context"], "--shm-size big"),
         (vec!["build", "--ssh", "default", "context"], "there is no agent in SSH_AUTH_SOCK"),
@@ -77,7 +78,7 @@ fn options_reach_the_build() {
     assert!(again.stderr.contains("CACHED"), "{again}");
     let limited = desk.run(&["build", "--memory", "1g", "--cpuset-cpus=0", "context"]);
     assert_eq!(limited.code, Some(0), "{limited}");
-    assert!(limited.stderr.contains("--memory has no effect") && limited.stderr.contains("--cpuset-cpus"), "{limited}");
+    assert!(!limited.stderr.contains("no effect"), "{limited}");
     let fresh = desk.run(&[&["--progress=plain"], &build[..], &["--no-cache-filter=one", "context"]].concat());
     assert!(!fresh.stderr.contains("CACHED"), "{fresh}");
 }

@@ -6,7 +6,9 @@ mod failing;
 mod importing;
 mod interrupted;
 mod loading;
+mod outputs;
 mod platforms;
+mod repositories;
 mod results;
 #[path = "../support/mod.rs"]
 mod support;

@@ -232,7 +232,7 @@ fn how_large_a_manifest_may_be_can_be_set() {
     let length = image.manifest.len();
     for (limit, code) in [(length, 0), (length - 1, 1)] {
         let there = Desk::new();
-        there.write("config.toml", &format!("[serve]\nmax-manifest-size = {limit}\n"));
+        there.write("config.toml", format!("[serve]\nmax-manifest-size = {limit}\n"));
         let server = Server::start(&there);
         let finished = desk.run(&["push", "team/app:1", &server.name("team/app:1")]);
         assert_eq!(finished.code, Some(code), "{limit}: {finished}");
