@@ -97,13 +97,14 @@ class Daemon:
 class Wharf:
     name = "wharf"
 
-    def __init__(self, program: str, room: str, registry: str):
+    def __init__(self, program: str, room: str, registry: str, zstd: bool):
         self.program, self.registry = program, registry
+        self.options = ["--compression", "zstd"] if zstd else []
         self.store, self.log = os.path.join(room, "wharf-store"), os.path.join(room, "wharf.log")
 
     def build(self, context: str, image: str, push: bool) -> Cost:
         command = [self.program, "build", "--store", self.store, "--progress", "plain", "-t", image, context]
-        return Cost(*run(command + (["--push"] if push else []), self.log))
+        return Cost(*run(command + self.options + (["--push"] if push else []), self.log))
 
     def stop(self) -> None:
         pass
@@ -114,8 +115,8 @@ class BuildKit:
 
     name = "buildkit"
 
-    def __init__(self, directory: str, room: str, registry: str):
-        self.client = os.path.join(directory, "buildctl")
+    def __init__(self, directory: str, room: str, registry: str, zstd: bool):
+        self.client, self.options = os.path.join(directory, "buildctl"), ",compression=zstd" if zstd else ""
         self.log, root = os.path.join(room, "buildkit.log"), os.path.join(room, "buildkit")
         os.makedirs(root, exist_ok=True)
         self.socket = f"unix://{root}/bk.sock"
@@ -133,7 +134,7 @@ class BuildKit:
         return asked.returncode == 0
 
     def build(self, context: str, image: str, push: bool) -> Cost:
-        output = f"type=image,name={image}" + (",push=true,registry.insecure=true" if push else "")
+        output = f"type=image,name={image}" + (",push=true,registry.insecure=true" if push else "") + self.options
         self.daemon.forget_peaks()
         before = self.daemon.cpu()
         command = [self.client, "--addr", self.socket, "build", "--frontend", "dockerfile.v0", "--progress", "plain"]

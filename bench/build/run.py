@@ -27,10 +27,11 @@ CASES = [
     ("cold", "COPY of a new tree", False, 8),
     ("unchanged", "the same again", False, 10),
     ("edit", "one file edited", False, 15),
-    ("runs", "15 trivial RUN steps", False, 5),
-    ("cold-push", "COPY of a new tree, pushed", True, 5),
-    ("unchanged-push", "the same again, pushed", True, None),
-    ("edit-push", "one file edited, pushed", True, None),
+    ("cold-push", "COPY of a new tree, pushed", True, 8),
+    ("unchanged-push", "the same again, pushed", True, 10),
+    ("edit-push", "one file edited, pushed", True, 15),
+    ("runs-push", "15 trivial RUN steps, pushed", True, 5),
+    ("runs-unchanged", "the same again", False, 5),
 ]
 
 
@@ -44,6 +45,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--megabytes", type=int, default=48)
     parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--zstd", action="store_true", help="layers in zstd instead of what is each builder's default")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--port", type=int, default=5987)
     parser.add_argument("--room", default="", help="where all of it lies; removed at the end unless given")
@@ -62,9 +64,9 @@ def make_tree(root: str, chosen: argparse.Namespace, salt: str) -> None:
 
 def start(name: str, chosen: argparse.Namespace, room: str, registry: str):
     if name == "wharf":
-        return Wharf(chosen.wharf, room, registry)
+        return Wharf(chosen.wharf, room, registry, chosen.zstd)
     if name == "buildkit" and chosen.buildkit and not missing("runc"):
-        return BuildKit(chosen.buildkit, room, registry)
+        return BuildKit(chosen.buildkit, room, registry, chosen.zstd)
     if name == "docker" and not missing("/usr/sbin/dockerd"):
         return Docker(room, registry)
     if name == "buildah" and not missing("buildah"):
@@ -114,12 +116,14 @@ class Bench:
             shutil.rmtree(context)
 
     def runs(self, engine, wanted: set[str]) -> None:
-        if "runs" not in wanted:
+        if not wanted & {"runs-push", "runs-unchanged"}:
             return
         for turn in range(self.chosen.times):
             context = os.path.join(self.room, "context", engine.name + "-runs")
             self.dockerfile(context, [f"RUN echo {engine.name} {turn} > /step{step}" for step in range(15)])
-            self.note(engine, "runs", engine.build(context, f"{self.registry}/{engine.name}-runs:{turn}", False))
+            image = f"{self.registry}/{engine.name}-runs:{turn}"
+            self.note(engine, "runs-push", engine.build(context, image, True))
+            self.note(engine, "runs-unchanged", engine.build(context, image, False))
 
     def warm_up(self, engine) -> None:
         """The base is pulled and unpacked before anything is measured."""
@@ -180,7 +184,7 @@ def main() -> int:
     started = []
     try:
         bench = Bench(chosen, room, registry.address)
-        base = Wharf(chosen.wharf, room, registry.address)
+        base = Wharf(chosen.wharf, room, registry.address, chosen.zstd)
         name = f"{registry.address}/base:1"
         for command in (["import", chosen.base, name], ["push", name]):
             subprocess.run([chosen.wharf, *command, "--store", base.store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
