@@ -61,30 +61,28 @@ async fn a_limit_that_cannot_be_set_is_said() {
     assert!(message.contains("nofile"), "{message}");
 }
 
-/// Whether this process may make control groups; a step with one says so best.
-async fn groups(world: &World) -> bool {
+/// A world with a shell, if steps can be run here and this process may make control groups; a step with one says so best.
+async fn world_with_groups() -> Option<World> {
+    if let Tier::None { reason } = Tier::current() {
+        println!("skipped: {reason}");
+        return None;
+    }
+    let mut world = World::new();
+    world.bases.add_shell("shell");
     let mut request = world.request("FROM shell\nRUN :");
     request.limits.group.memory = Some(1 << 30);
     match world.try_build(request).await {
-        Ok(_) => true,
+        Ok(_) => Some(world),
         Err(error) => {
             println!("skipped: {error}");
-            false
+            None
         }
     }
 }
 
 #[tokio::test]
 async fn a_step_that_needs_more_memory_than_it_is_given_fails_and_says_so() {
-    if let Tier::None { reason } = Tier::current() {
-        println!("skipped: {reason}");
-        return;
-    }
-    let mut world = World::new();
-    world.bases.add_shell("shell");
-    if !groups(&world).await {
-        return;
-    }
+    let Some(world) = world_with_groups().await else { return };
     let request = |text: &str| {
         let mut request = world.request(text);
         request.limits.group = GroupLimits { memory: Some(32 << 20), ..GroupLimits::default() };
@@ -101,15 +99,7 @@ async fn a_step_that_needs_more_memory_than_it_is_given_fails_and_says_so() {
 
 #[tokio::test]
 async fn a_step_runs_on_the_processors_it_is_given() {
-    if let Tier::None { reason } = Tier::current() {
-        println!("skipped: {reason}");
-        return;
-    }
-    let mut world = World::new();
-    world.bases.add_shell("shell");
-    if !groups(&world).await {
-        return;
-    }
+    let Some(world) = world_with_groups().await else { return };
     let mut request = world.request("FROM shell\nRUN cat /proc/self/status > /out");
     request.limits.group =
         GroupLimits { cpus: Some("0".to_owned()), cpu_quota: Some(50_000), ..GroupLimits::default() };
