@@ -30,6 +30,7 @@
 //! cache/<key>                                 builder: a build step's result
 //! ```
 
+pub mod azure;
 pub mod backup;
 mod blob;
 mod clock;

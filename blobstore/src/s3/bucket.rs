@@ -21,7 +21,7 @@ use super::transport::Transport;
 use crate::{Error, Result};
 
 /// What a signed path may hold as it is: what the signature's definition says, and nothing else.
-const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
+pub(super) const PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~').remove(b'/');
 /// The same for a parameter.
 const PARAMETER: &AsciiSet = &PATH.add(b'/');
 
@@ -31,6 +31,7 @@ const SLOWEST: u64 = 128 << 10;
 /// A bucket, and where in it the store lies.
 pub(super) struct Bucket {
     http: HttpClient,
+    name: String,
     /// For credentials and for URLs that others use.
     service: AmazonS3,
     region: String,
@@ -162,6 +163,7 @@ impl Bucket {
             .map_err(unusable)?;
         Ok(Self {
             http: transport.client(),
+            name: config.bucket.clone(),
             service,
             region: config.region().to_owned(),
             base,
@@ -180,6 +182,11 @@ impl Bucket {
     /// The store's key for this one of the bucket.
     pub(super) fn relative<'a>(&self, full: &'a str) -> Option<&'a str> {
         full.strip_prefix(&self.prefix)
+    }
+
+    /// The bucket's name.
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn place(&self) -> &str {

@@ -101,18 +101,8 @@ impl S3Config {
         if !url.username().is_empty() || url.password().is_some() {
             return Err(BadS3Url::Credentials);
         }
-        let bucket = bucket_name(url.host_str().unwrap_or_default())?;
-        let prefix = prefix(url.path())?;
-        let mut config = Self {
-            bucket,
-            prefix,
-            endpoint: None,
-            region: String::new(),
-            path_style: None,
-            encryption: Encryption::default(),
-            credentials: BTreeMap::new(),
-            patience: Patience::default(),
-        };
+        let mut config = Self::of_bucket(url.host_str().unwrap_or_default())?;
+        config.prefix = prefix(url.path())?;
         for (option, value) in url.query_pairs() {
             match &*option {
                 "endpoint" => config.endpoint = Some(endpoint(&value)?),
@@ -124,6 +114,20 @@ impl S3Config {
             }
         }
         Ok(config)
+    }
+
+    /// A whole bucket of Amazon's.
+    pub fn of_bucket(name: &str) -> Result<Self, BadS3Url> {
+        Ok(Self {
+            bucket: bucket_name(name)?,
+            prefix: String::new(),
+            endpoint: None,
+            region: String::new(),
+            path_style: None,
+            encryption: Encryption::default(),
+            credentials: BTreeMap::new(),
+            patience: Patience::default(),
+        })
     }
 
     /// The same place at this service's address, which a URL without an endpoint leaves open.

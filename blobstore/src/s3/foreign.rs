@@ -1,4 +1,5 @@
-//! What somebody else keeps in a bucket, read only: names with slashes as if they were files in directories.
+//! What somebody else keeps in a bucket, or has us keep there: names with slashes as if they were files in directories. Read
+//! here; written in `placing.rs`.
 //!
 //! Knows nothing of what the files mean, and looks for no store of ours in the bucket.
 
@@ -16,7 +17,7 @@ use crate::{ByteStream, Error, Result};
 /// Files in a bucket, below the prefix that the configuration names. Cloning is cheap; clones share connections.
 #[derive(Clone, Debug)]
 pub struct S3Files {
-    bucket: Arc<Bucket>,
+    pub(super) bucket: Arc<Bucket>,
 }
 
 impl S3Files {

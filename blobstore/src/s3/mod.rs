@@ -30,12 +30,13 @@ mod listing;
 mod multipart;
 mod names;
 mod objects;
+mod placing;
 mod probe;
 mod reader;
 mod recent;
 mod records;
 mod retry;
-mod transport;
+pub(crate) mod transport;
 mod unfinished;
 mod writer;
 
@@ -44,6 +45,7 @@ use std::sync::Arc;
 pub use config::{BadS3Url, Encryption, Patience, S3Config};
 pub use foreign::S3Files;
 pub use objects::S3Objects;
+pub use placing::FileFacts;
 pub use records::S3Records;
 
 use crate::{Ids, RandomIds, Result, Store};

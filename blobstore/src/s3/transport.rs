@@ -10,12 +10,12 @@ use crate::{Error, Result};
 
 /// Hands the one client to everything that makes requests, among it whatever fetches credentials.
 #[derive(Clone, Debug)]
-pub(super) struct Transport {
+pub(crate) struct Transport {
     client: HttpClient,
 }
 
 impl Transport {
-    pub(super) fn new(patience: Patience) -> Result<Self> {
+    pub(crate) fn new(patience: Patience) -> Result<Self> {
         let unusable = |reason: String| Error::Unusable { path: "TLS".to_owned(), reason };
         let mut roots = RootCertStore::empty();
         // A machine without any is fine until a certificate must be checked.
@@ -38,7 +38,7 @@ impl Transport {
         Ok(Self { client: HttpClient::new(client) })
     }
 
-    pub(super) fn client(&self) -> HttpClient {
+    pub(crate) fn client(&self) -> HttpClient {
         self.client.clone()
     }
 }
