@@ -226,13 +226,15 @@ impl AzureFiles {
     fn failed(&self, doing: &str, error: &object_store::Error) -> Error {
         let (doing, problem) = (doing.to_owned(), innermost(error));
         match error {
-            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => Error::Refused {
-                doing,
-                problem: format!(
-                    "{} refuses: {problem}; check secret_access_key, or the AZURE_ variables and their rights there",
-                    self.config
-                ),
-            },
+            object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
+                Error::Refused {
+                    doing,
+                    problem: format!(
+                        "{} refuses: {problem}; check secret_access_key, or the AZURE_ variables and their rights there",
+                        self.config
+                    ),
+                }
+            }
             _ => Error::Unavailable { doing, problem: format!("{}: {problem}", self.config) },
         }
     }
@@ -254,10 +256,10 @@ mod tests {
     #[test]
     fn an_account_is_named_by_its_address() {
         let config = AzureConfig::new("https://ann.blob.core.windows.net/", None, "cache").unwrap();
-        assert_eq!((config.account.as_str(), config.to_string().as_str()), (
-            "ann",
-            "https://ann.blob.core.windows.net/cache"
-        ));
+        assert_eq!(
+            (config.account.as_str(), config.to_string().as_str()),
+            ("ann", "https://ann.blob.core.windows.net/cache")
+        );
         let config = AzureConfig::new("http://127.0.0.1:10000/ann", Some("ann"), "cache").unwrap();
         assert_eq!((config.account.as_str(), config.to_string().as_str()), ("ann", "http://127.0.0.1:10000/ann/cache"));
         for bad in ["ann", "ftp://ann.example", "https://ann.example?sig=x", "https://ann:key@ann.example"] {

@@ -9,6 +9,7 @@
 //! | an OCI layout in a directory | [`layout::LayoutDirectory`] | the same |
 //! | an archive (OCI layout in a tar, `docker save`) | [`archive::Archive`] | [`archive::ArchiveWriter::image`] |
 //! | a repository in the storage of a CNCF Distribution registry | [`distribution::DistributionRepository`] | – |
+//! | a bucket, a container, a CI service's cache | [`flat::FlatRepository`] | the same |
 //! | a repository in memory, for tests | [`transfer::MemoryRepository`] | the same |
 //!
 //! The registry crate adds the local store.
@@ -55,6 +56,7 @@ pub mod archive;
 pub mod auth;
 mod config;
 pub mod distribution;
+pub mod flat;
 pub mod layout;
 mod notice;
 pub mod registry;

@@ -117,6 +117,12 @@ fn http_client(config: &ClientConfig, tls: rustls::ClientConfig) -> Result<reqwe
     builder.build().map_err(setup)
 }
 
+/// A client for services beside registries: certificates are checked, redirects followed a few times.
+pub(crate) fn plain_client(config: &ClientConfig) -> Result<reqwest::Client, Error> {
+    let builder = builder(config, tls::strict(config)?)?.redirect(redirect::Policy::limited(5));
+    builder.read_timeout(config.timeouts.idle).build().map_err(setup)
+}
+
 pub(super) fn setup(error: reqwest::Error) -> Error {
     Error::Setup { problem: root_cause(&error) }
 }
@@ -141,7 +147,7 @@ pub(super) fn builder(config: &ClientConfig, tls: rustls::ClientConfig) -> Resul
 }
 
 /// The innermost error: the outer ones repeat what the caller says, and the address.
-pub(super) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn root_cause(error: &(dyn std::error::Error + 'static)) -> String {
     let mut innermost = error;
     while let Some(source) = innermost.source() {
         innermost = source;

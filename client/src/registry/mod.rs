@@ -29,7 +29,9 @@ mod tls;
 mod upload;
 
 pub use client::Client;
+pub(crate) use client::{plain_client, root_cause};
 pub use error::Error;
+pub(crate) use error::printable;
 pub use login::{LoggedIn, login};
 pub use plain::{PlainAnswer, get};
 pub use repository::RemoteRepository;

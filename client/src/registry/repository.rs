@@ -149,7 +149,9 @@ impl ImageSink for RemoteRepository {
             Origin::Registry { host, repository } if host == self.host() && repository != self.name() => {
                 self.mount_blob(&descriptor.digest, repository).await
             }
-            Origin::Registry { .. } | Origin::Store { .. } | Origin::File(_) | Origin::Stream => Ok(false),
+            Origin::Registry { .. } | Origin::Store { .. } | Origin::File(_) | Origin::Place(_) | Origin::Stream => {
+                Ok(false)
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub enum Origin {
     },
     /// A layout directory or an archive file.
     File(PathBuf),
+    /// A place that keeps bytes by name, as its owner knows it.
+    Place(String),
     /// A stream that has no name: standard input or output.
     Stream,
 }
@@ -32,6 +34,7 @@ impl fmt::Display for Origin {
             Self::Registry { host, repository } => write!(f, "{host}/{repository}"),
             Self::Store { repository } => write!(f, "{repository} in the local store"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Place(place) => f.write_str(place),
             Self::Stream => f.write_str("the stream"),
         }
     }

@@ -3,6 +3,7 @@
 mod archives;
 mod copying;
 mod fake;
+mod flat;
 mod images;
 mod layouts;
 mod logins;
