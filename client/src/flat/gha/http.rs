@@ -110,9 +110,9 @@ impl Http {
                 Setback::Failed(problem) => (None, GhaError::Unavailable { host: host(), doing, problem }),
             };
             // A service that wants us back in an hour will not answer in a minute.
-            let wait = waits.next().map(|planned| planned.max(asked.unwrap_or_default()));
-            match wait.filter(|wait| *wait <= self.retries.longest_wait.max(self.retries.first_wait)) {
-                Some(wait) => tokio::time::sleep(wait).await,
+            let asked = asked.unwrap_or_default();
+            match waits.next().filter(|_| asked <= self.retries.longest_wait) {
+                Some(planned) => tokio::time::sleep(planned.max(asked)).await,
                 None => return Err(end),
             }
         }
