@@ -41,7 +41,25 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "S3: where a container gets credentials (ECS)"),
     ("AWS_CONTAINER_CREDENTIALS_FULL_URI", "S3: where a container gets credentials (EKS)"),
     ("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "S3: token to show there"),
+    ("AWS_BUCKET", "build caches in S3: the bucket, where none is named"),
+    ("BUILDKIT_AZURE_STORAGE_ACCOUNT_URL", "build caches on Azure: address of the account, where none is named"),
+    ("BUILDKIT_AZURE_STORAGE_ACCOUNT_NAME", "build caches on Azure: the account, where none is named"),
+    ("BUILDKIT_AZURE_STORAGE_CONTAINER", "build caches on Azure: the container, where none is named"),
+    ("BUILDKIT_AZURE_STORAGE_PREFIX", "build caches on Azure: what paths start with, where nothing is said"),
+    ("AZURE_CLIENT_ID", "Azure: who to be"),
+    ("AZURE_TENANT_ID", "Azure: and where"),
+    ("AZURE_CLIENT_SECRET", "Azure: the password"),
+    ("AZURE_FEDERATED_TOKEN_FILE", "Azure: token to exchange for credentials"),
+    ("AZURE_AUTHORITY_HOST", "Azure: where it is exchanged"),
+    ("ACTIONS_RUNTIME_TOKEN", "cache of GitHub Actions: the job's token"),
+    ("ACTIONS_RESULTS_URL", "cache of GitHub Actions: address of version 2"),
+    ("ACTIONS_CACHE_URL", "cache of GitHub Actions: address of version 1"),
+    ("ACTIONS_CACHE_SERVICE_V2", "cache of GitHub Actions: whether version 2 is there"),
 ];
+
+/// What Azure's client is told of where credentials come from.
+const AZURE_CREDENTIALS: [&str; 5] =
+    ["AZURE_CLIENT_ID", "AZURE_TENANT_ID", "AZURE_CLIENT_SECRET", "AZURE_FEDERATED_TOKEN_FILE", "AZURE_AUTHORITY_HOST"];
 
 /// What the S3 engine is told of where credentials come from.
 const S3_CREDENTIALS: [&str; 10] = [
@@ -59,6 +77,24 @@ const S3_CREDENTIALS: [&str; 10] = [
 
 /// Proxy variables, which builds hand to RUN in both spellings.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"];
+
+/// What the environment says of Azure.
+pub struct Azure<'a> {
+    pub account_url: Option<&'a str>,
+    pub account: Option<&'a str>,
+    pub container: Option<&'a str>,
+    pub prefix: Option<&'a str>,
+    /// Credentials and where to get them, by the variables' names.
+    pub credentials: BTreeMap<String, String>,
+}
+
+/// What a job of GitHub Actions is told of its cache.
+pub struct GitHub<'a> {
+    pub token: Option<&'a str>,
+    pub results_url: Option<&'a str>,
+    pub cache_url: Option<&'a str>,
+    pub second_version: bool,
+}
 
 /// The environment as it was when the program started.
 #[derive(Clone, Debug, Default)]
@@ -178,6 +214,34 @@ impl Environment {
         self.known("AWS_ENDPOINT_URL_S3").or_else(|| self.known("AWS_ENDPOINT_URL"))
     }
 
+    /// The bucket of caches in S3.
+    pub fn s3_bucket(&self) -> Option<&str> {
+        self.known("AWS_BUCKET")
+    }
+
+    /// Azure's account, container and credentials.
+    pub fn azure(&self) -> Azure<'_> {
+        let set = |name: &&str| Some(((*name).to_owned(), self.known(name)?.to_owned()));
+        Azure {
+            account_url: self.known("BUILDKIT_AZURE_STORAGE_ACCOUNT_URL"),
+            account: self.known("BUILDKIT_AZURE_STORAGE_ACCOUNT_NAME"),
+            container: self.known("BUILDKIT_AZURE_STORAGE_CONTAINER"),
+            prefix: self.known("BUILDKIT_AZURE_STORAGE_PREFIX"),
+            credentials: AZURE_CREDENTIALS.iter().filter_map(set).collect(),
+        }
+    }
+
+    /// The cache of GitHub Actions.
+    pub fn github(&self) -> GitHub<'_> {
+        let second = self.known("ACTIONS_CACHE_SERVICE_V2");
+        GitHub {
+            token: self.known("ACTIONS_RUNTIME_TOKEN"),
+            results_url: self.known("ACTIONS_RESULTS_URL"),
+            cache_url: self.known("ACTIONS_CACHE_URL"),
+            second_version: second.is_some_and(|value| !matches!(value, "0" | "false" | "False" | "FALSE")),
+        }
+    }
+
     /// Proxy settings in the spellings that are set, for RUN.
     pub fn proxies(&self) -> Vec<(String, String)> {
         PROXIES
@@ -211,7 +275,9 @@ mod tests {
         assert_eq!(environment.config_home(), Some(PathBuf::from("/home/ann/.config")));
         assert_eq!(environment.cache_home(), Some(PathBuf::from("/home/ann/.cache")));
         assert_eq!((environment.s3_region(), environment.s3_endpoint()), (None, None));
-        assert!(environment.s3_credentials().is_empty());
+        assert!(environment.s3_credentials().is_empty() && environment.s3_bucket().is_none());
+        assert!(environment.azure().account_url.is_none() && environment.azure().credentials.is_empty());
+        assert!(environment.github().token.is_none());
         assert_eq!(environment.proxies(), [("https_proxy".to_owned(), "http://p:1".to_owned())]);
         for name in PROXIES {
             assert!(VARIABLES.iter().any(|(known, _)| *known == name));

@@ -27,6 +27,11 @@ impl FlatRepository {
         Self { place: Arc::new(place) }
     }
 
+    /// Whether a tag's entry is there and has this length; one that was put and is removed when it is old becomes young.
+    pub async fn has_entry(&self, tag: &Tag, manifest: &RawManifest) -> Result<bool> {
+        self.place.has(&FlatName::Entry(tag.clone()), manifest.bytes().len() as u64).await
+    }
+
     fn is_empty_config(descriptor: &Descriptor) -> bool {
         descriptor.media_type.as_str() == MediaType::OCI_EMPTY && descriptor.digest == Digest::sha256(EMPTY)
     }

@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
@@ -22,7 +22,7 @@ use crate::transfer::{
 };
 
 /// Indexes within indexes.
-const MAX_DEPTH: usize = 8;
+pub(super) const MAX_DEPTH: usize = 8;
 
 /// An OCI layout in a directory. Clones are the same layout.
 #[derive(Clone, Debug)]
@@ -69,9 +69,17 @@ impl LayoutDirectory {
 
     /// Lists a manifest that was put without a tag.
     pub fn list(&self, descriptor: &Descriptor, tag: Option<&Tag>) -> Result<()> {
+        self.change_index(|index| index::add(index, descriptor, tag, None))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn change_index(&self, change: impl FnOnce(&mut Index)) -> Result<()> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut index = self.read_index()?;
-        index::add(&mut index, descriptor, tag, None);
+        change(&mut index);
         self.write_index(&index)
     }
 
@@ -132,7 +140,7 @@ impl LayoutDirectory {
         done.map(drop).map_err(|source| Error::io(format!("write {}", path.display()), source))
     }
 
-    fn load(&self, descriptor: &Descriptor, target: &Target) -> Result<RawManifest> {
+    pub(super) fn load(&self, descriptor: &Descriptor, target: &Target) -> Result<RawManifest> {
         let not_found = || Error::ManifestNotFound { origin: self.origin(), target: target.clone() };
         if !self.has_file(&descriptor.digest, None) {
             return Err(not_found());

@@ -2,6 +2,7 @@
 
 mod directory;
 pub(crate) mod index;
+mod sweep;
 
 pub use directory::LayoutDirectory;
 pub use index::NamedImage;
