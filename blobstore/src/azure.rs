@@ -44,12 +44,16 @@ pub struct AzureConfig {
 impl AzureConfig {
     /// A container of the account at this address. The account has the name that the address begins with, unless it is
     /// given.
-    pub fn new(account_url: &str, account: Option<&str>, container: &str) -> Result<Self, BadAzureUrl> {
-        let url = Url::parse(account_url).map_err(|_| BadAzureUrl(account_url.to_owned()))?;
+    pub fn new(account_url: &str, account: Option<&str>, container: &str) -> Result<Self, BadAzurePlace> {
+        let url = Url::parse(account_url).map_err(|_| BadAzurePlace::Url(account_url.to_owned()))?;
         let host = url.host_str().unwrap_or_default();
         let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         if !plain || !matches!(url.scheme(), "http" | "https") || host.is_empty() {
-            return Err(BadAzureUrl(account_url.to_owned()));
+            return Err(BadAzurePlace::Url(account_url.to_owned()));
+        }
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+        if !(3..=63).contains(&container.len()) || !container.bytes().all(plain) {
+            return Err(BadAzurePlace::Container(container.to_owned()));
         }
         Ok(Self {
             account: account.or_else(|| host.split('.').next()).unwrap_or_default().to_owned(),
@@ -61,10 +65,16 @@ impl AzureConfig {
     }
 }
 
-/// An address that is none of an account.
+/// Why nothing can lie there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no account's address: write https://ACCOUNT.blob.core.windows.net, without a token")]
-pub struct BadAzureUrl(String);
+pub enum BadAzurePlace {
+    /// The address.
+    #[error("`{0}` is no account's address: write https://ACCOUNT.blob.core.windows.net, without a token")]
+    Url(String),
+    /// The container's name.
+    #[error("`{0}` cannot be a container: 3 to 63 of a-z, 0-9 and `-`")]
+    Container(String),
+}
 
 impl fmt::Display for AzureConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -224,7 +234,7 @@ impl AzureFiles {
     }
 
     fn failed(&self, doing: &str, error: &object_store::Error) -> Error {
-        let (doing, problem) = (doing.to_owned(), innermost(error));
+        let (doing, problem) = (doing.to_owned(), told(&innermost(error)));
         match error {
             object_store::Error::Unauthenticated { .. } | object_store::Error::PermissionDenied { .. } => {
                 Error::Refused {
@@ -237,6 +247,18 @@ impl AzureFiles {
             }
             _ => Error::Unavailable { doing, problem: format!("{}: {problem}", self.config) },
         }
+    }
+}
+
+/// What an error's document says, in one line.
+fn told(problem: &str) -> String {
+    let field = |name: &str| {
+        let rest = problem.split_once(&format!("<{name}>"))?.1;
+        rest.split(['<', '\r', '\n']).next().filter(|text| !text.is_empty())
+    };
+    match (field("Code"), field("Message")) {
+        (Some(code), Some(message)) => format!("{code}: {message}"),
+        _ => problem.lines().collect::<Vec<_>>().join(" "),
     }
 }
 
@@ -265,6 +287,16 @@ mod tests {
         for bad in ["ann", "ftp://ann.example", "https://ann.example?sig=x", "https://ann:key@ann.example"] {
             assert!(AzureConfig::new(bad, None, "cache").is_err(), "{bad}");
         }
+        for bad in ["ab", "Cache", "a/b"] {
+            assert!(AzureConfig::new("https://ann.example", None, bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_the_service_says_fits_a_line() {
+        let document = "400: <?xml?>\n<Error>\n<Code>BadThing</Code><Message>It is bad.\nRequestId:1</Message></Error>";
+        assert_eq!(told(document), "BadThing: It is bad.");
+        assert_eq!(told("no\nconnection"), "no connection");
     }
 
     #[test]

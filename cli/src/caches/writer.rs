@@ -1,6 +1,6 @@
 //! `--cache-to`: what a build made goes to a place, unless it is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -8,7 +8,7 @@ use wharf_builder::StepLayer;
 use wharf_builder::shared::{EMPTY_CONFIG, read_step, step_manifest, step_tag};
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, Target, copy};
-use wharf_spec::Tag;
+use wharf_spec::{Digest, Tag};
 
 use super::flag::{CacheFlag, CacheMode, CachePlace, Mounts, OnError};
 use super::places::{self, Place, unusable};
@@ -129,14 +129,22 @@ impl Sending<'_> {
         let blobs = self.store.repositories.store().blobs();
         let stored = |error: wharf_blobstore::Error| Failure::new("the store failed").because(error);
         blobs.put(bytes::Bytes::from_static(EMPTY_CONFIG)).await.map_err(stored)?;
-        let one = |step| async move {
-            self.send(step, place).await.map_err(|error| {
-                Failure::new(format!("could not write the cache {}", place.destination()))
-                    .because(error)
-                    .hint("the image was built; ignore-error=true makes this a warning")
-            })
+        // Steps with one layer follow each other: it is sent once.
+        let mut layers: BTreeMap<Digest, Vec<&StepLayer>> = BTreeMap::new();
+        for step in made {
+            layers.entry(step.layer.digest).or_default().push(step);
+        }
+        let one = |steps: Vec<_>| async move {
+            for step in steps {
+                self.send(step, place).await.map_err(|error| {
+                    Failure::new(format!("could not write the cache {}", place.destination()))
+                        .because(error)
+                        .hint("the image was built; ignore-error=true makes this a warning")
+                })?;
+            }
+            Ok(())
         };
-        stream::iter(made).map(one).buffer_unordered(self.at_once).try_collect().await
+        stream::iter(layers.into_values()).map(one).buffer_unordered(self.at_once).try_collect().await
     }
 
     async fn send(self, step: &StepLayer, place: &dyn Place) -> Result<(), TransferError> {

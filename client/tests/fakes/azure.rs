@@ -68,6 +68,8 @@ impl Blobs {
                         None => return Response::new(400),
                     }
                 }
+                // What was sent and is not in the list goes.
+                self.blocks.retain(|(of, _), _| of != path);
                 self.whole.insert(path.to_owned(), whole);
                 Response::new(201).header("etag", "\"x\"")
             }

@@ -52,8 +52,43 @@ fn gha(fake: &Fake, version: GhaVersion) -> GhaPlace {
     GhaPlace::new(config, &impatient()).unwrap()
 }
 
-/// Every engine, with the service behind it.
+/// Where a real service is, if the environment says so: `WHARF_TEST_S3` as for the engine of stores, and
+/// `WHARF_TEST_AZURE`, an account's address, with its key in `WHARF_TEST_AZURE_KEY`.
+#[expect(clippy::disallowed_methods, reason = "a test is told by the environment which service there is")]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn own_paths() -> Paths {
+    let top = format!("flat-{}/", Digest::sha256(format!("{:?}", std::time::SystemTime::now()).as_bytes()).hex());
+    Paths { blobs: format!("{top}blobs/"), entries: vec![format!("{top}a/"), format!("{top}b/")] }
+}
+
+fn real_s3() -> Option<Box<dyn FlatPlace>> {
+    let mut config = S3Config::from_url(&variable("WHARF_TEST_S3")?).unwrap();
+    for name in ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"] {
+        config.credentials.insert(name.to_owned(), variable(name).expect(name));
+    }
+    Some(Box::new(S3Place::new(S3Files::new(&config).unwrap(), own_paths(), Duration::ZERO)))
+}
+
+fn real_azure() -> Option<Box<dyn FlatPlace>> {
+    let url = variable("WHARF_TEST_AZURE")?;
+    let account = url.rsplit_once('/').map(|(_, account)| account.split('.').next().unwrap_or_default());
+    let mut config = AzureConfig::new(&url, account, "flat-places").unwrap();
+    let key = variable("WHARF_TEST_AZURE_KEY").expect("a key");
+    config.credentials.insert("AZURE_STORAGE_ACCOUNT_KEY".to_owned(), key);
+    Some(Box::new(AzurePlace::new(AzureFiles::new(config).unwrap(), own_paths())))
+}
+
+/// Every engine, with the service behind it, and the real services that there are.
 fn engines() -> Vec<(&'static str, Box<dyn FlatPlace>)> {
+    let real = [("real s3", real_s3()), ("real azure", real_azure())];
+    let real = real.into_iter().filter_map(|(engine, place)| Some((engine, place?)));
+    fakes().into_iter().chain(real).collect()
+}
+
+fn fakes() -> Vec<(&'static str, Box<dyn FlatPlace>)> {
     vec![
         ("memory", Box::new(FlatMemory::default())),
         ("s3", Box::new(s3(&Fake::start(Kind::S3)))),
@@ -129,7 +164,7 @@ async fn the_last_entry_of_a_name_counts() {
 
 #[tokio::test]
 async fn large_bodies_go_in_parts_and_come_back_whole() {
-    let bytes: Vec<u8> = (0..40_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let bytes: Vec<u8> = (0..20_000_000_u32).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
     let bytes = Bytes::from(bytes);
     for (engine, place) in engines() {
         write(&*place, &blob(b"large"), &bytes).await;
@@ -139,9 +174,23 @@ async fn large_bodies_go_in_parts_and_come_back_whole() {
 }
 
 #[tokio::test]
+async fn many_may_write_one_blob() {
+    let bytes = Bytes::from(vec![7; 20_000_000]);
+    for (engine, place) in engines() {
+        let (place, name, size) = (&*place, &blob(b"raced"), bytes.len() as u64);
+        let write = || place.write(name, size, &bytes);
+        let written = futures_util::join!(write(), write(), write());
+        for written in [written.0, written.1, written.2] {
+            assert!(written.is_ok(), "{engine}: {written:?}");
+        }
+        assert!(read(place, name).await.unwrap() == bytes, "{engine}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_breaks_leaves_nothing() {
     for (engine, place) in engines() {
-        for size in [1000, 40_000_000] {
+        for size in [1000, 20_000_000] {
             let name = blob(format!("broken {size}").as_bytes());
             let broken = Broken(Bytes::from(vec![7; size]));
             assert!(place.write(&name, size as u64, &broken).await.is_err(), "{engine}");
