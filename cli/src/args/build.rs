@@ -37,11 +37,12 @@ pub struct BuildOptions {
     /// Say of every step whether its result was known, and if not, which input changed
     #[arg(long)]
     pub explain_cache: bool,
-    /// Look for results of steps there, too: REGISTRY/NAME, type=registry,ref=NAME or type=local,src=DIR (repeatable)
+    /// Look for results of steps there, too: REGISTRY/NAME, type=local,src=DIR, type=s3,bucket=NAME, type=azblob,account_url=URL
+    /// or type=gha (repeatable)
     #[arg(long = "cache-from", value_name = "CACHE")]
     pub cache_from: Vec<String>,
-    /// Send results of steps there: type=registry,ref=NAME, type=local,dest=DIR or type=inline; mode=min sends those of the
-    /// last stage only (repeatable)
+    /// Send results of steps there: type=registry,ref=NAME, type=local,dest=DIR, type=inline, or as above; mode=min sends those
+    /// of the last stage only, and with ignore-error=true a cache that cannot be written is a warning (repeatable)
     #[arg(long = "cache-to", value_name = "CACHE")]
     pub cache_to: Vec<String>,
     /// Ask the registries for newer base images
