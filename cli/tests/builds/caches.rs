@@ -5,8 +5,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::fixture::layer;
 use crate::support::server::Server;
 use crate::support::{Desk, Finished};
+use crate::{BASE, run_works};
 
 #[path = "../../../client/tests/fakes/mod.rs"]
 mod fakes;
@@ -190,6 +192,34 @@ fn the_cache_of_github_actions_lies_between_two_machines() {
     let finished = build(&laptop, &[], &["--cache-from", "type=gha", "--cache-to", "type=gha,mode=max"]);
     assert_eq!(finished.code, Some(0), "{finished}");
     assert!(finished.stderr.contains("this is no job of GitHub Actions"), "{finished}");
+}
+
+#[test]
+fn cache_mounts_travel_through_a_bucket_and_an_entry_that_changes_is_found() {
+    if !run_works("cache_mounts_travel_through_a_bucket_and_an_entry_that_changes_is_found") {
+        return;
+    }
+    let (bucket, service) = (Fake::start(Kind::S3), Fake::start(Kind::Gha));
+    let job = [("ACTIONS_RUNTIME_TOKEN", GHA_TOKEN), ("ACTIONS_RESULTS_URL", &service.url)];
+    for place in [s3(&bucket), "type=gha".to_owned()] {
+        let shared = format!("{place},mounts=true");
+        let step = |arguments: &str| {
+            let mount = "--mount=type=cache,target=/c --mount=type=bind,target=/x";
+            format!("{BASE}ENV WHARF_STORE=/c/store\nRUN {mount} [\"/wharf\", {arguments}]\n")
+        };
+        // Each machine adds an image to the store in the cache mount, and finds those of the machines before it.
+        for (machine, step) in [
+            (1, step("\"import\", \"/x/one.tar\", \"one:1\"")),
+            (2, step("\"tag\", \"one:1\", \"two:1\"")),
+            (3, step("\"tag\", \"two:1\", \"three:1\"")),
+        ] {
+            let desk = Desk::new();
+            desk.write("context/one.tar", layer("motd", b"hello\n"));
+            desk.write("context/Dockerfile", step);
+            let finished = build(&desk, &job, &["--cache-from", &shared, "--cache-to", &shared]);
+            assert_eq!(finished.code, Some(0), "{machine}: {finished}");
+        }
+    }
 }
 
 #[test]
