@@ -1,10 +1,12 @@
 //! A bucket as a flat place.
 
-use std::time::{Duration, SystemTime};
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use wharf_blobstore::s3::{FileFacts, S3Files};
+use wharf_blobstore::{Clock, SystemClock};
 
 use super::{FlatName, FlatPlace, Paths};
 use crate::transfer::{BlobBody, ByteStream, Error, Result};
@@ -15,17 +17,18 @@ pub struct S3Place {
     files: S3Files,
     paths: Paths,
     refresh: Duration,
+    clock: Arc<dyn Clock>,
 }
 
 impl S3Place {
     /// Entries and blobs below these paths. What is found when it is to be written, and is older than `refresh`, becomes
     /// young again: a rule of the bucket that deletes what is old leaves what is used.
     pub fn new(files: S3Files, paths: Paths, refresh: Duration) -> Self {
-        Self { files, paths, refresh }
+        Self { files, paths, refresh, clock: Arc::new(SystemClock) }
     }
 
     async fn keep_young(&self, path: &str, facts: FileFacts) -> Result<()> {
-        let age = facts.modified.and_then(|modified| SystemTime::now().duration_since(modified).ok());
+        let age = facts.modified.and_then(|modified| self.clock.now().duration_since(modified).ok());
         if age.is_some_and(|age| age > self.refresh) {
             self.files.touch(path, facts.size).await?;
         }

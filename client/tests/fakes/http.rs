@@ -126,7 +126,7 @@ fn read(reader: &mut BufReader<TcpStream>) -> std::io::Result<Option<Request>> {
     let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, "")));
     let query = pairs.map(|(name, value)| (decoded(name), decoded(&value.replace('+', " ")))).collect();
     let path = decoded(path);
-    Ok(Some(Request { method, path, query, headers, body, target }))
+    Ok(Some(Request { method, target, path, query, headers, body }))
 }
 
 fn decoded(text: &str) -> String {

@@ -112,7 +112,7 @@ fn generation() -> String {
 }
 
 fn random() -> String {
-    RandomIds.fresh().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    format!("{:032x}", u128::from_be_bytes(RandomIds.fresh()))
 }
 
 #[async_trait]
