@@ -130,11 +130,11 @@ pub enum BuildEvent {
     Done {
         /// Which step.
         step: StepId,
-        /// The layer it made.
-        layer: MadeLayer,
         /// From start to end.
         took: Duration,
     },
+    /// A layer that a step made is in the store. The next step may run already.
+    Stored(MadeLayer),
     /// A step failed; the build is about to end.
     Failed {
         /// Which step.

@@ -175,11 +175,13 @@ impl State {
                 self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
             BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
-            BuildEvent::Done { step, took, layer } => {
+            BuildEvent::Stored(layer) => {
                 if let Some(made) = &self.made {
                     // Nobody listens when nothing is to be sent any more.
                     let _ = made.send(Some(layer));
                 }
+            }
+            BuildEvent::Done { step, took } => {
                 if let Some(task) = self.running.remove(&step.0) {
                     task.done(How::Done, took);
                 }

@@ -30,6 +30,7 @@ mod report;
 mod run_mounts;
 mod run_output;
 mod run_step;
+mod settling;
 mod shared_mount;
 mod solver;
 mod stage_files;

@@ -61,7 +61,12 @@ impl Reporter {
         let took = self.since(start);
         let outcome = StepOutcome::Ran { layer, took };
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(step, outcome);
-        self.send(BuildEvent::Done { step, layer, took });
+        self.send(BuildEvent::Done { step, took });
+    }
+
+    /// The layer of a step can be read by others.
+    pub(crate) fn stored(&self, layer: MadeLayer) {
+        self.send(BuildEvent::Stored(layer));
     }
 
     pub(crate) fn failed(&self, step: StepId, start: SystemTime) {

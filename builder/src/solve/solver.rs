@@ -190,7 +190,7 @@ impl<'a> Solver<'a> {
         }
         let result = self.thorough(stage, step, before, need).await;
         if let (Some(quick), Ok(Some((layer, _)))) = (quick, &result) {
-            memory::remember(&self.environment.store, quick, layer).await?;
+            self.remember(quick, layer);
         }
         // Others may find it by either: the first needs no files, the second still fits when a stage was made again.
         Ok(result?.map(|(layer, key)| Layer { keys: quick.into_iter().chain([key]).collect(), ..layer }))
@@ -242,14 +242,19 @@ impl<'a> Solver<'a> {
         Ok(Some((layer, key)))
     }
 
-    /// Remembers a layer while the next step runs.
+    /// Remembers a layer once it is in the store, while the next step runs.
     fn remember(&self, key: Key, layer: &Layer) {
-        let (store, layer) = (self.environment.store.clone(), layer.clone());
-        let work = tokio::spawn(async move { memory::remember(&store, key, &layer).await });
+        let (store, depot, layer) = (self.environment.store.clone(), self.depot.clone(), layer.clone());
+        let work = tokio::spawn(async move {
+            if depot.settling().wait(&layer.descriptor.digest).await {
+                memory::remember(&store, key, &layer).await?;
+            }
+            Ok(())
+        });
         self.remembering.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     }
 
-    /// Waits until every layer that was made is remembered.
+    /// Waits until every layer that was made is in the store and remembered.
     pub(crate) async fn remembered(&self) -> Result<(), BuildError> {
         let works = std::mem::take(&mut *self.remembering.lock().unwrap_or_else(PoisonError::into_inner));
         for work in works {
@@ -260,7 +265,7 @@ impl<'a> Solver<'a> {
                 Err(_) => return Err(BuildError::Cancelled),
             }
         }
-        Ok(())
+        Ok(self.depot.settling().finish().await?)
     }
 
     fn hit(&self, step: &Step) {
@@ -294,6 +299,7 @@ impl<'a> Solver<'a> {
             if need == Need::Identity || layer.source.is_some() {
                 return Ok(Some(layer));
             }
+            self.depot.settling().wait(&layer.descriptor.digest).await;
             let blob = self.depot.blobs().find(&layer.descriptor.digest).await?;
             if blob.is_some_and(|blob| blob.is_live()) {
                 return Ok(Some(layer));
@@ -433,7 +439,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Whether the layer of a step becomes one of the image's.
-    fn is_in_image(&self, step: &Step) -> bool {
+    pub(super) fn is_in_image(&self, step: &Step) -> bool {
         let mut next = Some(self.plan.target);
         while let Some(StageId(at)) = next {
             let stage = &self.plan.stages[at];
