@@ -95,6 +95,8 @@ pub enum BuildEvent {
     Planned(Vec<StepInfo>),
     /// Something in the Dockerfile works, but is probably not meant.
     Warning(Diagnostic),
+    /// Another build is doing this step; this one waits for its result.
+    Waiting(StepId),
     /// A step began to do work.
     Started(StepId),
     /// A line a `RUN` printed, without its line break.

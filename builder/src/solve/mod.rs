@@ -35,6 +35,7 @@ mod shared_mount;
 mod solver;
 mod stage_files;
 mod transport;
+mod turn;
 
 pub use cache_use::{CachePart, CacheUsage, PartUsage, Pruning, cache_usage, prune_cache};
 pub use depot::LayerFault;

@@ -51,6 +51,11 @@ impl Reporter {
         self.send(BuildEvent::Explained { step, verdict });
     }
 
+    /// Another build does the step.
+    pub(crate) fn waiting(&self, step: StepId) {
+        self.send(BuildEvent::Waiting(step));
+    }
+
     /// A step begins to work.
     pub(crate) fn started(&self, step: StepId) -> SystemTime {
         self.send(BuildEvent::Started(step));
