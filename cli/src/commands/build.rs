@@ -62,8 +62,8 @@ pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
     let early = !places.is_empty() && !destinations.form.force;
     let eager = if early { Some(Eager::start(session, &store, &places)?) } else { None };
     let order = |request| {
-        let made = eager.as_ref().map(Eager::layers);
-        Ok((Order { made, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
+        let (made, taps) = (eager.as_ref().map(Eager::layers), eager.as_ref().and_then(Eager::taps));
+        Ok((Order { made, taps, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
     };
     let built = build_all(session, &store, &plan, requests, &order).await?;
     if let Some(eager) = eager {
