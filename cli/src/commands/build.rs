@@ -14,7 +14,7 @@ use crate::builds::Order;
 use crate::built::{Built, Plan, build_all};
 use crate::caches::send;
 use crate::commands::cache::keep_limit;
-use crate::commands::push::{push, push_made};
+use crate::commands::push::push_built;
 use crate::commands::serve::stop_signal;
 use crate::destinations::{Destinations, Pushed};
 use crate::eager::Eager;
@@ -62,8 +62,8 @@ pub async fn run(session: &Session, mut command: Build) -> Result<(), Failure> {
     let early = !places.is_empty() && !destinations.form.force;
     let eager = if early { Some(Eager::start(session, &store, &places)?) } else { None };
     let order = |request| {
-        let made = eager.as_ref().map(Eager::layers);
-        Ok((Order { made, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
+        let (made, taps) = (eager.as_ref().map(Eager::layers), eager.as_ref().and_then(Eager::taps));
+        Ok((Order { made, taps, ..Order::of(session, &request, &command.options)? }, cancel.clone()))
     };
     let built = build_all(session, &store, &plan, requests, &order).await?;
     if let Some(eager) = eager {
@@ -110,10 +110,7 @@ async fn give(session: &Session, store: &OpenStore, destinations: &Destinations,
         let progress: Progress = session.progress()?;
         for Pushed { name, tagged, stored } in pushed {
             let name = if *tagged { name.clone() } else { name.with_digest(built.root.digest()) };
-            match stored {
-                true => push(session, store, (&name, &name), &progress).await.map(drop)?,
-                false => push_made(session, store, (built, &name), &progress).await?,
-            }
+            push_built(session, store, (built, &name), (*stored, &progress)).await?;
         }
         progress.close();
     }
