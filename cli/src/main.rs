@@ -17,6 +17,7 @@ mod caches;
 mod commands;
 mod config;
 mod contexts;
+mod csv;
 mod destinations;
 mod eager;
 mod engine;

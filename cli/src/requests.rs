@@ -5,6 +5,7 @@ use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
+use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::dockerfile::{NetworkMode, parse};
 use wharf_builder::layer::LayerFormat;
 use wharf_builder::policy::Policies;
@@ -20,6 +21,7 @@ use crate::args::{BuildOptions, CompressionName};
 use crate::builds::{pairs, read_text};
 use crate::caches::{CachePlace, Mounts, flags};
 use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
+use crate::csv;
 use crate::failure::Failure;
 use crate::limits;
 use crate::session::Session;
@@ -60,6 +62,9 @@ pub async fn prepare(
 ) -> Result<Prepared, Failure> {
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
+    }
+    if !session.global.quiet {
+        options.taken.unmet().iter().for_each(|text| eprintln!("warning: {text}"));
     }
     let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
     let build_args = build_args(session, &options.build_args)?;
@@ -106,7 +111,7 @@ pub async fn prepare(
         (false, []) => CacheUse::All,
         (false, stages) => CacheUse::Except(stages.to_vec()),
     };
-    request.labels = pairs("--label", &options.labels)?;
+    request.labels = labels(&options.labels)?;
     request.secrets = secrets(session, &options.secrets)?;
     request.ssh = ssh;
     request.insecure = insecure(&options.allow)?;
@@ -169,6 +174,12 @@ fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<Dockerfi
     }
 }
 
+/// `--label`: without a value it is empty, as Docker has it.
+fn labels(texts: &[String]) -> Result<BTreeMap<String, String>, Failure> {
+    let whole = texts.iter().map(|text| if text.contains('=') { text.clone() } else { format!("{text}=") });
+    pairs("--label", &whole.collect::<Vec<_>>())
+}
+
 /// `--allow`
 fn insecure(texts: &[String]) -> Result<Entitlement, Failure> {
     let mut granted = Entitlement::Refused;
@@ -205,13 +216,24 @@ fn build_args(session: &Session, texts: &[String]) -> Result<BTreeMap<String, St
 }
 
 fn secrets(session: &Session, texts: &[String]) -> Result<BTreeMap<String, SecretValue>, Failure> {
+    const FIELDS: [&str; 6] = ["type", "id", "src", "source", "file", "env"];
+    const HOW: &str = "--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE";
     let secret = |text: &String| {
-        let fields: BTreeMap<&str, &str> = text.split(',').filter_map(|field| field.split_once('=')).collect();
-        let id = *fields.get("id").ok_or_else(|| {
-            Failure::usage("--secret needs an id").hint("--secret id=NAME,src=FILE or --secret id=NAME,env=VARIABLE")
-        })?;
-        let file = fields.get("src").or_else(|| fields.get("source")).or_else(|| fields.get("file"));
-        let value = match (file, fields.get("env")) {
+        let wrong = |what: String| Failure::usage(format!("--secret {text}: {what}")).hint(HOW);
+        let read = csv::fields(text).ok_or_else(|| wrong("quotes begin and end a whole field".to_owned()))?;
+        if let Some((unknown, _)) = read.iter().find(|(name, _)| !FIELDS.contains(&name.as_str())) {
+            let failure = wrong(format!("`{unknown}` is not known"));
+            return Err(did_you_mean(unknown, FIELDS).into_iter().fold(failure, Failure::hint));
+        }
+        let fields: BTreeMap<&str, &str> =
+            read.iter().map(|(name, value)| (name.as_str(), value.as_deref().unwrap_or_default())).collect();
+        let id = *fields.get("id").ok_or_else(|| wrong("id is missing".to_owned()))?;
+        let kind = fields.get("type").copied().unwrap_or_default();
+        if !matches!(kind, "" | "file" | "env") {
+            return Err(wrong(format!("type is file or env, not {kind}")));
+        }
+        let file = ["src", "source", "file"].iter().find_map(|name| fields.get(name));
+        let value = match (file.filter(|_| kind != "env"), fields.get("env").or(file)) {
             (Some(path), _) => std::fs::read(path)
                 .map_err(|error| Failure::new(format!("could not read the secret {id} from {path}")).because(error))?,
             (None, variable) => {
@@ -226,10 +248,13 @@ fn secrets(session: &Session, texts: &[String]) -> Result<BTreeMap<String, Secre
 }
 
 fn hosts(texts: &[String]) -> Result<Vec<(String, IpAddr)>, Failure> {
+    // Steps are on the host's network: it is where they are themselves.
+    let address = |text: &str| match text {
+        "host-gateway" => Some(IpAddr::from([127, 0, 0, 1])),
+        text => text.trim_matches(['[', ']']).parse().ok(),
+    };
     let host = |text: &String| {
-        let pair = text
-            .split_once(['=', ':'])
-            .and_then(|(name, address)| Some((name.to_owned(), address.trim_matches(['[', ']']).parse().ok()?)));
+        let pair = text.split_once(['=', ':']).and_then(|(name, text)| Some((name.to_owned(), address(text)?)));
         pair.ok_or_else(|| Failure::usage(format!("--add-host {text}: write HOST:IP")))
     };
     texts.iter().map(host).collect()
@@ -340,5 +365,32 @@ mod tests {
         let texts = ["a:10.0.0.1".to_owned(), "b=::1".to_owned()];
         assert_eq!(hosts(&texts).unwrap().len(), 2);
         assert!(hosts(&["c".to_owned()]).is_err());
+        let gateway = hosts(&["host.docker.internal:host-gateway".to_owned()]).unwrap();
+        assert_eq!(gateway, [("host.docker.internal".to_owned(), IpAddr::from([127, 0, 0, 1]))]);
+    }
+
+    #[test]
+    fn labels_may_be_empty() {
+        let read = labels(&["a".to_owned(), "b=c=d".to_owned()]).unwrap();
+        assert_eq!(read, [("a", ""), ("b", "c=d")].map(|(name, value)| (name.to_owned(), value.to_owned())).into());
+    }
+
+    #[test]
+    fn secrets_read_as_docker_writes_them() {
+        let session = Session::for_tests(Environment::of([("KEY", "of-the-environment")]), true);
+        let read = |text: &str| secrets(&session, &[text.to_owned()]);
+        for text in ["id=KEY", "id=k,env=KEY", "type=env,id=k,src=KEY", "type=env,ID=k,env=KEY"] {
+            assert_eq!(read(text).unwrap().values().next(), Some(&SecretValue::new("of-the-environment")), "{text}");
+        }
+        for (text, expected) in [
+            ("id=k,scr=/key", "did you mean `src`?"),
+            ("src=/key", "id is missing"),
+            ("type=vault,id=k", "file or env"),
+            ("id=k,env=NOWHERE", "there is no variable NOWHERE"),
+            ("id=k,src=/nowhere", "could not read the secret k"),
+        ] {
+            let failure = read(text).err().expect(text).render(false);
+            assert!(failure.contains(expected), "{text}: {failure}");
+        }
     }
 }

@@ -5,8 +5,9 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
-use wharf_spec::{Platform, Reference};
+use clap::{ArgAction, Args, ValueEnum};
+use wharf_builder::settings::is_true;
+use wharf_spec::{Platform, PlatformError, Reference};
 
 use super::limits::LimitOptions;
 
@@ -26,10 +27,10 @@ pub struct BuildOptions {
     #[arg(long, value_name = "STAGE")]
     pub target: Option<String>,
     /// Platforms of the image, for example linux/amd64,linux/arm64 [default: this machine's]
-    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',')]
+    #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = platform)]
     pub platforms: Vec<Platform>,
     /// Run every step again
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub no_cache: bool,
     /// Run the steps of this stage again (repeatable)
     #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
@@ -46,7 +47,7 @@ pub struct BuildOptions {
     #[arg(long = "cache-to", value_name = "CACHE")]
     pub cache_to: Vec<String>,
     /// Ask the registries for newer base images
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub pull: bool,
     /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar; NAME::OS/ARCH is for that platform alone (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
@@ -97,12 +98,50 @@ pub struct BuildOptions {
 pub struct Taken {
     #[arg(long, hide = true)]
     pub builder: Option<String>,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub rm: bool,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub force_rm: bool,
-    #[arg(long, hide = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub compress: bool,
+    #[arg(short = 'D', long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    pub debug: bool,
+    #[arg(long, hide = true, value_name = "WHAT")]
+    pub isolation: Option<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    pub squash: bool,
+    #[arg(long = "security-opt", hide = true, value_name = "OPTION")]
+    pub security_options: Vec<String>,
+}
+
+impl Taken {
+    /// Flags whose wishes are not met, and what to do instead.
+    pub fn unmet(&self) -> Vec<&'static str> {
+        let isolated = self.isolation.as_deref().is_some_and(|isolation| !matches!(isolation, "" | "default"));
+        let unmet = [
+            (self.squash, "--squash does nothing: copy into a last stage that is FROM scratch"),
+            (isolated, "--isolation does nothing: there is one sandbox"),
+            (
+                !self.security_options.is_empty(),
+                "--security-opt does nothing: RUN --security=insecure is what there is",
+            ),
+        ];
+        unmet.into_iter().filter(|(unmet, _)| *unmet).map(|(_, text)| text).collect()
+    }
+}
+
+/// What Docker takes after a flag that is given or not: `--pull=true`, `--pull=0`.
+fn truth(text: &str) -> Result<bool, String> {
+    match text {
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ if is_true(text) => Ok(true),
+        _ => Err("it is true or false".to_owned()),
+    }
+}
+
+/// `local` is this machine's, as Docker has it.
+fn platform(text: &str) -> Result<Platform, PlatformError> {
+    if text == "local" { Ok(Platform::host()) } else { text.parse() }
 }
 
 /// What `build` is to do, and how it answers.
@@ -188,10 +227,10 @@ pub struct Build {
     #[command(flatten)]
     pub options: BuildOptions,
     /// Push the image to the registries its tags name
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub push: bool,
     /// Load the image into the Docker or Podman at $DOCKER_HOST, by default Docker's own socket
-    #[arg(long)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub load: bool,
     /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI], or what is in it: type=sbom[,generator=IMAGE] (repeatable)
     #[arg(long = "attest", value_name = "ATTRIBUTES")]
@@ -206,7 +245,7 @@ pub struct Build {
     #[arg(short, long = "output", value_name = "OUTPUT")]
     pub outputs: Vec<String>,
     /// Only check the Dockerfile, like --call=check
-    #[arg(long, conflicts_with = "call")]
+    #[arg(long, conflicts_with = "call", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub check: bool,
     /// Answer a question instead of building: check, outline or targets, then perhaps `,format=json`
     #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]

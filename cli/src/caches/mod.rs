@@ -5,7 +5,6 @@
 //! place: an entry is a small manifest with one layer, and what is there already is not sent again.
 //!
 //! ```text
-//! csv.rs      the fields of a flag
 //! options.rs  which fields there are, and what each may say
 //! flag.rs     fields -> a place and what is sent there
 //! places.rs   a place -> something that can be read and written
@@ -13,7 +12,6 @@
 //! writer.rs   --cache-to
 //! ```
 
-mod csv;
 mod flag;
 mod options;
 mod places;

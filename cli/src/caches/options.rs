@@ -6,7 +6,7 @@ use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::settings::is_true;
 use wharf_client::auth::Secret;
 
-use super::csv;
+use crate::csv;
 use crate::failure::Failure;
 
 /// Of every type.

@@ -65,6 +65,25 @@ fn options_change_the_image() {
 }
 
 #[test]
+fn flags_that_docker_takes_with_a_value_are_taken_with_one() {
+    let desk = desk();
+    let build = |arguments: &[&str]| desk.run(&[&["build", "-t", "app"], arguments, &["context"]].concat());
+    let taken = ["--rm=true", "--force-rm=0", "--pull=false", "--push=false", "--load=f", "--check=false", "-D"];
+    let finished = build(&taken);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    assert!(!finished.stderr.contains("warning"), "{finished}");
+    assert_eq!(build(&["--pull=perhaps"]).code, Some(125));
+    // A value is never taken from the next word, which is the context.
+    assert_eq!(desk.run(&["build", "--pull", "context"]).code, Some(0));
+    let unmet = build(&["--squash", "--isolation=hyperv", "--security-opt", "seccomp=x.json"]);
+    assert_eq!((unmet.code, unmet.stderr.matches("warning: --").count()), (Some(0), 3), "{unmet}");
+    let quiet = build(&["--squash", "--isolation=default", "--quiet"]);
+    assert!(quiet.stderr.is_empty(), "{quiet}");
+    let here = build(&["--platform=local"]);
+    assert_eq!(here.stdout, build(&[]).stdout, "{here}");
+}
+
+#[test]
 fn the_same_build_gives_the_same_image_and_does_nothing() {
     let desk = desk();
     let dated = ["--build-arg", "SOURCE_DATE_EPOCH=1700000000"];

@@ -1,7 +1,8 @@
-//! The fields of a flag as Docker's command line has them: comma-separated values, names in any case.
+//! The fields of a flag, as of `--cache-to` and `--secret`, as Docker's command line has them: comma-separated values, names in
+//! any case.
 
 /// `NAME=VALUE` pairs; a field without `=` has no value. `None` for what is no line of comma-separated values.
-pub(super) fn fields(text: &str) -> Option<Vec<(String, Option<String>)>> {
+pub fn fields(text: &str) -> Option<Vec<(String, Option<String>)>> {
     let fields = split(text)?.into_iter().map(|field| match field.split_once('=') {
         Some((name, value)) => (name.trim().to_lowercase(), Some(value.to_owned())),
         None => (field.trim().to_owned(), None),
