@@ -64,7 +64,9 @@ pub async fn prepare(
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
     if !session.global.quiet {
-        options.taken.unmet().iter().for_each(|text| eprintln!("warning: {text}"));
+        for text in options.taken.unmet() {
+            eprintln!("warning: {text}");
+        }
     }
     let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
     let build_args = build_args(session, &options.build_args)?;
@@ -389,7 +391,7 @@ mod tests {
             ("id=k,env=NOWHERE", "there is no variable NOWHERE"),
             ("id=k,src=/nowhere", "could not read the secret k"),
         ] {
-            let failure = read(text).err().expect(text).render(false);
+            let failure = read(text).expect_err(text).render(false);
             assert!(failure.contains(expected), "{text}: {failure}");
         }
     }

@@ -30,7 +30,8 @@ pub struct BuildOptions {
     #[arg(long = "platform", value_name = "OS/ARCH", value_delimiter = ',', value_parser = platform)]
     pub platforms: Vec<Platform>,
     /// Run every step again
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub no_cache: bool,
     /// Run the steps of this stage again (repeatable)
     #[arg(long = "no-cache-filter", value_name = "STAGE", value_delimiter = ',')]
@@ -47,7 +48,8 @@ pub struct BuildOptions {
     #[arg(long = "cache-to", value_name = "CACHE")]
     pub cache_to: Vec<String>,
     /// Ask the registries for newer base images
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub pull: bool,
     /// Another context for COPY --from, FROM and RUN --mount: a directory, oci-layout://DIR[:TAG], docker-image://REF, a Git repository or the URL of a tar; NAME::OS/ARCH is for that platform alone (repeatable)
     #[arg(long = "build-context", value_name = "NAME=VALUE")]
@@ -95,20 +97,26 @@ pub struct BuildOptions {
 
 /// What `docker build` takes as well, and what means nothing here.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of Docker's")]
 pub struct Taken {
     #[arg(long, hide = true)]
     pub builder: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub rm: bool,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub force_rm: bool,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub compress: bool,
-    #[arg(short = 'D', long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(short = 'D', long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub debug: bool,
     #[arg(long, hide = true, value_name = "WHAT")]
     pub isolation: Option<String>,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub squash: bool,
     #[arg(long = "security-opt", hide = true, value_name = "OPTION")]
     pub security_options: Vec<String>,
@@ -227,10 +235,12 @@ pub struct Build {
     #[command(flatten)]
     pub options: BuildOptions,
     /// Push the image to the registries its tags name
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub push: bool,
     /// Load the image into the Docker or Podman at $DOCKER_HOST, by default Docker's own socket
-    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub load: bool,
     /// Say in an index how the image was made: type=provenance[,mode=min|max][,builder-id=URI], or what is in it: type=sbom[,generator=IMAGE] (repeatable)
     #[arg(long = "attest", value_name = "ATTRIBUTES")]
@@ -245,7 +255,8 @@ pub struct Build {
     #[arg(short, long = "output", value_name = "OUTPUT")]
     pub outputs: Vec<String>,
     /// Only check the Dockerfile, like --call=check
-    #[arg(long, conflicts_with = "call", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false, value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
+    #[arg(long, conflicts_with = "call", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = false)]
+    #[arg(value_parser = truth, action = ArgAction::Set, value_name = "BOOL", hide_default_value = true)]
     pub check: bool,
     /// Answer a question instead of building: check, outline or targets, then perhaps `,format=json`
     #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use wharf_blobstore::azure::{AzureConfig, AzureFiles};
 use wharf_blobstore::s3::{S3Config, S3Files};
+use wharf_blobstore::{Ids as _, RandomIds};
 use wharf_client::auth::Secret;
 use wharf_client::flat::{
     AzurePlace, FlatMemory, FlatName, FlatPlace, FlatRepository, GhaConfig, GhaPlace, GhaVersion, Paths, S3Place,
@@ -60,7 +61,7 @@ fn variable(name: &str) -> Option<String> {
 }
 
 fn own_paths() -> Paths {
-    let top = format!("flat-{}/", Digest::sha256(format!("{:?}", std::time::SystemTime::now()).as_bytes()).hex());
+    let top = format!("flat-{:032x}/", u128::from_be_bytes(RandomIds.fresh()));
     Paths { blobs: format!("{top}blobs/"), entries: vec![format!("{top}a/"), format!("{top}b/")] }
 }
 
