@@ -3,11 +3,13 @@
 mod form;
 mod trees;
 
+use std::os::fd::AsFd as _;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::settings::is_true;
+use wharf_client::archive::ArchiveWriter;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
 use wharf_spec::Reference;
@@ -83,12 +85,8 @@ impl Output {
     pub fn takes_stdout(&self) -> bool {
         match self {
             Self::Tar(tree) => tree.path.as_os_str() == "-",
-            Self::Archive(..)
-            | Self::Layout(..)
-            | Self::Local(_)
-            | Self::Engine(_)
-            | Self::Image(_)
-            | Self::Nothing => false,
+            Self::Archive(path, ..) => path.as_os_str() == "-",
+            Self::Layout(..) | Self::Local(_) | Self::Engine(_) | Self::Image(_) | Self::Nothing => false,
         }
     }
 
@@ -272,6 +270,14 @@ impl Naming {
     }
 }
 
+/// An archive that goes to whatever standard output is.
+async fn standard_output() -> Result<ArchiveWriter, TransferError> {
+    let own = std::io::stdout().as_fd().try_clone_to_owned();
+    let own = own.map_err(|error| TransferError::io("write to standard output", error))?;
+    let out = tokio::fs::File::from_std(own.into());
+    ArchiveWriter::to_stream(tokio::io::BufWriter::with_capacity(256 << 10, out)).await
+}
+
 /// Writes an output.
 pub async fn write(store: &OpenStore, built: &Built, output: &Output) -> Result<(), Failure> {
     let unwritable = |path: &Path| {
@@ -282,7 +288,10 @@ pub async fn write(store: &OpenStore, built: &Built, output: &Output) -> Result<
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name, _) => {
-            let archive = create_archive(path).await?;
+            let archive = match path.as_os_str() == "-" {
+                true => standard_output().await.map_err(unwritable(path))?,
+                false => create_archive(path).await?,
+            };
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
             copy((&source, &source.target()), (&sink, tag.as_ref()), &options, &ignore_events())

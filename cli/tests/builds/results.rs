@@ -148,6 +148,13 @@ fn a_tar_on_standard_output_stands_there_alone() {
     let entries: Result<Vec<_>, _> = archive.entries().expect("a tar").collect();
     assert_eq!(entries.expect("whole entries").len(), 1);
     assert!(!printed.contains("sha256:"));
+    for kind in ["oci", "docker"] {
+        let output = format!("type={kind},dest=-");
+        let printed = desk.good(&["build", "--no-cache", "--compression", "uncompressed", "-o", &output, "context"]);
+        desk.write("image.tar", &printed);
+        desk.good(&["copy", "oci-archive:image.tar", "from-standard-output"]);
+        assert!(!desk.path("-").exists());
+    }
 }
 
 #[test]
