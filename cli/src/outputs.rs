@@ -288,9 +288,10 @@ pub async fn write(store: &OpenStore, built: &Built, output: &Output) -> Result<
     let options = CopyOptions::default();
     match output {
         Output::Archive(path, name, _) => {
-            let archive = match path.as_os_str() == "-" {
-                true => standard_output().await.map_err(unwritable(path))?,
-                false => create_archive(path).await?,
+            let archive = if output.takes_stdout() {
+                standard_output().await.map_err(unwritable(path))?
+            } else {
+                create_archive(path).await?
             };
             let tag = name.as_ref().and_then(Reference::tag_or_latest);
             let sink = archive.image(name.clone());
