@@ -23,6 +23,7 @@ use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
+use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -39,18 +40,22 @@ pub struct Order {
     pub made: Option<UnboundedSender<Option<MadeLayer>>>,
     /// Where results may be known.
     pub caches: Vec<Arc<dyn StepCache>>,
+    /// Images without a name that it may use.
+    pub images: Vec<Arc<Made>>,
 }
 
 impl Order {
     /// What the command line says.
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
-        Ok(Self { request: request.clone(), shown: None, pull: options.pull, jobs: options.jobs, made: None, caches })
+        let (request, images) = (request.clone(), Vec::new());
+        Ok(Self { request, shown: None, pull: options.pull, jobs: options.jobs, made: None, caches, images })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
-        Self { request, shown: None, pull: false, jobs: None, made: None, caches: Vec::new() }
+        let (caches, images) = (Vec::new(), Vec::new());
+        Self { request, shown: None, pull: false, jobs: None, made: None, caches, images }
     }
 }
 
@@ -63,7 +68,7 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, shown, pull, jobs, made, caches }: Order,
+    Order { request, shown, pull, jobs, made, caches, images }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
@@ -73,7 +78,7 @@ pub async fn run(
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
-        bases: Arc::new(Bases::new(session, store, pull)),
+        bases: Arc::new(Bases::new(session, store, pull).with(images)),
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
         events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),

@@ -1,0 +1,223 @@
+//! `wharf bake`
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+use wharf_builder::ImageName;
+use wharf_builder::settings::is_true;
+use wharf_spec::Platform;
+
+use crate::args::{Bake, BakeList, Listing, Question};
+use crate::bake::{self, BakeFile, Complaint, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target};
+use crate::commands::build::{Done, Extra, Job, cancel_on_signal, save};
+use crate::failure::Failure;
+use crate::output;
+use crate::publish::Made;
+use crate::requests::Given;
+use crate::session::Session;
+use crate::stores::OpenStore;
+
+/// Reads the definition, and builds, prints or lists its targets.
+pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
+    if let Some(policy) = &command.policy {
+        return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
+            .hint("say the same as rules in JSON: --source-policy-file FILE"));
+    }
+    check_grants(&command.allow)?;
+    if let Some(url) = command.targets.first().filter(|target| bake::remote(target)) {
+        return Err(Failure::usage(format!("{url}: bake files are read from this machine"))
+            .hint("clone the repository and run `wharf bake` in it; a target's context may be a repository"));
+    }
+    let named = if command.files.is_empty() { session.environment.bake_files() } else { command.files.clone() };
+    let files = bake::read(&named)?;
+    let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
+    let definition = Definition::of(session, &command)?;
+    let loaded = definition.load(&files).map_err(refused)?;
+    if let Some(listing) = command.list {
+        return list(&loaded, listing);
+    }
+    let mut overrides =
+        Overrides::parse(&settings(&command), &loaded.config.targets, &|name| definition.from_environment(name))
+            .map_err(refused)?;
+    let words = if command.targets.is_empty() { vec!["default".to_owned()] } else { command.targets.clone() };
+    let mut selection = Selection::of(&loaded.config, &words, &mut overrides).map_err(refused)?;
+    if let Some(epoch) = session.environment.source_date_epoch() {
+        selection.set_argument("SOURCE_DATE_EPOCH", epoch);
+    }
+    if command.print {
+        return output::line(&selection.json().pretty());
+    }
+    let allow = [command.allow.as_slice(), overrides.granted.as_slice()].concat();
+    let flags = Flags {
+        allow: &allow,
+        source_policies: &command.source_policies,
+        explain_cache: command.explain_cache,
+        jobs: command.jobs,
+        call: command.asked(),
+        platform: &definition.platform,
+    };
+    let order = selection.order();
+    let mut pieces = Vec::new();
+    for target in order {
+        let piece = bake::piece(target, &flags).map_err(|failure| failure.of(&format!("target {}", target.name)))?;
+        pieces.push((target, piece));
+    }
+    build(session, &command, pieces).await
+}
+
+/// What variables mean outside the files.
+struct Definition {
+    builtin: BTreeMap<String, String>,
+    set: HashMap<String, String>,
+    environment: Option<crate::env::Environment>,
+    dotenv: BTreeMap<String, String>,
+    platform: String,
+}
+
+impl Definition {
+    fn of(session: &Session, command: &Bake) -> Result<Self, Failure> {
+        let platform = Platform::host().to_string();
+        let builtin = [("BAKE_CMD_CONTEXT", "cwd://"), ("BAKE_LOCAL_PLATFORM", platform.as_str())];
+        let builtin = builtin.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let pair = |text: &String| match text.split_once('=') {
+            Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+            Some(_) | None => Err(Failure::usage(format!("--var {text}: write NAME=VALUE"))),
+        };
+        let set = command.vars.iter().map(pair).collect::<Result<_, _>>()?;
+        let environment = (!session.environment.bake_ignores_environment()).then(|| session.environment.clone());
+        let text = match std::fs::read_to_string(".env") {
+            Ok(text) => text,
+            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::IsADirectory) => {
+                String::new()
+            }
+            Err(error) => return Err(Failure::new("could not read .env").because(error)),
+        };
+        let mut definition = Self { builtin, set, environment, dotenv: BTreeMap::new(), platform };
+        definition.dotenv = bake::dotenv(&text, &|name| definition.given(name));
+        Ok(definition)
+    }
+
+    fn from_environment(&self, name: &str) -> Option<String> {
+        self.environment.as_ref().and_then(|environment| environment.user_variable(name)).map(str::to_owned)
+    }
+
+    fn given(&self, name: &str) -> Option<String> {
+        self.set.get(name).cloned().or_else(|| self.from_environment(name))
+    }
+
+    fn load(&self, files: &[BakeFile]) -> bake::Result<Loaded> {
+        let lookup = |name: &str| self.given(name);
+        let outside = Outside { lookup: &lookup, builtin: self.builtin.clone() };
+        bake::load(files, &outside, &|name| self.given(name).or_else(|| self.dotenv.get(name).cloned()))
+    }
+}
+
+/// What other flags mean in the words of `--set`.
+fn settings(command: &Bake) -> Vec<String> {
+    let mut all = command.set.clone();
+    let canonical = |kind: &str, text: &str| match text {
+        text if is_true(text) => format!("*.attest=type={kind}"),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => format!("*.attest=type={kind},disabled=true"),
+        fields => format!("*.attest=type={kind},{fields}"),
+    };
+    if command.push {
+        all.push("*.push=true".to_owned());
+    }
+    if command.load {
+        all.push("*.load=true".to_owned());
+    }
+    match command.asked().question {
+        None => {}
+        Some(Question::Check) => all.push("*.call=lint".to_owned()),
+        Some(Question::Outline) => all.push("*.call=outline".to_owned()),
+        Some(Question::Targets) => all.push("*.call=targets".to_owned()),
+    }
+    all.extend(command.no_cache.map(|on| format!("*.no-cache={on}")));
+    all.extend(command.pull.map(|on| format!("*.pull={on}")));
+    all.extend(command.sbom.as_ref().map(|text| canonical("sbom", text)));
+    all.extend(command.provenance.as_ref().map(|text| canonical("provenance", text)));
+    all
+}
+
+/// `--allow`, of which files and sockets mean nothing: a build reads and writes as its user.
+fn check_grants(allow: &[String]) -> Result<(), Failure> {
+    const KNOWN: [&str; 7] = ["network.host", "security.insecure", "device", "fs", "fs.read", "fs.write", "ssh"];
+    for text in allow {
+        let name = text.split_once('=').map_or(text.as_str(), |(name, _)| name);
+        if !KNOWN.contains(&name) {
+            return Err(Failure::usage(format!("--allow {text}: there is nothing of that name to grant"))
+                .hint("builds ask for security.insecure and network.host"));
+        }
+    }
+    Ok(())
+}
+
+fn list(loaded: &Loaded, listing: Listing) -> Result<(), Failure> {
+    match listing.what {
+        BakeList::Variables if listing.json => {
+            output::line(&Ordered::List(loaded.variables.iter().map(bake::Listed::json).collect()).pretty())
+        }
+        BakeList::Variables => {
+            let row = |one: &bake::Listed| {
+                let value = one.value.clone().unwrap_or_else(|| "<null>".to_owned());
+                [one.name.clone(), one.kind.clone(), value, one.description.clone()]
+            };
+            let rows: Vec<_> = loaded.variables.iter().map(row).collect();
+            output::table(["VARIABLE", "TYPE", "VALUE", "DESCRIPTION"], &rows)
+        }
+        BakeList::Targets => {
+            let all = loaded.config.listed();
+            if listing.json {
+                return output::line(&Ordered::List(all.iter().map(bake::ListedTarget::json).collect()).pretty());
+            }
+            let rows: Vec<_> = all.into_iter().map(|one| [one.name, one.description]).collect();
+            output::table(["TARGET", "DESCRIPTION"], &rows)
+        }
+    }
+}
+
+/// Builds one target after the other: what two have in common is built once.
+async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>) -> Result<(), Failure> {
+    let mut jobs = Vec::new();
+    for (target, piece) in pieces {
+        let job = Job::of(session, piece.command).map_err(|failure| failure.of(&format!("target {}", target.name)))?;
+        jobs.push((target, job, piece.dockerfile, piece.needs));
+    }
+    let several = jobs.len() > 1;
+    let (store, cancel) = (OpenStore::open(session).await?, cancel_on_signal()?);
+    let (mut made, mut metadata) = (BTreeMap::<&str, Arc<Made>>::new(), Map::new());
+    let mut failed = None;
+    for (target, job, dockerfile, needs) in jobs {
+        let (mut images, mut contexts) = (Vec::new(), BTreeMap::new());
+        for (context, other) in needs {
+            // Nothing is there where the other was only asked a question.
+            let Some(image) = made.get(other.as_str()) else { continue };
+            let name = ImageName::Made { shown: format!("target {other}"), digest: image.digest() };
+            contexts.insert(context, name);
+            images.push(Arc::clone(image));
+        }
+        let given = Given { dockerfile, file_in_context: true, images: contexts };
+        let shown = several.then(|| target.name.clone());
+        if several && job.asks() {
+            output::line(&format!("{}:", target.name))?;
+        }
+        match job.run(&store, Extra { given, images, shown }, cancel.clone()).await {
+            Ok(Some(Done { built, metadata: told })) => {
+                if !session.global.quiet && !target.linked {
+                    job.report(&built);
+                }
+                made.insert(&target.name, Arc::new(Made::of(&store, &built)));
+                metadata.insert(target.name.clone(), told);
+            }
+            Ok(None) => {}
+            // A check that found something has said so; the others have their say, too.
+            Err(failure) if job.asks() && failure.is_silent() => failed = Some(failure),
+            Err(failure) => return Err(failure.of(&format!("target {}", target.name))),
+        }
+    }
+    if let Some(path) = &command.metadata_file {
+        save(path, format!("{:#}\n", Value::Object(metadata)))?;
+    }
+    failed.map_or(Ok(()), Err)
+}
