@@ -233,6 +233,11 @@ fn secrets(session: &Session, texts: &[String]) -> Result<BTreeMap<String, Secre
         let value = match (file, fields.get("env")) {
             (Some(path), _) => std::fs::read(path)
                 .map_err(|error| Failure::new(format!("could not read the secret {id} from {path}")).because(error))?,
+            // As Docker has it: a file of the secret's own name, where there is no variable.
+            (None, None) if session.environment.user_variable(id).is_none() && Path::new(id).is_file() => {
+                std::fs::read(id)
+                    .map_err(|error| Failure::new(format!("could not read the secret {id}")).because(error))?
+            }
             (None, variable) => {
                 let variable = variable.copied().unwrap_or(id);
                 let value = session.environment.user_variable(variable);

@@ -47,6 +47,13 @@ fn unwrapped(mut pieces: Vec<Piece>) -> What {
     match pieces.as_slice() {
         [] => What::Literal(Value::text("")),
         [Piece::Text(text)] => What::Literal(Value::text(text.clone())),
+        _ if pieces.iter().all(|piece| matches!(piece, Piece::Text(_))) => {
+            let texts = pieces.iter().filter_map(|piece| match piece {
+                Piece::Text(text) => Some(text.as_str()),
+                Piece::Value(_) | Piece::If(..) | Piece::For(..) => None,
+            });
+            What::Literal(Value::text(texts.collect::<String>()))
+        }
         [Piece::Value(_)] => match pieces.pop() {
             Some(Piece::Value(value)) => value.what,
             Some(_) | None => What::Template(pieces),
@@ -71,7 +78,13 @@ struct Reader<'t> {
 impl Reader<'_> {
     fn place(&self, range: Option<Range<usize>>) -> Place {
         match (self.offset, range) {
-            (Offset::Exact(start), Some(range)) => Place::new(self.file, start + range.start..start + range.end),
+            (Offset::Exact(start), Some(range)) => {
+                // Some nodes have the space before them.
+                let text = self.text.get(range.clone()).unwrap_or_default();
+                let from = range.start + text.len() - text.trim_start().len();
+                let to = range.end - (text.len() - text.trim_end().len());
+                Place::new(self.file, start + from..start + to.max(from))
+            }
             (Offset::Exact(start), None) => Place::new(self.file, start..start),
             (Offset::Whole(place), _) => place,
         }
@@ -225,10 +238,12 @@ impl Reader<'_> {
         let mut trim_next = false;
         for element in template {
             match element {
+                // A line at a time, since that is how far white space is stripped.
                 Element::Literal(text) => {
-                    let text = if trim_next { text.trim_start() } else { text.as_str() };
-                    trim_next = false;
-                    pieces.push(Piece::Text(text.to_owned()));
+                    for line in text.split_inclusive('\n') {
+                        let line = if std::mem::take(&mut trim_next) { line.trim_start() } else { line };
+                        pieces.push(Piece::Text(line.to_owned()));
+                    }
                 }
                 Element::Interpolation(value) => {
                     strip_before(&mut pieces, value.strip);
@@ -238,7 +253,6 @@ impl Reader<'_> {
                 Element::Directive(directive) => trim_next = self.directive(directive, &mut pieces)?,
             }
         }
-        pieces.retain(|piece| !matches!(piece, Piece::Text(text) if text.is_empty()));
         Ok(pieces)
     }
 
@@ -291,39 +305,80 @@ impl Reader<'_> {
             }
         }
         let mut pieces = self.pieces(&written)?;
-        let (mut least, mut at_start) = (usize::MAX, true);
-        for piece in &pieces {
-            match piece {
-                Piece::Text(text) => {
-                    for (index, line) in text.split_inclusive('\n').enumerate() {
-                        if (index > 0 || at_start) && !blank(line) {
-                            least = least.min(indentation(line));
-                        }
-                    }
-                    at_start = text.ends_with('\n');
-                }
-                Piece::Value(_) | Piece::If(..) | Piece::For(..) => {
-                    least = if at_start { 0 } else { least };
-                    at_start = false;
-                }
-            }
-        }
-        at_start = true;
-        for piece in &mut pieces {
-            match piece {
-                Piece::Text(text) => {
-                    let ends = text.ends_with('\n');
-                    let lines = text.split_inclusive('\n').enumerate().map(|(index, line)| {
-                        let indented = (index > 0 || at_start) && !blank(line);
-                        if indented { &line[least.min(indentation(line))..] } else { line }
-                    });
-                    *text = lines.collect();
-                    at_start = ends;
-                }
-                Piece::Value(_) | Piece::If(..) | Piece::For(..) => at_start = false,
-            }
-        }
+        let mut indent = Indent { least: usize::MAX, at_start: true };
+        indent.measure(&pieces);
+        indent.at_start = true;
+        indent.remove(&mut pieces);
         Ok(pieces)
+    }
+}
+
+/// Goes through a heredoc line by line, into its directives and out again.
+struct Indent {
+    /// The white space that all lines have.
+    least: usize,
+    /// Whether a line begins here.
+    at_start: bool,
+}
+
+impl Indent {
+    fn measure(&mut self, pieces: &[Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(line) => {
+                    if self.at_start && !blank(line) {
+                        self.least = self.least.min(indentation(line));
+                    }
+                    self.at_start = line.ends_with('\n');
+                }
+                Piece::Value(_) => self.expression(),
+                Piece::If(_, then, otherwise) => {
+                    self.expression();
+                    self.measure(then);
+                    self.expression();
+                    self.measure(otherwise);
+                    self.expression();
+                }
+                Piece::For(_, inner) => {
+                    self.expression();
+                    self.measure(inner);
+                    self.expression();
+                }
+            }
+        }
+    }
+
+    /// What is no text at the beginning of a line has no white space before it.
+    fn expression(&mut self) {
+        self.least = if self.at_start { 0 } else { self.least };
+        self.at_start = false;
+    }
+
+    fn remove(&mut self, pieces: &mut [Piece]) {
+        for piece in pieces {
+            match piece {
+                Piece::Text(line) => {
+                    let ends = line.ends_with('\n');
+                    if self.at_start && !blank(line) {
+                        line.drain(..self.least.min(indentation(line)));
+                    }
+                    self.at_start = ends;
+                }
+                Piece::Value(_) => self.at_start = false,
+                Piece::If(_, then, otherwise) => {
+                    self.at_start = false;
+                    self.remove(then);
+                    self.at_start = false;
+                    self.remove(otherwise);
+                    self.at_start = false;
+                }
+                Piece::For(_, inner) => {
+                    self.at_start = false;
+                    self.remove(inner);
+                    self.at_start = false;
+                }
+            }
+        }
     }
 }
 

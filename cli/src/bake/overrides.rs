@@ -169,7 +169,7 @@ impl Override {
             }
             (Some(Kind::Flag), _) => settings.set(self.key, Setting::Flag(truth(self.value())?)),
             (Some(Kind::Map), Some(name)) => {
-                settings.map_mut(self.key).insert(name.clone(), self.value().to_owned());
+                settings.put(self.key, name, self.value());
             }
             (Some(Kind::List), _) => {
                 // These are added to in any case, unless they are emptied first.
@@ -177,7 +177,7 @@ impl Override {
                 if if added { self.clear } else { !self.append } {
                     settings.set(self.key, Setting::List(Vec::new()));
                 }
-                settings.list_mut(self.key).extend(self.values.iter().cloned());
+                settings.extend(self.key, self.values.iter().cloned());
             }
             (Some(Kind::Entries(kind)), Some(id)) => change_secret(settings, kind, (id, self.value()))?,
             (Some(Kind::Entries(kind)), None) => {

@@ -99,7 +99,7 @@ impl Selection {
         let Some(target) = self.targets.get_mut(name) else { return Ok(()) };
         for entitlement in entitlements {
             if !target.settings.list("entitlements").contains(&entitlement) {
-                target.settings.list_mut("entitlements").push(entitlement);
+                target.settings.extend("entitlements", [entitlement]);
             }
         }
         let ours = target.settings.list("platforms");
@@ -116,7 +116,9 @@ impl Selection {
     /// Gives all targets a build argument that do not have it.
     pub fn set_argument(&mut self, name: &str, value: &str) {
         for target in self.targets.values_mut() {
-            target.settings.map_mut("args").entry(name.to_owned()).or_insert_with(|| value.to_owned());
+            if !target.settings.map("args").is_some_and(|known| known.contains_key(name)) {
+                target.settings.put("args", name, value);
+            }
         }
     }
 

@@ -154,28 +154,18 @@ impl Settings {
         }
     }
 
-    /// A list to add to.
-    pub fn list_mut(&mut self, name: &str) -> &mut Vec<String> {
-        let setting = self.0.entry(name.to_owned()).or_insert_with(|| Setting::List(Vec::new()));
-        if !matches!(setting, Setting::List(_)) {
-            *setting = Setting::List(Vec::new());
-        }
-        match setting {
-            Setting::List(list) => list,
-            _ => unreachable!("it was made one above"),
-        }
+    /// Adds to a list.
+    pub fn extend(&mut self, name: &str, texts: impl IntoIterator<Item = String>) {
+        let mut list = self.list(name).to_vec();
+        list.extend(texts);
+        self.set(name, Setting::List(list));
     }
 
-    /// A map to add to.
-    pub fn map_mut(&mut self, name: &str) -> &mut BTreeMap<String, String> {
-        let setting = self.0.entry(name.to_owned()).or_insert_with(|| Setting::Map(BTreeMap::new()));
-        if !matches!(setting, Setting::Map(_)) {
-            *setting = Setting::Map(BTreeMap::new());
-        }
-        match setting {
-            Setting::Map(map) => map,
-            _ => unreachable!("it was made one above"),
-        }
+    /// Puts a text into a map.
+    pub fn put(&mut self, name: &str, key: &str, value: &str) {
+        let mut map = self.map(name).cloned().unwrap_or_default();
+        map.insert(key.to_owned(), value.to_owned());
+        self.set(name, Setting::Map(map));
     }
 
     /// Lays later settings over these.
@@ -208,7 +198,7 @@ impl Settings {
     /// Leaves out what says nothing, and what is said twice.
     pub fn normalize(&mut self) {
         if self.text("network") == Some("host") {
-            self.list_mut("entitlements").push("network.host".to_owned());
+            self.extend("entitlements", ["network.host".to_owned()]);
         }
         for name in ["annotations", "tags", "platforms", "no-cache-filter", "ulimits", "entitlements"] {
             if let Some(Setting::List(list)) = self.0.get_mut(name) {

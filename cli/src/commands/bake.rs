@@ -205,7 +205,8 @@ async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>)
         match job.run(&store, Extra { given, images, shown }, cancel.clone()).await {
             Ok(Some(Done { built, metadata: told })) => {
                 if !session.global.quiet && !target.linked {
-                    job.report(&built);
+                    let names: String = job.names().iter().map(|name| format!(" as {name}")).collect();
+                    eprintln!("built target {}: {}{names}", target.name, built.root.digest().short());
                 }
                 made.insert(&target.name, Arc::new(Made::of(&store, &built)));
                 metadata.insert(target.name.clone(), told);

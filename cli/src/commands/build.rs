@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use wharf_builder::attest::PREDICATE;
+use wharf_spec::Reference;
 
 use crate::annotations::Annotations;
 use crate::args::Build;
@@ -145,8 +146,13 @@ impl Job {
         self.destinations.outputs.iter().any(Output::takes_stdout)
     }
 
+    /// What the image is called in the store.
+    pub fn names(&self) -> &[Reference] {
+        &self.destinations.names
+    }
+
     /// Says what was built.
-    pub fn report(&self, built: &Built) {
+    fn report(&self, built: &Built) {
         let tags = &self.destinations.names;
         if self.session.global.quiet {
             return;
