@@ -160,7 +160,8 @@ fn compose_files_are_built() {
     );
     desk.good(&["bake", "-f", "compose.yaml"]);
     let images = desk.good(&["images"]);
-    assert!(images.contains("web") && images.contains("base") && !images.contains("db"), "{images}");
+    let names: Vec<_> = images.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert_eq!(names, ["base", "web"], "{images}");
     desk.good(&["bake", "-f", "compose.yaml", "--set", "web.output=out"]);
     assert_eq!((read(&desk, "out/app"), read(&desk, "out/copied")), ("composed\n".to_owned(), "none\n".to_owned()));
 }
