@@ -156,9 +156,15 @@ impl State {
         match event {
             BuildEvent::Planned(steps) => self.steps = steps,
             BuildEvent::Warning(_) => {}
-            BuildEvent::Started(step) => {
+            BuildEvent::Waiting(step) => {
                 let task = progress.start(self.label(step.0));
+                let line = "another build is doing this: waiting for its result".to_owned();
+                task.update(&Update::Output { stderr: true, line });
                 self.running.insert(step.0, task);
+            }
+            BuildEvent::Started(step) => {
+                let label = self.label(step.0);
+                self.running.entry(step.0).or_insert_with(|| progress.start(label));
             }
             BuildEvent::Output { step, stream, line } => {
                 if let Some(task) = self.running.get(&step.0) {
@@ -179,12 +185,17 @@ impl State {
                 let text = explain(&self.label(step.0), &verdict);
                 self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
-            BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
-            BuildEvent::Done { step, took, layer } => {
+            BuildEvent::Cached(step) => {
+                let task = self.running.remove(&step.0).unwrap_or_else(|| progress.start(self.label(step.0)));
+                task.done(How::Cached, Duration::ZERO);
+            }
+            BuildEvent::Stored(layer) => {
                 if let Some(made) = &self.made {
                     // Nobody listens when nothing is to be sent any more.
                     let _ = made.send(Some(layer));
                 }
+            }
+            BuildEvent::Done { step, took } => {
                 if let Some(task) = self.running.remove(&step.0) {
                     task.done(How::Done, took);
                 }

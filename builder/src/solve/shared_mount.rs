@@ -71,6 +71,7 @@ impl Solver<'_> {
         drop(lock);
         match stored {
             Ok(stored) => {
+                stored.blob.commit().await?;
                 let diff_id = stored.digests.diff_id;
                 let keys = vec![key(id)];
                 let layer =

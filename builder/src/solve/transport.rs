@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use wharf_blobstore::{Blob, BlobStore, ByteStream};
+use wharf_blobstore::{Blob, BlobStore, ByteStream, OwnUpload};
 use wharf_spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::error::BuildError;
@@ -44,8 +44,22 @@ impl Write for BlobSink {
     }
 }
 
-/// A layer that is in the store.
+/// A blob whose bytes are written; nobody sees it, and a power failure takes it.
+pub(crate) struct Uncommitted {
+    upload: OwnUpload,
+    digest: Digest,
+}
+
+impl Uncommitted {
+    /// Makes it durable, then visible.
+    pub(crate) async fn commit(self) -> wharf_blobstore::Result<()> {
+        self.upload.commit(self.digest).await.map(drop)
+    }
+}
+
+/// A layer that is in the store once its blob is committed.
 pub(crate) struct StoredLayer {
+    pub(crate) blob: Uncommitted,
     pub(crate) descriptor: Descriptor,
     pub(crate) digests: LayerDigests,
     pub(crate) index: LayerIndex,
@@ -59,8 +73,8 @@ pub(crate) struct Recipe {
     pub(crate) known: Option<Arc<KnownFrames>>,
 }
 
-/// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible unless all goes
-/// well.
+/// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible before the caller
+/// commits it.
 pub(crate) async fn store_layer<E>(
     blobs: &BlobStore,
     Recipe { options, known }: Recipe,
@@ -90,10 +104,10 @@ where
         Ok(written) => written.map_err(StoreLayerError::Fill)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    upload.commit(digests.digest).await?;
+    let blob = Uncommitted { upload, digest: digests.digest };
     let media_type = MediaType::layer(options.encoding.compression());
     let descriptor = Descriptor { annotations, ..Descriptor::new(media_type.as_str(), digests.digest, digests.size) };
-    Ok(StoredLayer { descriptor, digests, index, frames })
+    Ok(StoredLayer { blob, descriptor, digests, index, frames })
 }
 
 /// Stores what `fill` writes, on a thread of its own; what it hashes to, and its length. Nothing is visible unless all

@@ -15,7 +15,7 @@ use crate::builds::Order;
 use crate::built::{Built, Plan, build_all};
 use crate::caches::send;
 use crate::commands::cache::keep_limit;
-use crate::commands::push::{push, push_made};
+use crate::commands::push::push_built;
 use crate::commands::serve::stop_signal;
 use crate::destinations::{Destinations, Pushed};
 use crate::eager::Eager;
@@ -200,10 +200,7 @@ async fn give(session: &Session, store: &OpenStore, destinations: &Destinations,
         let progress: Progress = session.progress()?;
         for Pushed { name, tagged, stored } in pushed {
             let name = if *tagged { name.clone() } else { name.with_digest(built.root.digest()) };
-            match stored {
-                true => push(session, store, (&name, &name), &progress).await.map(drop)?,
-                false => push_made(session, store, (built, &name), &progress).await?,
-            }
+            push_built(session, store, (built, &name), (*stored, &progress)).await?;
         }
         progress.close();
     }

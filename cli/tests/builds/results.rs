@@ -156,6 +156,10 @@ fn bases_come_from_registries_layouts_and_the_store() {
     let on_registry = user.good(&["build", "-t", "one", "context"]);
     let layers = |name: &str| json(&user.good(&["inspect", name]))["manifest"]["layers"].as_array().map(Vec::len);
     assert_eq!(layers("one"), Some(2));
+    // The registry has the base's layer already, next door.
+    let pushed = user.run(&["--progress=plain", "build", "--push", "-t", &server.name("app:1"), "context"]);
+    assert_eq!(pushed.stderr.matches("MOUNTED").count(), 1, "{pushed}");
+    assert_eq!(there.good(&["inspect", "--raw", "app:1"]), user.good(&["inspect", "--raw", "one"]));
     // Another base by the same file: a context by the name that FROM says.
     let context = format!("{base}=oci-layout://{}", desk.text("layout"));
     assert_eq!(user.good(&["build", "-t", "two", "--build-context", &context, "context"]), on_registry);
