@@ -60,11 +60,6 @@ const S3_CREDENTIALS: [&str; 10] = [
     "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE",
 ];
 
-/// The user's home directory, for the function of bake files that asks for it.
-pub fn home_directory() -> Option<String> {
-    std::env::var("HOME").ok().filter(|home| !home.is_empty())
-}
-
 /// Proxy variables, which builds hand to RUN in both spellings.
 const PROXIES: [&str; 5] = ["HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "ALL_PROXY", "NO_PROXY"];
 

@@ -308,7 +308,12 @@ fn source_policies(session: &Session, options: &BuildOptions) -> Result<Policies
         return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
             .hint("say the same as rules in JSON: --source-policy-file FILE"));
     }
-    let mut files: Vec<&Path> = options.source_policies.iter().map(PathBuf::as_path).collect();
+    policies(session, &options.source_policies)
+}
+
+/// The rules of these files, or of the variable's.
+pub fn policies(session: &Session, files: &[PathBuf]) -> Result<Policies, Failure> {
+    let mut files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     if files.is_empty() {
         files.extend(session.environment.source_policy().map(Path::new));
     }

@@ -11,6 +11,7 @@ use clap::Args;
 use super::build::Call;
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[command(after_help = "\
 Examples:
   wharf bake                                     the group or target `default` of compose.yaml, docker-bake.hcl, …
@@ -19,7 +20,8 @@ Examples:
   wharf bake --list targets
   wharf bake --set '*.platform=linux/arm64' --set app.args.VERSION=2
   TAG=v2 wharf bake --push                       variables of the file come from the environment
-  wharf bake -f base.hcl -f release.hcl release")]
+  wharf bake -f base.hcl -f release.hcl release
+  wharf bake https://example.com/repo.git#main app     definition and contexts of a repository")]
 pub struct Bake {
     /// What defines the targets: HCL, JSON or a compose file, later ones over earlier ones; `-` is standard input (repeatable) [env: BUILDX_BAKE_FILE] [default: compose.yaml, docker-bake.json, docker-bake.hcl and others, as far as they are there]
     #[arg(short, long = "file", value_name = "FILE")]
@@ -63,7 +65,7 @@ pub struct Bake {
     /// Answer a question instead of building: check, outline or targets, then perhaps `,format=json`
     #[arg(long, value_name = "METHOD", default_value = "build", hide_default_value = true)]
     pub call: Call,
-    /// Grant what targets ask for: security.insecure, which is as good as root. Files need no grant: a build reads and writes what you may (repeatable)
+    /// Grant what targets ask for: security.insecure, which is as good as root; for definitions of repositories also fs=DIR, fs.read=DIR, fs.write=DIR and ssh (repeatable)
     #[arg(long = "allow", value_name = "WHAT")]
     pub allow: Vec<String>,
     /// Rules about what may be used, in BuildKit's JSON: ALLOW, DENY, CONVERT [env: EXPERIMENTAL_BUILDKIT_SOURCE_POLICY] (repeatable)
@@ -79,7 +81,7 @@ pub struct Bake {
     pub policy: Option<String>,
     #[arg(long, hide = true)]
     pub builder: Option<String>,
-    /// What to build: targets and groups, or patterns of them [default: default]
+    /// What to build: targets and groups, or patterns of them; before them perhaps the URL of a repository or an archive with the definition [default: default]
     #[arg(value_name = "TARGET")]
     pub targets: Vec<String>,
 }

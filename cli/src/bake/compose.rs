@@ -82,7 +82,7 @@ pub fn add(config: &mut Config, files: &[BakeFile], which: &[usize], lookup: Loo
         let service = extended(services, (name, *place), &mut Vec::new())?;
         let Some(build) = service.get("build").filter(|build| !matches!(build.what, Yaml::Null)) else { continue };
         let target = name.replace('.', "_");
-        let service = Service { service: &service, build, secrets: whole.get("secrets"), lookup };
+        let service = Service { whole: &service, build, secrets: whole.get("secrets"), lookup };
         let said = service.target(&target, *place)?;
         names.push(target);
         config.add_target(said);
@@ -104,9 +104,7 @@ fn used(node: &mut Node, lookup: Lookup<'_>) -> Result<()> {
             if section == "services"
                 && let Yaml::Map(fields) = &mut entry.what
             {
-                fields.retain(|(name, ..)| {
-                    matches!(name.as_str(), "build" | "image" | "environment" | "env_file" | "extends")
-                });
+                fields.retain(|(name, ..)| matches!(name.as_str(), "build" | "image" | "environment" | "extends"));
             }
             filled(entry, lookup)?;
         }
@@ -255,7 +253,7 @@ fn truth(node: &Node) -> Result<bool> {
 }
 
 struct Service<'s> {
-    service: &'s Node,
+    whole: &'s Node,
     build: &'s Node,
     secrets: Option<&'s Node>,
     lookup: Lookup<'s>,
@@ -283,7 +281,7 @@ impl Service<'_> {
         if let Some(extension) = self.build.get("x-bake") {
             extend(extension, &mut settings)?;
         }
-        let image = self.service.get("image").and_then(Node::text);
+        let image = self.whole.get("image").and_then(Node::text);
         if let Some(image) = image.filter(|image| !image.is_empty() && settings.list("tags").is_empty()) {
             settings.set("tags", Setting::List(vec![image]));
         }
@@ -344,7 +342,7 @@ impl Service<'_> {
 
     /// An argument without a value has that of the service's environment, or of the user's.
     fn arguments(&self, node: &Node) -> Result<BTreeMap<String, String>> {
-        let environment: BTreeMap<String, Option<String>> = match self.service.get("environment") {
+        let environment: BTreeMap<String, Option<String>> = match self.whole.get("environment") {
             Some(environment) => pairs(environment)?.into_iter().collect(),
             None => BTreeMap::new(),
         };

@@ -1,6 +1,7 @@
 //! The targets and groups of a definition, and what one target is after everything it inherits.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use super::ordered::Ordered;
 use super::overrides::Overrides;
@@ -32,6 +33,10 @@ pub struct Target {
     pub places: BTreeMap<String, Place>,
     /// Whether it is built only because another needs it.
     pub linked: bool,
+    /// Its context, where that is the definition's own directory and not the user's.
+    pub own_context: Option<PathBuf>,
+    /// The same of named contexts.
+    pub own_contexts: BTreeMap<String, String>,
 }
 
 /// A target or a group as it is listed.
@@ -66,6 +71,8 @@ pub struct Config {
     pub targets: Vec<Said>,
     /// In order; of several of a name the first counts.
     pub groups: Vec<Group>,
+    /// Whether contexts are settled later, because the definition is not of this machine.
+    pub elsewhere: bool,
 }
 
 impl Config {
@@ -154,13 +161,21 @@ impl Config {
     pub fn target(&self, name: &str, overrides: &mut Overrides, asked: Option<Place>) -> Result<Target> {
         let mut settings = self.inherited(name, overrides, (asked, &mut Vec::new()))?;
         settings.remove("inherits");
-        let context = super::order::context(settings.text("context").unwrap_or("."));
+        let context = settings.text("context").unwrap_or(".");
+        let context = if self.elsewhere { context.to_owned() } else { super::order::context(context) };
         settings.set("context", Setting::Text(context));
         if settings.text("dockerfile").is_none_or(str::is_empty) {
             settings.set("dockerfile", Setting::Text("Dockerfile".to_owned()));
         }
         let places = self.targets.iter().find(|target| target.name == name).map(|said| said.places.clone());
-        Ok(Target { name: name.to_owned(), settings, places: places.unwrap_or_default(), linked: false })
+        Ok(Target {
+            name: name.to_owned(),
+            settings,
+            places: places.unwrap_or_default(),
+            linked: false,
+            own_context: None,
+            own_contexts: BTreeMap::new(),
+        })
     }
 
     /// What `--list targets` shows: names that begin with `_` are nobody else's business.
@@ -244,6 +259,8 @@ fn push_new(names: &mut Vec<String>, name: &str) {
 /// Each once, where it comes first.
 pub fn deduplicated(names: &[String]) -> Vec<String> {
     let mut once = Vec::new();
-    names.iter().for_each(|name| push_new(&mut once, name));
+    for name in names {
+        push_new(&mut once, name);
+    }
     once
 }

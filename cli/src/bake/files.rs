@@ -51,30 +51,32 @@ pub fn syntax(file: &BakeFile) -> Syntax {
     }
 }
 
-/// Reads the files that are named, or those that are there.
-pub fn read(names: &[String]) -> Result<Vec<BakeFile>, Failure> {
+/// Reads the files that are named, or those that are there. In `place`, but for those that are said to be of the user's
+/// directory.
+pub fn read(names: &[String], place: &Path) -> Result<Vec<BakeFile>, Failure> {
     if !names.is_empty() {
-        return names.iter().map(|name| read_one(name)).collect();
+        return names.iter().map(|name| read_one(name, place)).collect();
     }
-    let there: Vec<_> =
-        DEFAULTS.iter().filter(|name| Path::new(name).exists()).map(|name| (*name).to_owned()).collect();
+    let there: Vec<&str> = DEFAULTS.into_iter().filter(|name| place.join(name).exists()).collect();
     if there.is_empty() {
         return Err(Failure::usage("there is no bake file here")
             .hint("write docker-bake.hcl, compose.yaml or docker-bake.json, or name another one with -f FILE"));
     }
-    there.iter().map(|name| read_one(name)).collect()
+    there.into_iter().map(|name| read_one(name, place)).collect()
 }
 
-fn read_one(name: &str) -> Result<BakeFile, Failure> {
-    // A local file, whatever else is remote.
-    let name = name.strip_prefix("cwd://").unwrap_or(name);
+fn read_one(name: &str, place: &Path) -> Result<BakeFile, Failure> {
+    let (name, path) = match name.strip_prefix("cwd://") {
+        Some(name) => (name, Path::new(name).to_path_buf()),
+        None => (name, place.join(name)),
+    };
     if name == "-" {
         let mut text = String::new();
         let read = std::io::stdin().take(LONGEST).read_to_string(&mut text);
         read.map_err(|error| Failure::new("could not read a bake file from standard input").because(error))?;
         return Ok(BakeFile { name: "stdin".to_owned(), text });
     }
-    let text = crate::builds::read_text(Path::new(name), "the bake file")?;
+    let text = crate::builds::read_text(&path, "the bake file")?;
     Ok(BakeFile { name: name.to_owned(), text: text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text) })
 }
 

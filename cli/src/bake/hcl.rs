@@ -297,7 +297,7 @@ impl Reader<'_> {
     /// parser did about it is not what HCL does where lines begin with an expression.
     fn dedented(&self, template: &Template) -> Result<Vec<Piece>> {
         let mut written = template.clone();
-        for element in written.iter_mut() {
+        for element in &mut written {
             if let Element::Literal(text) = element
                 && let Some(source) = text.span().and_then(|span| self.text.get(span))
             {

@@ -61,7 +61,7 @@ fn braced(inside: &str, lookup: &dyn Fn(&str) -> Option<String>) -> Result<Strin
         (None, rest) => (value, rest.chars().next(), &rest[1..]),
     };
     match (operator, value) {
-        (Some('-'), Some(value)) | (Some('?'), Some(value)) => Ok(value),
+        (Some('-' | '?'), Some(value)) => Ok(value),
         (Some('-'), None) | (Some('+'), Some(_)) => interpolate(word, lookup),
         (Some('+'), None) => Ok(String::new()),
         (Some('?'), None) if word.is_empty() => Err(format!("the variable {name} is not set")),

@@ -11,6 +11,7 @@ mod config;
 mod csv;
 mod definition;
 mod dotenv;
+mod elsewhere;
 mod entries;
 mod evaluate;
 mod files;
@@ -36,6 +37,7 @@ mod yaml;
 
 pub use config::{Config, ListedTarget, Target};
 pub use dotenv::parse as dotenv;
+pub use elsewhere::{Elsewhere, check_files};
 pub use files::read;
 pub use order::{Flags, Piece, piece, remote};
 pub use ordered::Ordered;

@@ -57,7 +57,8 @@ pub fn context(text: &str) -> String {
 /// Makes a build of a target.
 pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
     let settings = &target.settings;
-    let context = settings.text("context").unwrap_or(".");
+    let own = target.own_context.as_ref().map(|path| path.display().to_string());
+    let context = own.as_deref().or_else(|| settings.text("context")).unwrap_or(".");
     for (what, name) in [(context, "context"), (settings.text("dockerfile").unwrap_or_default(), "Dockerfile")] {
         if what == "-" {
             return Err(Failure::usage(format!("a target cannot take its {name} from standard input")));
@@ -67,7 +68,10 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
     for (name, value) in settings.map("contexts").into_iter().flatten() {
         match value.strip_prefix("target:") {
             Some(other) => drop(needs.insert(name.clone(), other.to_owned())),
-            None => contexts.push(format!("{name}={}", value.strip_prefix("cwd://").unwrap_or(value))),
+            None => {
+                let value = target.own_contexts.get(name).unwrap_or(value);
+                contexts.push(format!("{name}={}", value.strip_prefix("cwd://").unwrap_or(value)));
+            }
         }
     }
     let texts = |name: &str, kind| settings.entries(name).iter().map(|entry| entry.text(kind)).collect::<Vec<_>>();

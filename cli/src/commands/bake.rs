@@ -1,20 +1,24 @@
 //! `wharf bake`
 
 use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use wharf_builder::ImageName;
 use wharf_builder::settings::is_true;
+use wharf_builder::{DockerfileText, ImageName};
 use wharf_spec::Platform;
 
 use crate::args::{Bake, BakeList, Listing, Question};
-use crate::bake::{self, BakeFile, Complaint, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target};
+use crate::bake::{
+    self, BakeFile, Complaint, Elsewhere, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target,
+};
 use crate::commands::build::{Done, Extra, Job, cancel_on_signal, save};
+use crate::contexts::{self, Fetching, MainContext};
 use crate::failure::Failure;
 use crate::output;
 use crate::publish::Made;
-use crate::requests::Given;
+use crate::requests::{Given, policies};
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -25,23 +29,26 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
             .hint("say the same as rules in JSON: --source-policy-file FILE"));
     }
     check_grants(&command.allow)?;
-    if let Some(url) = command.targets.first().filter(|target| bake::remote(target)) {
-        return Err(Failure::usage(format!("{url}: bake files are read from this machine"))
-            .hint("clone the repository and run `wharf bake` in it; a target's context may be a repository"));
-    }
-    let named = if command.files.is_empty() { session.environment.bake_files() } else { command.files.clone() };
-    let files = bake::read(&named)?;
+    let words = Words::of(&command.targets);
+    let fetched = match words.url {
+        Some(url) => Some(fetch(session, &command, url).await?),
+        None => None,
+    };
+    let files = files(session, &command, fetched.as_ref())?;
     let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
-    let definition = Definition::of(session, &command)?;
-    let loaded = definition.load(&files).map_err(refused)?;
+    let definition = Outer::of(session, &command, words.context)?;
+    let mut loaded = definition.load(&files).map_err(refused)?;
+    loaded.config.elsewhere = fetched.is_some();
     if let Some(listing) = command.list {
         return list(&loaded, listing);
     }
     let mut overrides =
-        Overrides::parse(&settings(&command), &loaded.config.targets, &|name| definition.from_environment(name))
+        Overrides::parse(&settings(&command), &loaded.config.targets, &|name| definition.variable(name))
             .map_err(refused)?;
-    let words = if command.targets.is_empty() { vec!["default".to_owned()] } else { command.targets.clone() };
-    let mut selection = Selection::of(&loaded.config, &words, &mut overrides).map_err(refused)?;
+    let mut selection = Selection::of(&loaded.config, &words.targets, &mut overrides).map_err(refused)?;
+    if let Some(fetched) = &fetched {
+        fetched.elsewhere.settle(&mut selection)?;
+    }
     if let Some(epoch) = session.environment.source_date_epoch() {
         selection.set_argument("SOURCE_DATE_EPOCH", epoch);
     }
@@ -60,14 +67,69 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
     let order = selection.order();
     let mut pieces = Vec::new();
     for target in order {
-        let piece = bake::piece(target, &flags).map_err(|failure| failure.of(&format!("target {}", target.name)))?;
+        let wrong = |failure: Failure| failure.of(&format!("target {}", target.name));
+        if fetched.is_some() {
+            bake::check_files(target, &command.allow).map_err(wrong)?;
+        }
+        let piece = bake::piece(target, &flags).map_err(wrong)?;
         pieces.push((target, piece));
     }
     build(session, &command, pieces).await
 }
 
+/// What the command line names: perhaps where the definition is and what its targets' main context is, then targets.
+struct Words<'w> {
+    url: Option<&'w str>,
+    context: &'w str,
+    targets: Vec<String>,
+}
+
+impl<'w> Words<'w> {
+    fn of(words: &'w [String]) -> Self {
+        let (url, words) = match words.split_first() {
+            Some((first, rest)) if bake::remote(first) => (Some(first.as_str()), rest),
+            Some(_) | None => (None, words),
+        };
+        let (context, words) = match words.split_first() {
+            Some((second, rest)) if url.is_some() && bake::remote(second) => (second.as_str(), rest),
+            Some(_) | None => ("cwd://", words),
+        };
+        let targets = if words.is_empty() { vec!["default".to_owned()] } else { words.to_vec() };
+        Self { url, context, targets }
+    }
+}
+
+/// A definition that was fetched, and what must stay alive as long as it is used.
+struct Fetched {
+    elsewhere: Elsewhere,
+    /// The definition, where it is one file alone.
+    alone: Option<DockerfileText>,
+    _main: MainContext,
+}
+
+async fn fetch(session: &Session, command: &Bake, url: &str) -> Result<Fetched, Failure> {
+    let scratch = OpenStore::open(session).await?.scratch()?;
+    let policies = policies(session, &command.source_policies)?;
+    let agent = session.environment.ssh_agent().map(Path::new);
+    let fetching = Fetching { session, agent, scratch: &scratch, policies: &policies, keep_git_dir: false };
+    let mut main = contexts::main(&fetching, url).await?;
+    let elsewhere = Elsewhere { url: url.to_owned(), directory: main.directory.clone() };
+    Ok(Fetched { elsewhere, alone: main.dockerfile.take(), _main: main })
+}
+
+fn files(session: &Session, command: &Bake, fetched: Option<&Fetched>) -> Result<Vec<BakeFile>, Failure> {
+    let named = if command.files.is_empty() { session.environment.bake_files() } else { command.files.clone() };
+    let place = fetched.and_then(|fetched| fetched.elsewhere.directory.as_deref()).unwrap_or(Path::new(""));
+    let Some(alone) = fetched.and_then(|fetched| fetched.alone.as_ref()) else { return bake::read(&named, place) };
+    let mut files = vec![BakeFile { name: alone.name.clone(), text: alone.text.clone() }];
+    if !named.is_empty() {
+        files.extend(bake::read(&named, place)?);
+    }
+    Ok(files)
+}
+
 /// What variables mean outside the files.
-struct Definition {
+struct Outer {
     builtin: BTreeMap<String, String>,
     set: HashMap<String, String>,
     environment: Option<crate::env::Environment>,
@@ -75,10 +137,10 @@ struct Definition {
     platform: String,
 }
 
-impl Definition {
-    fn of(session: &Session, command: &Bake) -> Result<Self, Failure> {
+impl Outer {
+    fn of(session: &Session, command: &Bake, context: &str) -> Result<Self, Failure> {
         let platform = Platform::host().to_string();
-        let builtin = [("BAKE_CMD_CONTEXT", "cwd://"), ("BAKE_LOCAL_PLATFORM", platform.as_str())];
+        let builtin = [("BAKE_CMD_CONTEXT", context), ("BAKE_LOCAL_PLATFORM", platform.as_str())];
         let builtin = builtin.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
         let pair = |text: &String| match text.split_once('=') {
             Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
@@ -98,12 +160,12 @@ impl Definition {
         Ok(definition)
     }
 
-    fn from_environment(&self, name: &str) -> Option<String> {
+    fn variable(&self, name: &str) -> Option<String> {
         self.environment.as_ref().and_then(|environment| environment.user_variable(name)).map(str::to_owned)
     }
 
     fn given(&self, name: &str) -> Option<String> {
-        self.set.get(name).cloned().or_else(|| self.from_environment(name))
+        self.set.get(name).cloned().or_else(|| self.variable(name))
     }
 
     fn load(&self, files: &[BakeFile]) -> bake::Result<Loaded> {
@@ -140,7 +202,7 @@ fn settings(command: &Bake) -> Vec<String> {
     all
 }
 
-/// `--allow`, of which files and sockets mean nothing: a build reads and writes as its user.
+/// `--allow`. What it says of files and agents counts for definitions from elsewhere alone.
 fn check_grants(allow: &[String]) -> Result<(), Failure> {
     const KNOWN: [&str; 7] = ["network.host", "security.insecure", "device", "fs", "fs.read", "fs.write", "ssh"];
     for text in allow {
@@ -199,14 +261,16 @@ async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>)
         }
         let given = Given { dockerfile, file_in_context: true, images: contexts };
         let shown = several.then(|| target.name.clone());
-        if several && job.asks() {
+        // Answers in JSON follow each other, and nothing stands between them.
+        if several && job.asks() && !command.call.json {
             output::line(&format!("{}:", target.name))?;
         }
         match job.run(&store, Extra { given, images, shown }, cancel.clone()).await {
             Ok(Some(Done { built, metadata: told })) => {
                 if !session.global.quiet && !target.linked {
-                    let names: String = job.names().iter().map(|name| format!(" as {name}")).collect();
-                    eprintln!("built target {}: {}{names}", target.name, built.root.digest().short());
+                    let names: Vec<_> = job.names().iter().map(ToString::to_string).collect();
+                    let known = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
+                    eprintln!("built target {}: {}{known}", target.name, built.root.digest().short());
                 }
                 made.insert(&target.name, Arc::new(Made::of(&store, &built)));
                 metadata.insert(target.name.clone(), told);

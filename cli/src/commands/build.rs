@@ -115,7 +115,7 @@ impl Job {
         let eager = if early { Some(Eager::start(session, store, &places)?) } else { None };
         let order = |request| {
             let (made, shown, images) = (eager.as_ref().map(Eager::layers), shown.clone(), images.clone());
-            let order = Order { made, shown, images, ..Order::of(session, &request, &command.options)? };
+            let order = Order { shown, made, images, ..Order::of(session, &request, &command.options)? };
             Ok((order, cancel.clone()))
         };
         let built = build_all(session, store, &plan, requests, &order).await?;

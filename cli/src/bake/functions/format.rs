@@ -31,6 +31,7 @@ pub(super) fn formatlist(arguments: &[Value]) -> Given {
 
 /// What stands between `%` and the letter.
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "these are C's flags, and any of them go together")]
 struct Verb {
     plus: bool,
     minus: bool,

@@ -25,5 +25,6 @@ pub(super) fn dirname(arguments: &[Value]) -> Given {
 /// The user's home directory.
 pub(super) fn homedir(arguments: &[Value]) -> Given {
     exactly::<0>(arguments)?;
-    Ok(Value::text(crate::env::home_directory().unwrap_or_else(|| "/".to_owned())))
+    let home = crate::env::Environment::read().home();
+    Ok(Value::text(home.map_or_else(|| "/".to_owned(), |home| home.display().to_string())))
 }

@@ -114,9 +114,9 @@ pub(super) fn title(arguments: &[Value]) -> Given {
     let (mut titled, mut at_start) = (String::new(), true);
     for letter in text.chars() {
         if at_start {
-            titled.extend(letter.to_uppercase())
+            titled.extend(letter.to_uppercase());
         } else {
-            titled.push(letter)
+            titled.push(letter);
         }
         at_start = !(letter.is_alphanumeric() || letter == '_' || letter == '\'');
     }
