@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::lint::Finding;
 use wharf_builder::dockerfile::{Diagnostic, Level, render};
 use wharf_builder::{
-    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, build,
+    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, Taps,
+    build,
 };
 use wharf_spec::Digest;
 
@@ -38,6 +39,8 @@ pub struct Order {
     pub jobs: Option<NonZeroUsize>,
     /// Is told of every layer that is made.
     pub made: Option<UnboundedSender<Option<MadeLayer>>>,
+    /// Sees the image's layers while they are written.
+    pub taps: Option<Taps>,
     /// Where results may be known.
     pub caches: Vec<Arc<dyn StepCache>>,
     /// Images without a name that it may use.
@@ -49,13 +52,14 @@ impl Order {
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
         let (request, images) = (request.clone(), Vec::new());
-        Ok(Self { request, shown: None, pull: options.pull, jobs: options.jobs, made: None, caches, images })
+        let (pull, jobs) = (options.pull, options.jobs);
+        Ok(Self { request, shown: None, pull, jobs, made: None, taps: None, caches, images })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
         let (caches, images) = (Vec::new(), Vec::new());
-        Self { request, shown: None, pull: false, jobs: None, made: None, caches, images }
+        Self { request, shown: None, pull: false, jobs: None, made: None, taps: None, caches, images }
     }
 }
 
@@ -68,7 +72,7 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, shown, pull, jobs, made, caches, images }: Order,
+    Order { request, shown, pull, jobs, made, taps, caches, images }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
@@ -82,6 +86,7 @@ pub async fn run(
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
         events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),
+        taps,
         cancel,
         jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };

@@ -6,6 +6,7 @@
 #![expect(unreachable_pub, reason = "a program has no outside: `pub` here means what it means in a library")]
 
 mod agents;
+mod ahead;
 mod annotations;
 mod args;
 mod attestations;

@@ -15,6 +15,7 @@ use crate::error::BuildError;
 use crate::layer::{
     FrameTable, KnownFrames, LayerDigests, LayerIndex, LayerWriter, WriteError, WriterOptions, WrittenLayer,
 };
+use crate::tap::LayerTap;
 
 /// Bytes go over in pieces of this size, and this many of them wait at most.
 const PIECE: usize = 256 << 10;
@@ -71,13 +72,15 @@ pub(crate) struct Recipe {
     pub(crate) options: WriterOptions,
     /// Frames that may be used again.
     pub(crate) known: Option<Arc<KnownFrames>>,
+    /// Who else wants the bytes.
+    pub(crate) tap: Option<Box<dyn LayerTap>>,
 }
 
 /// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible before the caller
 /// commits it.
 pub(crate) async fn store_layer<E>(
     blobs: &BlobStore,
-    Recipe { options, known }: Recipe,
+    Recipe { options, known, mut tap }: Recipe,
     fill: impl FnOnce(&mut LayerWriter<BlobSink>) -> Result<(), E> + Send + 'static,
 ) -> Result<StoredLayer, StoreLayerError<E>>
 where
@@ -97,6 +100,9 @@ where
     });
     let mut upload = blobs.own_upload().await?;
     while let Some(piece) = waiting.recv().await {
+        if let Some(tap) = &mut tap {
+            tap.bytes(&piece);
+        }
         // Dropping the receiver on an error here is what ends the thread.
         upload.write(piece).await?;
     }
@@ -104,6 +110,9 @@ where
         Ok(written) => written.map_err(StoreLayerError::Fill)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
+    if let Some(tap) = tap {
+        tap.named(digests.digest, digests.size);
+    }
     let blob = Uncommitted { upload, digest: digests.digest };
     let media_type = MediaType::layer(options.encoding.compression());
     let descriptor = Descriptor { annotations, ..Descriptor::new(media_type.as_str(), digests.digest, digests.size) };

@@ -74,7 +74,7 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
         let piece = bake::piece(target, &flags).map_err(wrong)?;
         pieces.push((target, piece));
     }
-    build(session, &command, pieces).await
+    Box::pin(build(session, &command, pieces)).await
 }
 
 /// What the command line names: perhaps where the definition is and what its targets' main context is, then targets.

@@ -114,8 +114,9 @@ impl Job {
         let early = !places.is_empty() && !destinations.form.force;
         let eager = if early { Some(Eager::start(session, store, &places)?) } else { None };
         let order = |request| {
-            let (made, shown, images) = (eager.as_ref().map(Eager::layers), shown.clone(), images.clone());
-            let order = Order { shown, made, images, ..Order::of(session, &request, &command.options)? };
+            let (made, taps) = (eager.as_ref().map(Eager::layers), eager.as_ref().and_then(Eager::taps));
+            let (shown, images) = (shown.clone(), images.clone());
+            let order = Order { shown, made, taps, images, ..Order::of(session, &request, &command.options)? };
             Ok((order, cancel.clone()))
         };
         let built = build_all(session, store, &plan, requests, &order).await?;
