@@ -4,7 +4,7 @@
 # on purpose: their file `stricter` says why.
 #
 # A case is a directory: bake files, `arguments` (one a line), `environment` (NAME=VALUE, one a line), and `expected`, which is
-# what Wharf prints; UPDATE_EXPECTED=1 cargo test -p wharf --test builds bake writes it.
+# what Wharf prints; UPDATE_EXPECT=1 cargo test -p wharf --test builds bake writes it.
 #
 #   testdata/bake/compare.sh [CASE...]
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/lib.sh"

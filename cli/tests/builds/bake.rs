@@ -42,7 +42,7 @@ fn definitions_mean_what_they_are_expected_to_mean() {
     for case in cases {
         let shown = shown(&desk, &case);
         let file = case.join("expected");
-        if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
             fs::write(&file, &shown).expect("an expectation");
         }
         let expected = fs::read_to_string(&file).unwrap_or_default();
