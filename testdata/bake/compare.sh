@@ -10,7 +10,7 @@
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/lib.sh"
 need buildx
 describe_peer() { buildx version; }
-WHARF=$(find_wharf)
+WHARF=$(realpath "$(find_wharf)")
 cd "$TOP/testdata/bake"
 
 # shown OUT COMMAND...: runs it in the case, with the case's arguments and environment alone.

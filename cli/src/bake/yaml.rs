@@ -68,14 +68,16 @@ impl Node {
 
 /// Reads a file.
 pub fn parse(file: usize, source: &BakeFile) -> Result<Node> {
-    let read: std::result::Result<Spanned<Raw>, _> = serde_saphyr::from_str(&source.text);
+    // `yes` is a word here, as it is in today's YAML.
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let read: std::result::Result<Spanned<Raw>, _> = serde_saphyr::from_str_with_options(&source.text, options);
     match read {
         Ok(node) => Ok(placed(node, file)),
         Err(error) => {
             let place = error.location().map_or_else(|| Place::new(file, 0..1), |at| place(at, file));
             // The library shows the source itself; here that is done for all files alike.
             let said = error.without_snippet().to_string();
-            let said = said.split(" at line").next().unwrap_or_default().trim();
+            let said = said.split(" at line").next().and_then(|said| said.split(", set ").next()).unwrap_or_default();
             Err(Complaint::at(place, "this is not YAML").expected(said.lines().next().unwrap_or_default()))
         }
     }
