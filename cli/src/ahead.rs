@@ -85,7 +85,9 @@ impl LayerTap for Tap {
                 *size += piece.len();
                 if *size >= WORTH_IT {
                     let mut sending = Sending::start(self.inner.repository.clone());
-                    first.iter().for_each(|piece| sending.take(piece));
+                    for piece in &*first {
+                        sending.take(piece);
+                    }
                     self.state = State::Sending(sending);
                 }
             }

@@ -24,6 +24,7 @@ use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
+use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -42,26 +43,23 @@ pub struct Order {
     pub taps: Option<Taps>,
     /// Where results may be known.
     pub caches: Vec<Arc<dyn StepCache>>,
+    /// Images without a name that it may use.
+    pub images: Vec<Arc<Made>>,
 }
 
 impl Order {
     /// What the command line says.
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
-        Ok(Self {
-            request: request.clone(),
-            shown: None,
-            pull: options.pull,
-            jobs: options.jobs,
-            made: None,
-            taps: None,
-            caches,
-        })
+        let (request, images) = (request.clone(), Vec::new());
+        let (pull, jobs) = (options.pull, options.jobs);
+        Ok(Self { request, shown: None, pull, jobs, made: None, taps: None, caches, images })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
-        Self { request, shown: None, pull: false, jobs: None, made: None, taps: None, caches: Vec::new() }
+        let (caches, images) = (Vec::new(), Vec::new());
+        Self { request, shown: None, pull: false, jobs: None, made: None, taps: None, caches, images }
     }
 }
 
@@ -74,7 +72,7 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, shown, pull, jobs, made, taps, caches }: Order,
+    Order { request, shown, pull, jobs, made, taps, caches, images }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
@@ -84,7 +82,7 @@ pub async fn run(
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
-        bases: Arc::new(Bases::new(session, store, pull)),
+        bases: Arc::new(Bases::new(session, store, pull).with(images)),
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
         events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),

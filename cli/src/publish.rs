@@ -55,6 +55,11 @@ impl Made {
         Self { children: built.children.clone(), ..Self::new(store, built.root.clone()) }
     }
 
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.image.digest()
+    }
+
     /// What to ask this source for.
     pub fn target(&self) -> Target {
         Target::Digest(self.image.digest())
