@@ -67,7 +67,7 @@ fn show(layout: Layout<'_>) -> Vec<String> {
         let time = if mtime == DATELESS { "dateless".to_owned() } else { mtime.secs.to_string() };
         format!("{path} {mode:o} {uid}:{gid} {time} {kind}")
     };
-    layout.finish().into_iter().map(line).collect()
+    layout.finish().map(line).collect()
 }
 
 #[track_caller]
@@ -76,7 +76,7 @@ fn check(selections: &[Selection], destination: &str, expect: &[&str]) {
     let mut layout = Layout::new(&image, Rules::default());
     let form = if destination.ends_with('/') { DestinationForm::Directory } else { DestinationForm::Open };
     for selection in selections {
-        layout.copy(selection, destination, form).unwrap();
+        layout.copy(selection.clone(), destination, form).unwrap();
     }
     assert_eq!(show(layout), expect);
 }
@@ -86,7 +86,7 @@ fn refused(selection: &Selection, destination: &str, expect: &str) {
     let image = image();
     let mut layout = Layout::new(&image, Rules::default());
     let form = if destination.ends_with('/') { DestinationForm::Directory } else { DestinationForm::Open };
-    assert_eq!(layout.copy(selection, destination, form).unwrap_err().to_string(), expect);
+    assert_eq!(layout.copy(selection.clone(), destination, form).unwrap_err().to_string(), expect);
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn owner_and_mode_rule_everything_new() {
     let owner = Some(Owner { uid: 5, gid: 6 });
     let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![file("s/a"), link("s/l", "a")] };
     let mut layout = Layout::new(&image, Rules { owner, mode: Some(Chmod::Octal(0o640)) });
-    layout.copy(&source, "/n/m", DestinationForm::Open).unwrap();
+    layout.copy(source, "/n/m", DestinationForm::Open).unwrap();
     let text: Arc<[u8]> = Arc::from(&b"hi"[..]);
     layout.write(("EOF", text), "/tmp/", DestinationForm::Directory).unwrap();
     assert_eq!(
@@ -177,7 +177,7 @@ fn owner_and_mode_rule_everything_new() {
     );
     let symbolic = Symbolic::parse("go=").map(Chmod::Symbolic);
     let mut layout = Layout::new(&image, Rules { owner: None, mode: symbolic });
-    layout.copy(&only(file("a")), "/x", DestinationForm::Open).unwrap();
+    layout.copy(only(file("a")), "/x", DestinationForm::Open).unwrap();
     assert_eq!(show(layout), ["/x 600 0:0 1000 file"]);
 }
 
@@ -185,6 +185,6 @@ fn owner_and_mode_rule_everything_new() {
 fn nothing_there_means_new_directories() {
     let nothing = Tree::new();
     let mut layout = Layout::new(&nothing, Rules::default());
-    layout.copy(&only(file("a")), "/tmp/x", DestinationForm::Open).unwrap();
+    layout.copy(only(file("a")), "/tmp/x", DestinationForm::Open).unwrap();
     assert_eq!(show(layout), ["/tmp 755 0:0 dateless dir", "/tmp/x 644 0:0 1000 file"]);
 }
