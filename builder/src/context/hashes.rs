@@ -2,7 +2,8 @@
 //! times are the same, so are content and extended attributes. A file that changed just before it was read may change again
 //! within the same tick of the file system's clock; what was found then is good for this build only.
 //!
-//! What earlier builds found is one sorted list, read at once and searched without a lock.
+//! What the file system says is kept as a short hash of it, so that a million files take 49 MB, stored as well as in memory. What
+//! earlier builds found is one sorted list, read at once and searched without a lock.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -18,9 +19,12 @@ use crate::files::Stamp;
 use crate::layer::{Fingerprint, Fingerprinter};
 
 /// Begins the stored form; another version is another name.
-const MAGIC: &[u8; 8] = b"WHARFHS2";
-const STAMP: usize = 7 * 8;
-const RECORD: usize = STAMP + Fingerprint::WIDTH + 1;
+const MAGIC: &[u8; 8] = b"WHARFHS3";
+const RECORD: usize = KEY + Fingerprint::WIDTH + 1;
+/// Of 2^64 files two are expected to have the same.
+const KEY: usize = 16;
+/// What was found is kept in so many parts, each with a lock of its own.
+const PARTS: usize = 64;
 /// More than this are not kept.
 const MOST: usize = 1_000_000;
 /// So many that were not asked for are kept, however few were.
@@ -28,17 +32,27 @@ const SPARE: usize = 10_000;
 /// Coarser than the clock of any file system in use.
 const TICK: i64 = 2;
 
+/// What the file system said about a file, hashed.
+type StampKey = [u8; KEY];
+
 /// What is known so far.
-#[derive(Default)]
 pub(crate) struct Hashes {
-    /// What earlier builds found, by stamp.
-    stored: Vec<(Stamp, Known)>,
+    /// What earlier builds found, as it is stored: records, sorted.
+    stored: Vec<u8>,
     /// Which of it this build asked for.
     used: Vec<AtomicBool>,
-    /// What this build found.
-    fresh: Mutex<HashMap<Stamp, Known>>,
+    /// What this build found, by the first bits of its key.
+    fresh: Vec<Mutex<HashMap<StampKey, Found>>>,
     /// Seconds since 1970, when the build began.
     began: i64,
+}
+
+/// What this build found.
+#[derive(Clone, Copy)]
+struct Found {
+    known: Known,
+    /// Whether later builds may rely on it.
+    lasts: bool,
 }
 
 /// What is known about a file.
@@ -49,43 +63,59 @@ pub(super) struct Known {
     pub(super) plain: bool,
 }
 
+impl Default for Hashes {
+    fn default() -> Self {
+        Self::of(Vec::new(), 0)
+    }
+}
+
 impl Hashes {
     /// What is stored at `path`; nothing when there is nothing, or nothing that can be read.
     pub(crate) fn load(path: &Path, began: i64) -> Self {
-        let bytes = fs::read(path).unwrap_or_default();
-        let records = bytes.strip_prefix(MAGIC).unwrap_or_default().as_chunks::<RECORD>().0;
-        let mut stored: Vec<(Stamp, Known)> = records.iter().filter_map(decode).collect();
-        // Written in order; whoever damaged it gets less out of it, not something wrong.
-        if !stored.is_sorted_by_key(|(stamp, _)| *stamp) {
-            stored.clear();
+        let mut bytes = fs::read(path).unwrap_or_default();
+        if !bytes.starts_with(MAGIC) {
+            bytes.clear();
         }
-        let used = stored.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { stored, used, fresh: Mutex::default(), began }
+        bytes.drain(..MAGIC.len().min(bytes.len()));
+        // Written in order; whoever damaged it gets less out of it, not something wrong.
+        let (records, rest) = bytes.as_chunks::<RECORD>();
+        if !rest.is_empty() || !records.is_sorted() {
+            bytes.clear();
+        }
+        Self::of(bytes, began)
+    }
+
+    fn of(stored: Vec<u8>, began: i64) -> Self {
+        let used = (0..stored.len() / RECORD).map(|_| AtomicBool::new(false)).collect();
+        Self { stored, used, fresh: (0..PARTS).map(|_| Mutex::default()).collect(), began }
+    }
+
+    fn records(&self) -> &[[u8; RECORD]] {
+        self.stored.as_chunks().0
     }
 
     /// The stored form, when there is anything new in it: what this build used, and as much again of the rest.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let fresh = self.fresh();
-        let mut records: Vec<(&Stamp, &Known)> = fresh.iter().filter(|(stamp, _)| self.lasts(stamp)).collect();
-        if records.is_empty() {
+        let parts: Vec<_> = self.fresh.iter().map(locked).collect();
+        let lasting = || parts.iter().flat_map(|part| part.iter()).filter(|(_, found)| found.lasts);
+        let fresh = lasting().count();
+        if fresh == 0 {
             return None;
         }
-        let (used, unused): (Vec<_>, Vec<_>) =
-            self.stored.iter().zip(&self.used).partition(|(_, used)| used.load(Ordering::Relaxed));
-        records.extend(used.into_iter().map(|((stamp, known), _)| (stamp, known)));
-        let spare = records.len().max(SPARE);
-        records.extend(unused.into_iter().take(spare).map(|((stamp, known), _)| (stamp, known)));
-        records.truncate(MOST);
-        records.sort_unstable_by_key(|(stamp, _)| **stamp);
-        let mut bytes = Vec::with_capacity(MAGIC.len() + records.len() * RECORD);
+        let asked_for = |wanted: bool| {
+            let all = self.records().iter().zip(&self.used);
+            all.filter(move |(_, used)| used.load(Ordering::Relaxed) == wanted).map(|(record, _)| *record)
+        };
+        let used = asked_for(true).count();
+        let spare = (fresh + used).max(SPARE).min(self.used.len() - used);
+        let count = (fresh + used + spare).min(MOST);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + count * RECORD);
         bytes.extend_from_slice(MAGIC);
-        for (stamp, known) in records {
-            for number in stamp {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            bytes.extend_from_slice(known.content.as_bytes());
-            bytes.push(u8::from(known.plain));
+        let all = lasting().map(|(key, found)| encode(key, &found.known)).chain(asked_for(true));
+        for record in all.chain(asked_for(false).take(spare)).take(count) {
+            bytes.extend_from_slice(&record);
         }
+        bytes[MAGIC.len()..].as_chunks_mut::<RECORD>().0.sort_unstable();
         Some(bytes)
     }
 
@@ -97,11 +127,12 @@ impl Hashes {
 
     /// What is known about the file with this stamp.
     pub(super) fn find(&self, stamp: &Stamp) -> Option<Known> {
-        if let Ok(at) = self.stored.binary_search_by_key(stamp, |(stamp, _)| *stamp) {
+        let key = key(stamp);
+        if let Ok(at) = self.records().binary_search_by(|record| record[..KEY].cmp(&key)) {
             self.used[at].store(true, Ordering::Relaxed);
-            return Some(self.stored[at].1);
+            return decode(&self.records()[at]);
         }
-        self.fresh().get(stamp).copied()
+        self.fresh(&key).get(&key).map(|found| found.known)
     }
 
     /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
@@ -125,24 +156,40 @@ impl Hashes {
         let content = fingerprinter.finish();
         // A file that changed while it was read has no content to remember.
         if self::stamp(&fstat(&file)?) == stamp {
-            self.fresh().insert(stamp, Known { content, plain });
+            let (key, known) = (key(&stamp), Known { content, plain });
+            self.fresh(&key).insert(key, Found { known, lasts: self.lasts(&stamp) });
         }
         Ok(content)
     }
 
-    fn fresh(&self) -> MutexGuard<'_, HashMap<Stamp, Known>> {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fresh(&self, key: &StampKey) -> MutexGuard<'_, HashMap<StampKey, Found>> {
+        locked(&self.fresh[usize::from(key[0]) % PARTS])
     }
 }
 
-fn decode(record: &[u8; RECORD]) -> Option<(Stamp, Known)> {
-    let (numbers, rest) = record.split_at(STAMP);
-    let (content, plain) = rest.split_first_chunk()?;
-    let mut stamp = Stamp::default();
-    for (number, bytes) in stamp.iter_mut().zip(numbers.as_chunks().0) {
-        *number = i64::from_le_bytes(*bytes);
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn key(stamp: &Stamp) -> StampKey {
+    let mut bytes = [0; 7 * 8];
+    for (bytes, number) in bytes.as_chunks_mut().0.iter_mut().zip(stamp) {
+        *bytes = number.to_le_bytes();
     }
-    Some((stamp, Known { content: Fingerprint::from(*content), plain: plain == [1] }))
+    Fingerprint::of(&bytes).as_bytes().first_chunk().copied().unwrap_or_default()
+}
+
+fn encode(key: &StampKey, known: &Known) -> [u8; RECORD] {
+    let mut record = [0; RECORD];
+    record[..KEY].copy_from_slice(key);
+    record[KEY..RECORD - 1].copy_from_slice(known.content.as_bytes());
+    record[RECORD - 1] = u8::from(known.plain);
+    record
+}
+
+fn decode(record: &[u8; RECORD]) -> Option<Known> {
+    let (content, plain) = record[KEY..].split_first_chunk()?;
+    Some(Known { content: Fingerprint::from(*content), plain: plain == [1] })
 }
 
 #[cfg(test)]
@@ -172,7 +219,7 @@ mod tests {
         let later = Hashes::load(Path::new("/nowhere"), now + 10);
         later.read(open(), false).unwrap();
         let next = reload(&later, now + 20).unwrap();
-        assert_eq!(next.stored.len(), 1);
+        assert_eq!(next.records().len(), 1);
         assert_eq!(next.find(&stamp()), Some(Known { content: Fingerprint::of(b"x"), plain: false }));
         assert!(next.lasts(&stamp()));
         assert!(next.encode().is_none(), "nothing new, nothing to write");
@@ -186,24 +233,30 @@ mod tests {
     fn what_is_not_asked_for_any_more_is_forgotten_in_time() {
         let known = |content: &[u8]| Known { content: Fingerprint::of(content), plain: true };
         let old = |inode: i64| [1, inode, 0, 0, 0, 0, 0];
-        let mut hashes = Hashes { began: 10, ..Hashes::default() };
-        hashes.stored = (0..30_000).map(|inode| (old(inode), known(b"old"))).collect();
-        hashes.used = (0..30_000).map(|inode| AtomicBool::new(inode >= 29_000)).collect();
-        hashes.fresh().insert(old(-1), known(b"new"));
+        let mut records: Vec<_> = (0..30_000).map(|inode| encode(&key(&old(inode)), &known(b"old"))).collect();
+        records.sort_unstable();
+        let hashes = Hashes::of(records.concat(), 10);
+        for inode in 29_000..30_000 {
+            assert!(hashes.find(&old(inode)).is_some());
+        }
+        let new = key(&old(-1));
+        hashes.fresh(&new).insert(new, Found { known: known(b"new"), lasts: true });
         let next = reload(&hashes, 20).unwrap();
-        assert_eq!(next.stored.len(), 1 + 1000 + SPARE);
+        assert_eq!(next.records().len(), 1 + 1000 + SPARE);
         assert_eq!(next.find(&old(-1)), Some(known(b"new")));
-        assert_eq!(next.find(&old(29_500)), Some(known(b"old")));
-        assert_eq!(next.find(&old(28_999)), None);
+        for inode in 29_000..30_000 {
+            assert_eq!(next.find(&old(inode)), Some(known(b"old")));
+        }
+        assert_eq!((0..29_000).filter(|inode| next.find(&old(*inode)).is_some()).count(), SPARE);
     }
 
     #[test]
     fn garbage_is_as_good_as_nothing() {
         let room = tempfile::tempdir().unwrap();
         let unsorted = [&MAGIC[..], &[2; RECORD], &[1; RECORD]].concat();
-        for bytes in [&b""[..], b"WHARFHS2", b"WHARFHS2short", b"something else entirely", &unsorted] {
+        for bytes in [&b""[..], b"WHARFHS3", b"WHARFHS2", b"WHARFHS3short", b"something else entirely", &unsorted] {
             fs::write(room.path().join("hashes"), bytes).unwrap();
-            assert!(Hashes::load(&room.path().join("hashes"), 0).stored.is_empty());
+            assert!(Hashes::load(&room.path().join("hashes"), 0).records().is_empty());
         }
     }
 }

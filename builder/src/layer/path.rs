@@ -69,6 +69,12 @@ impl LayerPath {
         if out.len() > PATH_MAX { Err(PathError::TooLong) } else { Ok(Self(out)) }
     }
 
+    /// The path with these bytes, which are those of one already.
+    pub(super) fn from_normal(bytes: &[u8]) -> Self {
+        debug_assert!(Self::parse(bytes).is_ok_and(|path| path.0 == bytes), "not normal");
+        Self(bytes.to_vec())
+    }
+
     /// Like [`LayerPath::parse`], but `..` at the root stays at the root, as `chdir` and Dockerfile sources have it.
     pub fn parse_clipped(raw: impl AsRef<[u8]>) -> Result<Self, PathError> {
         let mut kept: Vec<&[u8]> = Vec::new();
