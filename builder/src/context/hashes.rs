@@ -15,14 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::fstat;
 
 use super::metadata::stamp;
-use crate::files::Stamp;
+use crate::files::{Stamp, StampKey};
 use crate::layer::{Fingerprint, Fingerprinter};
 
 /// Begins the stored form; another version is another name.
 const MAGIC: &[u8; 8] = b"WHARFHS3";
 const RECORD: usize = KEY + Fingerprint::WIDTH + 1;
-/// Of 2^64 files two are expected to have the same.
-const KEY: usize = 16;
+const KEY: usize = size_of::<StampKey>();
 /// What was found is kept in so many parts, each with a lock of its own.
 const PARTS: usize = 64;
 /// More than this are not kept.
@@ -31,9 +30,6 @@ const MOST: usize = 1_000_000;
 const SPARE: usize = 10_000;
 /// Coarser than the clock of any file system in use.
 const TICK: i64 = 2;
-
-/// What the file system said about a file, hashed.
-type StampKey = [u8; KEY];
 
 /// What is known so far.
 pub(crate) struct Hashes {
@@ -121,29 +117,29 @@ impl Hashes {
 
     /// Whether a file was old enough, when this build began, for any later change to show.
     pub(super) fn lasts(&self, stamp: &Stamp) -> bool {
-        let [.., mtime, _, ctime, _] = *stamp;
-        mtime.max(ctime) < self.began - TICK
+        stamp.changed() < self.began - TICK
     }
 
     /// What is known about the file with this stamp.
     pub(super) fn find(&self, stamp: &Stamp) -> Option<Known> {
-        let key = key(stamp);
-        if let Ok(at) = self.records().binary_search_by(|record| record[..KEY].cmp(&key)) {
+        let key = stamp.key();
+        if let Ok(at) = self.records().binary_search_by(|record| record[..KEY].cmp(key)) {
             self.used[at].store(true, Ordering::Relaxed);
             return decode(&self.records()[at]);
         }
-        self.fresh(&key).get(&key).map(|found| found.known)
+        self.fresh(key).get(key).map(|found| found.known)
     }
 
     /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
     pub(super) fn read(&self, mut file: File, plain: bool) -> io::Result<Fingerprint> {
-        let stamp = stamp(&fstat(&file)?);
+        let stat = fstat(&file)?;
+        let stamp = stamp(&stat);
         if let Some(known) = self.find(&stamp) {
             return Ok(known.content);
         }
         let mut fingerprinter = Fingerprinter::new();
         // As large as a small file and one byte, which finds its end in one read.
-        let room = usize::try_from(stamp[2]).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
+        let room = usize::try_from(stat.st_size).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
         let mut buffer = vec![0; room];
         loop {
             match file.read(&mut buffer) {
@@ -156,8 +152,8 @@ impl Hashes {
         let content = fingerprinter.finish();
         // A file that changed while it was read has no content to remember.
         if self::stamp(&fstat(&file)?) == stamp {
-            let (key, known) = (key(&stamp), Known { content, plain });
-            self.fresh(&key).insert(key, Found { known, lasts: self.lasts(&stamp) });
+            let found = Found { known: Known { content, plain }, lasts: self.lasts(&stamp) };
+            self.fresh(stamp.key()).insert(*stamp.key(), found);
         }
         Ok(content)
     }
@@ -169,14 +165,6 @@ impl Hashes {
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn key(stamp: &Stamp) -> StampKey {
-    let mut bytes = [0; 7 * 8];
-    for (bytes, number) in bytes.as_chunks_mut().0.iter_mut().zip(stamp) {
-        *bytes = number.to_le_bytes();
-    }
-    Fingerprint::of(&bytes).as_bytes().first_chunk().copied().unwrap_or_default()
 }
 
 fn encode(key: &StampKey, known: &Known) -> [u8; RECORD] {
@@ -232,14 +220,14 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_any_more_is_forgotten_in_time() {
         let known = |content: &[u8]| Known { content: Fingerprint::of(content), plain: true };
-        let old = |inode: i64| [1, inode, 0, 0, 0, 0, 0];
-        let mut records: Vec<_> = (0..30_000).map(|inode| encode(&key(&old(inode)), &known(b"old"))).collect();
+        let old = |inode: i64| Stamp::new(&[1, inode], 0);
+        let mut records: Vec<_> = (0..30_000).map(|inode| encode(old(inode).key(), &known(b"old"))).collect();
         records.sort_unstable();
         let hashes = Hashes::of(records.concat(), 10);
         for inode in 29_000..30_000 {
             assert!(hashes.find(&old(inode)).is_some());
         }
-        let new = key(&old(-1));
+        let new = *old(-1).key();
         hashes.fresh(&new).insert(new, Found { known: known(b"new"), lasts: true });
         let next = reload(&hashes, 20).unwrap();
         assert_eq!(next.records().len(), 1 + 1000 + SPARE);

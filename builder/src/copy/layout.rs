@@ -430,7 +430,7 @@ fn origin(found: &Found) -> Origin {
 }
 
 fn id(found: &Found) -> Option<FileId> {
-    found.inode.map(FileId::Source)
+    found.inode.map(|inode| FileId::Source(inode.get()))
 }
 
 fn parse(text: &str) -> Result<LayerPath, PlaceError> {

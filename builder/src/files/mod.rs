@@ -8,8 +8,9 @@ mod resolve;
 mod select;
 
 use std::io;
+use std::num::NonZeroU64;
 
-use crate::layer::{Entry, Fingerprint, Kind, LayerPath, PathError};
+use crate::layer::{Entry, Fingerprint, Fingerprinter, Kind, LayerPath, PathError};
 
 pub(crate) use resolve::resolve;
 pub(crate) use select::{Request, SelectError, Selected, Selection, select};
@@ -20,16 +21,44 @@ pub(crate) struct Found {
     /// Path, kind and metadata. Never a hard link or a marker.
     pub(crate) entry: Entry,
     /// The same for all names of one file, when it has several.
-    pub(crate) inode: Option<u64>,
+    pub(crate) inode: Option<NonZeroU64>,
     /// What the file system said about a regular file, where there is one.
     pub(crate) stamp: Option<Stamp>,
     /// What a regular file contains, once [`Files::fingerprint`] was asked.
     pub(crate) content: Option<Fingerprint>,
 }
 
-/// What identifies a file's content on this machine: device, inode, size, modification and change, each in seconds and
-/// nanoseconds.
-pub(crate) type Stamp = [i64; 7];
+/// What identifies a file's content on this machine: a short hash of what the file system says about it. Of 2^64 files two
+/// are expected to have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    key: StampKey,
+    changed: i64,
+}
+
+/// A [`Stamp`] as it is remembered.
+pub(crate) type StampKey = [u8; 16];
+
+impl Stamp {
+    /// Of what the file system says. `changed` is when the file did, in seconds since 1970.
+    pub(crate) fn new(numbers: &[i64], changed: i64) -> Self {
+        let mut fields = Fingerprinter::new();
+        for number in numbers {
+            fields.update(&number.to_le_bytes());
+        }
+        Self { key: fields.finish().as_bytes().first_chunk().copied().unwrap_or_default(), changed }
+    }
+
+    /// What stands for all of it.
+    pub(crate) const fn key(&self) -> &StampKey {
+        &self.key
+    }
+
+    /// When the file, or what is known about it, changed last, in seconds since 1970.
+    pub(crate) const fn changed(&self) -> i64 {
+        self.changed
+    }
+}
 
 impl Found {
     pub(crate) fn is_file(&self) -> bool {

@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use super::*;
 use crate::layer::{Fingerprint, IndexEntry, LayerIndex};
 use crate::plan::Symbolic;
@@ -20,7 +22,7 @@ fn dir(text: &str) -> Found {
 
 fn link(text: &str, target: &str) -> Found {
     Found {
-        entry: entry(text, Kind::Symlink { target: target.into() }, 0o777),
+        entry: entry(text, Kind::Symlink { target: target.as_bytes().into() }, 0o777),
         inode: None,
         stamp: None,
         content: None,
@@ -150,7 +152,7 @@ fn directories_and_files_never_replace_each_other() {
 
 #[test]
 fn names_of_one_file_stay_one_file() {
-    let twin = |text: &str| Found { inode: Some(7), ..file(text) };
+    let twin = |text: &str| Found { inode: NonZeroU64::new(7), ..file(text) };
     let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![twin("s/a"), twin("s/b")] };
     check(&[source], "/", &["/a 644 0:0 1000 file", "/b 644 0:0 1000 == /a"]);
 }

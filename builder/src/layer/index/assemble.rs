@@ -224,7 +224,7 @@ impl Assembler {
         let kind = match raw.kind {
             TarKind::File => Kind::File { size: raw.size },
             TarKind::Dir => Kind::Dir,
-            TarKind::Symlink => Kind::Symlink { target: raw.link.clone() },
+            TarKind::Symlink => Kind::Symlink { target: raw.link.as_slice().into() },
             TarKind::Fifo => Kind::Fifo,
             // An overlay's own spelling of a whiteout; as a lower layer it would act as one in any case.
             TarKind::Char { major: 0, minor: 0 } => return self.whiteout(parent, name, raw).map(|()| None),

@@ -223,7 +223,7 @@ impl<'a> Cursor<'a> {
         let kind = match tag {
             0 => Kind::File { size: self.number()? },
             1 => Kind::Dir,
-            2 => Kind::Symlink { target: self.string()?.to_vec() },
+            2 => Kind::Symlink { target: self.string()?.into() },
             3 => Kind::Hardlink { target: LayerPath::parse(self.string()?)? },
             4 => Kind::Char { major: self.small()?, minor: self.small()? },
             5 => Kind::Block { major: self.small()?, minor: self.small()? },
