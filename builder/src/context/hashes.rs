@@ -5,7 +5,6 @@
 //! What the file system says is kept as a short hash of it, so that a million files take 49 MB, stored as well as in memory. What
 //! earlier builds found is one sorted list, read at once and searched without a lock.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -22,8 +21,12 @@ use crate::layer::{Fingerprint, Fingerprinter};
 const MAGIC: &[u8; 8] = b"WHARFHS3";
 const RECORD: usize = KEY + Fingerprint::WIDTH + 1;
 const KEY: usize = size_of::<StampKey>();
-/// What was found is kept in so many parts, each with a lock of its own.
-const PARTS: usize = 64;
+/// What was found is kept in so many parts, each with a lock of its own: few enough in each to keep them sorted.
+const PARTS: usize = 1024;
+/// In a record's last byte: it has no extended attributes.
+const PLAIN: u8 = 1;
+/// In the last byte of what this build found: later builds may rely on it.
+const LASTS: u8 = 2;
 /// More than this are not kept.
 const MOST: usize = 1_000_000;
 /// So many that were not asked for are kept, however few were.
@@ -37,19 +40,13 @@ pub(crate) struct Hashes {
     stored: Vec<u8>,
     /// Which of it this build asked for.
     used: Vec<AtomicBool>,
-    /// What this build found, by the first bits of its key.
-    fresh: Vec<Mutex<HashMap<StampKey, Found>>>,
+    /// What this build found, by the first bytes of its key: records, sorted.
+    fresh: Vec<Mutex<Vec<Record>>>,
     /// Seconds since 1970, when the build began.
     began: i64,
 }
 
-/// What this build found.
-#[derive(Clone, Copy)]
-struct Found {
-    known: Known,
-    /// Whether later builds may rely on it.
-    lasts: bool,
-}
+type Record = [u8; RECORD];
 
 /// What is known about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,14 +83,14 @@ impl Hashes {
         Self { stored, used, fresh: (0..PARTS).map(|_| Mutex::default()).collect(), began }
     }
 
-    fn records(&self) -> &[[u8; RECORD]] {
+    fn records(&self) -> &[Record] {
         self.stored.as_chunks().0
     }
 
     /// The stored form, when there is anything new in it: what this build used, and as much again of the rest.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let parts: Vec<_> = self.fresh.iter().map(locked).collect();
-        let lasting = || parts.iter().flat_map(|part| part.iter()).filter(|(_, found)| found.lasts);
+        let lasting = || parts.iter().flat_map(|part| part.iter()).filter(|record| record[RECORD - 1] & LASTS != 0);
         let fresh = lasting().count();
         if fresh == 0 {
             return None;
@@ -107,7 +104,7 @@ impl Hashes {
         let count = (fresh + used + spare).min(MOST);
         let mut bytes = Vec::with_capacity(MAGIC.len() + count * RECORD);
         bytes.extend_from_slice(MAGIC);
-        let all = lasting().map(|(key, found)| encode(key, &found.known)).chain(asked_for(true));
+        let all = lasting().copied().map(stored).chain(asked_for(true));
         for record in all.chain(asked_for(false).take(spare)).take(count) {
             bytes.extend_from_slice(&record);
         }
@@ -123,11 +120,12 @@ impl Hashes {
     /// What is known about the file with this stamp.
     pub(super) fn find(&self, stamp: &Stamp) -> Option<Known> {
         let key = stamp.key();
-        if let Ok(at) = self.records().binary_search_by(|record| record[..KEY].cmp(key)) {
+        if let Ok(at) = position(self.records(), key) {
             self.used[at].store(true, Ordering::Relaxed);
-            return decode(&self.records()[at]);
+            return Some(decode(&self.records()[at]));
         }
-        self.fresh(key).get(key).map(|found| found.known)
+        let fresh = self.fresh(key);
+        position(&fresh, key).ok().map(|at| decode(&fresh[at]))
     }
 
     /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
@@ -152,14 +150,31 @@ impl Hashes {
         let content = fingerprinter.finish();
         // A file that changed while it was read has no content to remember.
         if self::stamp(&fstat(&file)?) == stamp {
-            let found = Found { known: Known { content, plain }, lasts: self.lasts(&stamp) };
-            self.fresh(stamp.key()).insert(*stamp.key(), found);
+            self.remember(&stamp, &Known { content, plain });
         }
         Ok(content)
     }
 
-    fn fresh(&self, key: &StampKey) -> MutexGuard<'_, HashMap<StampKey, Found>> {
-        locked(&self.fresh[usize::from(key[0]) % PARTS])
+    fn remember(&self, stamp: &Stamp, known: &Known) {
+        let mut record = encode(stamp.key(), known);
+        if self.lasts(stamp) {
+            record[RECORD - 1] |= LASTS;
+        }
+        let mut fresh = self.fresh(stamp.key());
+        match position(&fresh, stamp.key()) {
+            Ok(at) => fresh[at] = record,
+            Err(at) => {
+                if fresh.len() == fresh.capacity() {
+                    let more = fresh.len() / 4 + 4;
+                    fresh.reserve_exact(more);
+                }
+                fresh.insert(at, record);
+            }
+        }
+    }
+
+    fn fresh(&self, key: &StampKey) -> MutexGuard<'_, Vec<Record>> {
+        locked(&self.fresh[usize::from(u16::from_le_bytes([key[0], key[1]])) % PARTS])
     }
 }
 
@@ -167,17 +182,27 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn encode(key: &StampKey, known: &Known) -> [u8; RECORD] {
-    let mut record = [0; RECORD];
-    record[..KEY].copy_from_slice(key);
-    record[KEY..RECORD - 1].copy_from_slice(known.content.as_bytes());
-    record[RECORD - 1] = u8::from(known.plain);
+fn position(records: &[Record], key: &StampKey) -> Result<usize, usize> {
+    records.binary_search_by(|record| record[..KEY].cmp(key))
+}
+
+/// A record as it is stored.
+fn stored(mut record: Record) -> Record {
+    record[RECORD - 1] &= PLAIN;
     record
 }
 
-fn decode(record: &[u8; RECORD]) -> Option<Known> {
-    let (content, plain) = record[KEY..].split_first_chunk()?;
-    Some(Known { content: Fingerprint::from(*content), plain: plain == [1] })
+fn encode(key: &StampKey, known: &Known) -> Record {
+    let mut record = [0; RECORD];
+    record[..KEY].copy_from_slice(key);
+    record[KEY..RECORD - 1].copy_from_slice(known.content.as_bytes());
+    record[RECORD - 1] = if known.plain { PLAIN } else { 0 };
+    record
+}
+
+fn decode(record: &Record) -> Known {
+    let content = record[KEY..].first_chunk().copied().unwrap_or_default();
+    Known { content: Fingerprint::from(content), plain: record[RECORD - 1] & PLAIN != 0 }
 }
 
 #[cfg(test)]
@@ -227,8 +252,7 @@ mod tests {
         for inode in 29_000..30_000 {
             assert!(hashes.find(&old(inode)).is_some());
         }
-        let new = *old(-1).key();
-        hashes.fresh(&new).insert(new, Found { known: known(b"new"), lasts: true });
+        hashes.remember(&old(-1), &known(b"new"));
         let next = reload(&hashes, 20).unwrap();
         assert_eq!(next.records().len(), 1 + 1000 + SPARE);
         assert_eq!(next.find(&old(-1)), Some(known(b"new")));

@@ -12,7 +12,7 @@ mod runs;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::files::{Found, Selection, Stamp};
+use crate::files::{Found, FoundList, Selection, Stamp};
 use crate::layer::{Entry, Fingerprint, Kind, LayerPath, Mtime, PathError, Tree};
 use crate::plan::{Chmod, DestinationForm, Subject};
 
@@ -244,7 +244,7 @@ impl<'t> Layout<'t> {
     }
 
     /// The same without a list.
-    fn copy_each(&mut self, place: &Place, below: Vec<Found>) -> Result<(), PlaceError> {
+    fn copy_each(&mut self, place: &Place, below: FoundList) -> Result<(), PlaceError> {
         for found in below {
             let path = self.target(place, &found)?;
             let (origin, id) = (origin(&found), id(&found));

@@ -4,14 +4,16 @@
 //! to the tree's root, and nothing leads out of it: symbolic links are followed inside it, by [`resolve`] and no one
 //! else.
 
+mod list;
 mod resolve;
 mod select;
 
 use std::io;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use crate::layer::{Entry, Fingerprint, Fingerprinter, Kind, LayerPath, PathError};
 
+pub(crate) use list::FoundList;
 pub(crate) use resolve::resolve;
 pub(crate) use select::{Request, SelectError, Selected, Selection, select};
 
@@ -33,7 +35,7 @@ pub(crate) struct Found {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Stamp {
     key: StampKey,
-    changed: i64,
+    changed: NonZeroU32,
 }
 
 /// A [`Stamp`] as it is remembered.
@@ -46,7 +48,12 @@ impl Stamp {
         for number in numbers {
             fields.update(&number.to_le_bytes());
         }
-        Self { key: fields.finish().as_bytes().first_chunk().copied().unwrap_or_default(), changed }
+        // Later than 2106 is as good as never, and before 1970 as good as then.
+        let changed = u32::try_from(changed.max(1)).unwrap_or(u32::MAX);
+        Self {
+            key: fields.finish().as_bytes().first_chunk().copied().unwrap_or_default(),
+            changed: NonZeroU32::new(changed).unwrap_or(NonZeroU32::MIN),
+        }
     }
 
     /// What stands for all of it.
@@ -55,8 +62,8 @@ impl Stamp {
     }
 
     /// When the file, or what is known about it, changed last, in seconds since 1970.
-    pub(crate) const fn changed(&self) -> i64 {
-        self.changed
+    pub(crate) fn changed(&self) -> i64 {
+        self.changed.get().into()
     }
 }
 
@@ -82,8 +89,8 @@ pub(crate) trait Files: Send + Sync {
     fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError>;
 
     /// `top` and everything beneath it, each directory right before its content; links are not followed.
-    fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
-        walk_alone(self, top.clone())
+    fn walk(&self, top: &Found) -> Result<FoundList, FilesError> {
+        walk_alone(self, top.clone()).map(FoundList::from)
     }
 }
 

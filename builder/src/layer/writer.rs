@@ -42,7 +42,7 @@ impl WriterOptions {
 impl WriterOptions {
     /// How many bytes of content are in memory at most while a layer is written: blocks, and what becomes of each.
     pub fn memory(&self) -> u64 {
-        2 * (blocks_at_once(self.threads.get()) * self.encoding.block_size()) as u64
+        2 * (blocks_at_once(self.encoding, self.threads.get()) * self.encoding.block_size()) as u64
     }
 }
 

@@ -4,9 +4,9 @@
 //! to be merged. A path is in one place only: whoever puts something there takes it out of every list ([`Runs::forget`]).
 
 use std::collections::HashSet;
-use std::{mem, vec};
+use std::mem;
 
-use crate::files::Found;
+use crate::files::{Found, FoundList};
 use crate::layer::{LayerPath, PathError};
 
 /// More lists are not searched for each path.
@@ -19,9 +19,9 @@ pub(super) struct Runs(Vec<Run>);
 /// What was beneath one directory.
 struct Run {
     place: Place,
-    found: Vec<Found>,
-    /// Those that something else replaced since, by their number.
-    gone: HashSet<usize>,
+    found: FoundList,
+    /// Those that something else replaced since, by where they were.
+    gone: HashSet<LayerPath>,
 }
 
 /// Where a directory was and where it goes.
@@ -46,10 +46,9 @@ impl Place {
 }
 
 impl Run {
-    fn position(&self, path: &LayerPath) -> Option<usize> {
+    fn get(&self, path: &LayerPath) -> Option<&Found> {
         let source = self.place.source(path)?;
-        let at = self.found.binary_search_by(|found| found.entry.path.cmp(&source)).ok()?;
-        (!self.gone.contains(&at)).then_some(at)
+        self.found.search(|found| found.entry.path.cmp(&source)).filter(|found| !self.gone.contains(&found.entry.path))
     }
 }
 
@@ -60,20 +59,21 @@ impl Runs {
     }
 
     /// Takes one more. What it puts somewhere is in no other list any more.
-    pub(super) fn push(&mut self, place: Place, found: Vec<Found>) {
+    pub(super) fn push(&mut self, place: Place, found: FoundList) {
         self.0.push(Run { place, found, gone: HashSet::new() });
     }
 
     /// What was copied to `path`.
     pub(super) fn get(&self, path: &LayerPath) -> Option<&Found> {
-        self.0.iter().find_map(|run| run.position(path).map(|at| &run.found[at]))
+        self.0.iter().find_map(|run| run.get(path))
     }
 
     /// Something else is at `path` now.
     pub(super) fn forget(&mut self, path: &LayerPath) {
         for run in &mut self.0 {
-            if let Some(at) = run.position(path) {
-                run.gone.insert(at);
+            if let Some(found) = run.get(path) {
+                let source = found.entry.path.clone();
+                run.gone.insert(source);
             }
         }
     }
@@ -85,10 +85,8 @@ impl Runs {
 
     /// Everything that is still there, list after list.
     pub(super) fn found(&self) -> impl Iterator<Item = &Found> {
-        let one = |run: &Run, at: usize| !run.gone.contains(&at);
-        self.0.iter().flat_map(move |run| {
-            run.found.iter().enumerate().filter(move |(at, _)| one(run, *at)).map(|(_, found)| found)
-        })
+        let there = |run: &Run, found: &Found| !run.gone.contains(&found.entry.path);
+        self.0.iter().flat_map(move |run| run.found.iter().filter(move |found| there(run, found)))
     }
 
     /// All lists as one, in walk order of where things go.
@@ -104,26 +102,22 @@ pub(super) struct Merged(Vec<Head>);
 
 struct Head {
     place: Place,
-    rest: std::iter::Enumerate<vec::IntoIter<Found>>,
-    gone: HashSet<usize>,
+    rest: <FoundList as IntoIterator>::IntoIter,
+    gone: HashSet<LayerPath>,
     next: Option<(LayerPath, Found)>,
 }
 
 impl Head {
     fn new(run: Run) -> Self {
-        Self { place: run.place, rest: run.found.into_iter().enumerate(), gone: run.gone, next: None }
+        Self { place: run.place, rest: run.found.into_iter(), gone: run.gone, next: None }
     }
 
     fn advance(&mut self) {
         let gone = &self.gone;
-        self.next = self.rest.find(|(at, _)| !gone.contains(at)).map(|(_, found)| {
+        self.next = self.rest.find(|found| !gone.contains(&found.entry.path)).map(|found| {
             // It was looked at when the directory was copied.
             (self.place.target(&found).unwrap_or_default(), found)
         });
-        if self.next.is_none() {
-            // What the list took is free for what is made of it.
-            self.rest = Vec::new().into_iter().enumerate();
-        }
     }
 
     fn path(&self) -> Option<&LayerPath> {

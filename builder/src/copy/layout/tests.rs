@@ -30,7 +30,7 @@ fn link(text: &str, target: &str) -> Found {
 }
 
 fn only(top: Found) -> Selection {
-    Selection { name: top.entry.path.file_name().to_vec(), top, below: Vec::new() }
+    Selection { name: top.entry.path.file_name().to_vec(), top, below: FoundList::default() }
 }
 
 fn tree(found: &[Found]) -> Tree {
@@ -120,7 +120,7 @@ fn a_directory_s_content_is_merged_and_what_was_there_keeps_its_mode() {
     let source = Selection {
         name: b"src".to_vec(),
         top: dir("src"),
-        below: vec![dir("src/sub"), file("src/sub/a"), link("src/to", "sub/a")],
+        below: vec![dir("src/sub"), file("src/sub/a"), link("src/to", "sub/a")].into(),
     };
     check(
         std::slice::from_ref(&source),
@@ -133,13 +133,13 @@ fn a_directory_s_content_is_merged_and_what_was_there_keeps_its_mode() {
         ],
     );
     // A new directory is 0755, whatever the source's mode.
-    check(&[Selection { below: Vec::new(), ..source.clone() }], "/new", &["/new 755 0:0 1000 dir"]);
+    check(&[Selection { below: FoundList::default(), ..source.clone() }], "/new", &["/new 755 0:0 1000 dir"]);
     refused(&source, "/etc/hosts", "/etc/hosts is not a directory");
 }
 
 #[test]
 fn directories_and_files_never_replace_each_other() {
-    let over = |name: &str, child: Found| Selection { name: name.into(), top: dir(name), below: vec![child] };
+    let over = |name: &str, child: Found| Selection { name: name.into(), top: dir(name), below: vec![child].into() };
     refused(&over("s", dir("s/hosts")), "/etc", "/etc/hosts is not a directory and cannot be replaced by one");
     refused(&over("s", file("s/etc")), "/", "/etc is a directory and cannot be replaced by a file");
     refused(&only(file("s/etc")), "/", "/etc is a directory and cannot be replaced by a file");
@@ -153,7 +153,7 @@ fn directories_and_files_never_replace_each_other() {
 #[test]
 fn names_of_one_file_stay_one_file() {
     let twin = |text: &str| Found { inode: NonZeroU64::new(7), ..file(text) };
-    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![twin("s/a"), twin("s/b")] };
+    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![twin("s/a"), twin("s/b")].into() };
     check(&[source], "/", &["/a 644 0:0 1000 file", "/b 644 0:0 1000 == /a"]);
 }
 
@@ -161,7 +161,7 @@ fn names_of_one_file_stay_one_file() {
 fn owner_and_mode_rule_everything_new() {
     let image = image();
     let owner = Some(Owner { uid: 5, gid: 6 });
-    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![file("s/a"), link("s/l", "a")] };
+    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![file("s/a"), link("s/l", "a")].into() };
     let mut layout = Layout::new(&image, Rules { owner, mode: Some(Chmod::Octal(0o640)) });
     layout.copy(source, "/n/m", DestinationForm::Open).unwrap();
     let text: Arc<[u8]> = Arc::from(&b"hi"[..]);

@@ -208,3 +208,85 @@ pub(super) fn decode(bytes: &[u8]) -> Result<LayerIndex, codec::DecodeError> {
     }
     Ok(packer.finish()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::fingerprint::Fingerprint;
+
+    fn path(text: &str) -> LayerPath {
+        LayerPath::parse(text).unwrap()
+    }
+
+    fn one(text: &str, kind: Kind) -> IndexEntry {
+        let content = matches!(kind, Kind::File { .. }).then(|| Fingerprint::of(text.as_bytes()));
+        IndexEntry { entry: Entry::new(path(text), kind, 0o640), content }
+    }
+
+    fn link(text: &str, target: &str) -> IndexEntry {
+        one(text, Kind::Hardlink { target: path(target) })
+    }
+
+    fn packed(entries: &[IndexEntry]) -> Result<LayerIndex, IndexError> {
+        let mut packer = Packer::default();
+        entries.iter().cloned().for_each(|one| packer.push(one));
+        assert_eq!(packer.len(), entries.len());
+        packer.finish()
+    }
+
+    fn some() -> Vec<IndexEntry> {
+        let file = |text| one(text, Kind::File { size: 1 });
+        vec![
+            one("d", Kind::Whiteout),
+            one("d", Kind::Dir),
+            file("d/a"),
+            link("d/b", "z"),
+            one("d/gone", Kind::Whiteout),
+            one("d", Kind::Opaque),
+            file("d-x"),
+            link("e", "d/b"),
+            file("z"),
+        ]
+    }
+
+    #[test]
+    fn the_order_in_which_entries_come_does_not_show() {
+        let mut entries = some();
+        let expect = packed(&entries).unwrap();
+        assert_eq!(expect.len(), entries.len());
+        for _ in 0..entries.len() {
+            entries.rotate_left(1);
+            assert_eq!(packed(&entries).unwrap(), expect);
+            let backwards: Vec<IndexEntry> = entries.iter().rev().cloned().collect();
+            assert_eq!(packed(&backwards).unwrap(), expect);
+        }
+        assert_eq!(LayerIndex::decode(&expect.encode()).unwrap(), expect);
+    }
+
+    #[test]
+    fn the_first_of_several_names_is_the_thing_and_all_know_its_content() {
+        let index = packed(&some()).unwrap();
+        let kind = |text: &str| index.get(&path(text)).unwrap().entry.kind;
+        assert_eq!(kind("d/b"), Kind::File { size: 1 });
+        for name in ["e", "z"] {
+            assert_eq!(kind(name), Kind::Hardlink { target: path("d/b") });
+            assert_eq!(index.get(&path(name)).unwrap().content, Some(Fingerprint::of(b"z")));
+        }
+        assert!(index.has_markers() && !index.hides_everything_below());
+    }
+
+    #[test]
+    fn what_forms_no_layer_is_refused_however_late_it_comes() {
+        let file = |text: &str| one(text, Kind::File { size: 1 });
+        let twice = IndexError::Duplicate { path: path("a") };
+        assert_eq!(packed(&[file("a"), file("b"), file("a")]), Err(twice.clone()));
+        assert_eq!(packed(&[file("b"), file("a"), file("a")]), Err(twice));
+        let beneath = IndexError::ParentNotDirectory { path: path("a/b") };
+        assert_eq!(packed(&[file("a"), file("a/b")]), Err(beneath.clone()));
+        assert_eq!(packed(&[file("a/b"), file("a")]), Err(beneath));
+        let dangling = |link: &str, target: &str| IndexError::DanglingHardlink { path: path(link), target: path(target) };
+        assert_eq!(packed(&[link("a", "b")]), Err(dangling("a", "b")));
+        assert_eq!(packed(&[link("a", "b"), link("b", "a")]).unwrap_err().to_string().split(' ').next(), Some("the"));
+        assert_eq!(packed(&[link("a", "d"), one("d", Kind::Dir)]), Err(dangling("a", "d")));
+    }
+}
