@@ -1,7 +1,7 @@
 //! Metadata of files in a context, as it goes into an image: owned by root, whoever owns it here.
 
-use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::num::NonZeroU64;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use rustix::fs::{AtFlags, FileType, Stat, fstat, lgetxattr, llistxattr, major, minor, readlinkat, statat};

@@ -234,7 +234,7 @@ impl<'t> Layout<'t> {
             return self.copy_each(&place, below);
         }
         for found in &below {
-            let path = self.target(&place, found)?;
+            let path = target(&place, found)?;
             self.check(&path, found.is_dir())?;
             self.placed.remove(&path);
             self.runs.forget(&path);
@@ -246,15 +246,11 @@ impl<'t> Layout<'t> {
     /// The same without a list.
     fn copy_each(&mut self, place: &Place, below: FoundList) -> Result<(), PlaceError> {
         for found in below {
-            let path = self.target(place, &found)?;
+            let path = target(place, &found)?;
             let (origin, id) = (origin(&found), id(&found));
             self.put(self.rules.apply(found.entry, path), origin, id)?;
         }
         Ok(())
-    }
-
-    fn target(&self, place: &Place, found: &Found) -> Result<LayerPath, PlaceError> {
-        place.target(found).map_err(|source| PlaceError::Path { text: found.entry.path.to_string(), source })
     }
 
     /// Where a file called `name` goes: into `destination` when that is a directory, else there.
@@ -418,6 +414,10 @@ impl Rules {
         }
         entry
     }
+}
+
+fn target(place: &Place, found: &Found) -> Result<LayerPath, PlaceError> {
+    place.target(found).map_err(|source| PlaceError::Path { text: found.entry.path.to_string(), source })
 }
 
 fn origin(found: &Found) -> Origin {

@@ -150,7 +150,7 @@ mod tests {
         for piece in [1, SMALL, 2, 3] {
             one.append(vec![found("9"); piece]);
         }
-        assert_eq!((one.len(), one.pieces.len()), (2 + 1 + SMALL + 5, 3));
+        assert_eq!((one.len(), one.pieces.len()), (2 + 1 + SMALL + 5, 4));
         assert_eq!(one.clone().into_iter().collect::<Vec<_>>(), one.iter().cloned().collect::<Vec<_>>());
     }
 }

@@ -95,7 +95,9 @@ impl LayerIndex {
     pub fn new(mut entries: Vec<IndexEntry>) -> Result<Self, IndexError> {
         entries.sort_by(|a, b| sort_key(&a.entry).cmp(&sort_key(&b.entry)));
         let mut packer = Packer::default();
-        entries.into_iter().for_each(|one| packer.push(one));
+        for one in entries {
+            packer.push(one);
+        }
         packer.finish()
     }
 

@@ -313,7 +313,9 @@ impl<W: Write> LayerWriter<W> {
         let annotations = toc::finish(&mut settled, self.encoding, &mut self.entries, &self.contents);
         let annotations = annotations.map_err(WriteError::Sink)?;
         let outcome = settled.finish().map_err(WriteError::Sink)?;
-        self.entries.into_iter().for_each(|one| self.packer.push(one));
+        for one in self.entries {
+            self.packer.push(one);
+        }
         let index = self.packer.finish()?;
         let digests = LayerDigests {
             diff_id: outcome.diff_id,

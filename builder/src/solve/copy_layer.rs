@@ -121,9 +121,9 @@ impl Job {
                         self.place(thing, span, &mut layout, &mut spool)?;
                     }
                 }
-                PreparedItem::Inline { name, text } => layout
-                    .write((&name, text), path, form)
-                    .map_err(|error| blame::place(&error, self.span))?,
+                PreparedItem::Inline { name, text } => {
+                    layout.write((&name, text), path, form).map_err(|error| blame::place(&error, self.span))?
+                }
                 PreparedItem::Fetched { download, archives } => {
                     self.place_download(&download, archives, &mut layout, &mut spool)?;
                 }

@@ -27,7 +27,8 @@ pub(crate) struct StageFiles {
 }
 
 fn found(node: &Node) -> Found {
-    let inode = matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode())).and_then(NonZeroU64::new);
+    let inode =
+        matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode())).and_then(NonZeroU64::new);
     Found { entry: node.entry().clone(), inode, stamp: None, content: node.content() }
 }
 

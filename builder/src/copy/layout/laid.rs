@@ -26,12 +26,7 @@ pub(crate) struct Laid {
 
 impl Laid {
     /// `ids` are those of all files that may have several names, one for each name.
-    pub(super) fn new(
-        placed: BTreeMap<LayerPath, Placed>,
-        copied: Merged,
-        rules: Rules,
-        mut ids: Vec<FileId>,
-    ) -> Self {
+    pub(super) fn new(placed: BTreeMap<LayerPath, Placed>, copied: Merged, rules: Rules, mut ids: Vec<FileId>) -> Self {
         ids.sort_unstable();
         let several = ids.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
         Self { placed: placed.into_iter().peekable(), copied, rules, several, first_names: HashMap::new() }

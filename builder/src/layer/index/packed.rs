@@ -168,7 +168,7 @@ fn settle(index: &LayerIndex, links: Vec<(LayerPath, LayerPath)>) -> Result<Laye
         settled.extend(names.iter().map(|name| (*name, (original, (*name != first).then_some(first)))));
     }
     let mut packed = Packed::default();
-    for one in index.iter() {
+    for one in index {
         match settled.get(&one.entry.path).filter(|_| !one.entry.is_marker()) {
             None => packed.push(&one),
             Some((original, first)) => {
@@ -284,7 +284,8 @@ mod tests {
         let beneath = IndexError::ParentNotDirectory { path: path("a/b") };
         assert_eq!(packed(&[file("a"), file("a/b")]), Err(beneath.clone()));
         assert_eq!(packed(&[file("a/b"), file("a")]), Err(beneath));
-        let dangling = |link: &str, target: &str| IndexError::DanglingHardlink { path: path(link), target: path(target) };
+        let dangling =
+            |link: &str, target: &str| IndexError::DanglingHardlink { path: path(link), target: path(target) };
         assert_eq!(packed(&[link("a", "b")]), Err(dangling("a", "b")));
         assert_eq!(packed(&[link("a", "b"), link("b", "a")]).unwrap_err().to_string().split(' ').next(), Some("the"));
         assert_eq!(packed(&[link("a", "d"), one("d", Kind::Dir)]), Err(dangling("a", "d")));
