@@ -22,6 +22,7 @@ GO_TOOLS=(
   "helm|helm.sh/helm/v3|v3.22.0|cmd/helm"
   "buildkitd|github.com/moby/buildkit|v0.32.0|cmd/buildkitd"
   "buildctl|github.com/moby/buildkit|v0.32.0|cmd/buildctl"
+  "buildx|github.com/docker/buildx|v0.37.2|cmd/buildx"
   "distribution|github.com/distribution/distribution/v3|v3.1.2|cmd/registry"
   "cosign|github.com/sigstore/cosign/v3|v3.1.3|cmd/cosign"
 )

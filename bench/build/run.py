@@ -11,6 +11,7 @@ import argparse
 import hashlib
 import json
 import os
+import re
 import shutil
 import statistics
 import subprocess
@@ -32,6 +33,7 @@ CASES = [
     ("edit-push", "one file edited, pushed", True, 15),
     ("runs-push", "15 trivial RUN steps, pushed", True, 5),
     ("runs-unchanged", "the same again", False, 5),
+    ("apt", "`apt-get install git`: what is not apt's own time", False, 2),
 ]
 
 
@@ -125,11 +127,43 @@ class Bench:
             self.note(engine, "runs-push", engine.build(context, image, True))
             self.note(engine, "runs-unchanged", engine.build(context, image, False))
 
+    def apt(self, engine, wanted: set[str]) -> None:
+        """Packages that lie in the context: no network is measured. What the step says it took is apt's own."""
+        if "apt" not in wanted:
+            return
+        context = os.path.join(self.room, "context", "apt")
+        packages(os.path.join(context, "debs"))
+        for turn in range(self.chosen.times):
+            self.dockerfile(context, [
+                "RUN --mount=type=bind,target=/context b=$(date +%s%N) \\",
+                f" && : {engine.name} {turn} \\",
+                " && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends /context/debs/*.deb \\",
+                " && echo apt took $(($(date +%s%N) - b)) ns",
+            ])
+            cost = engine.build(context, f"{self.registry}/{engine.name}-apt:{turn}", False)
+            with open(engine.log, errors="replace") as log:
+                cost.wall -= int(re.findall(r"apt took (\d+) ns", log.read())[-1]) / 1e9
+            self.note(engine, "apt", cost)
+
     def warm_up(self, engine) -> None:
         """The base is pulled and unpacked before anything is measured."""
         context = os.path.join(self.room, "context", "warm")
         self.dockerfile(context, ["RUN true"])
         engine.build(context, f"{self.registry}/warm-{engine.name}:1", False)
+
+
+def packages(directory: str) -> None:
+    """git and all that it needs, from wherever this machine's apt gets packages."""
+    if os.path.isdir(directory):
+        return
+    os.makedirs(directory)
+    # apt fetches as a user of its own.
+    os.chmod(directory, 0o777)
+    listed = ["apt-cache", "depends", "--recurse"]
+    listed += [f"--no-{what}" for what in ("recommends", "suggests", "conflicts", "breaks", "replaces", "enhances")]
+    found = subprocess.run([*listed, "git"], check=True, capture_output=True, text=True).stdout
+    names = sorted({line for line in found.splitlines() if line and line[0].isalnum()})
+    subprocess.run(["apt-get", "-qq", "download", *names], check=True, cwd=directory, stdout=subprocess.DEVNULL)
 
 
 def floor(chosen: argparse.Namespace, room: str) -> dict[str, float]:
@@ -201,6 +235,7 @@ def main() -> int:
                 bench.series(engine, False, wanted)
                 bench.series(engine, True, wanted)
                 bench.runs(engine, wanted)
+                bench.apt(engine, wanted)
             except BuildFailed as failure:
                 print(f"{engine_name}: {failure}", file=sys.stderr)
             # One at a time: a daemon that idles still takes memory and time.

@@ -64,6 +64,8 @@ pub struct UsedImage {
     pub digest: Digest,
     /// What it runs on.
     pub platform: String,
+    /// Its layers, lowest first.
+    pub layers: Vec<Digest>,
 }
 
 /// When a build began and ended.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use wharf_client::transfer::{self, ImageSource};
-use wharf_spec::{ImageConfig, Platform, RawManifest, Reference};
+use wharf_spec::{Digest, ImageConfig, Platform, RawManifest, Reference};
 
 use crate::policy::PolicyError;
 
@@ -22,6 +22,13 @@ pub enum ImageName {
         /// Its tag or digest; the only image there when `None`.
         target: Option<transfer::Target>,
     },
+    /// An image that was just made and needs no name: whoever gives base images knows it by its digest.
+    Made {
+        /// What it is called in messages.
+        shown: String,
+        /// Its manifest or index.
+        digest: Digest,
+    },
 }
 
 impl fmt::Display for ImageName {
@@ -35,6 +42,7 @@ impl fmt::Display for ImageName {
             Self::Layout { directory, target: Some(transfer::Target::Digest(digest)) } => {
                 write!(f, "oci-layout://{}@{digest}", directory.display())
             }
+            Self::Made { shown, .. } => f.write_str(shown),
         }
     }
 }

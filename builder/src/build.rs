@@ -76,8 +76,15 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     solver.keep_hashes();
     // Steps that went well are remembered, also when a later one did not.
     let remembered = solver.remembered().await;
-    let (stack, statements) = stack?;
-    remembered?;
+    let (stack, statements) = match (stack, remembered) {
+        // A layer that does not come into the store is what ends the rest.
+        (Err(BuildError::Cancelled), Err(error)) => return Err(error),
+        (stack, remembered) => {
+            let stack = stack?;
+            remembered?;
+            stack
+        }
+    };
     let now = reporter.now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let now = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
     let (mounts, missed) = if request.mounts.export {
@@ -129,6 +136,7 @@ fn used_images(plan: &Plan) -> Vec<UsedImage> {
             name: image.found.clone(),
             digest: image.manifest.digest(),
             platform: stage.platform.to_string(),
+            layers: image.manifest.blobs().iter().skip(1).map(|layer| layer.digest).collect(),
         }),
         Root::Scratch | Root::Stage(_) => None,
     };

@@ -10,6 +10,7 @@ use crate::base::BaseImages;
 use crate::event::Events;
 use crate::fetch::Fetch;
 use crate::shared::StepCache;
+use crate::tap::Taps;
 
 /// What a build works with. Cloning is cheap; clones share everything.
 #[derive(Clone)]
@@ -26,6 +27,8 @@ pub struct BuildEnvironment {
     pub fetch: Arc<dyn Fetch>,
     /// Is told what happens.
     pub events: Events,
+    /// Sees the image's layers while they are written.
+    pub taps: Option<Taps>,
     /// Ends the build when cancelled; everything it started is killed.
     pub cancel: CancellationToken,
     /// How many steps run at once.

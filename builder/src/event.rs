@@ -95,6 +95,8 @@ pub enum BuildEvent {
     Planned(Vec<StepInfo>),
     /// Something in the Dockerfile works, but is probably not meant.
     Warning(Diagnostic),
+    /// Another build is doing this step; this one waits for its result.
+    Waiting(StepId),
     /// A step began to do work.
     Started(StepId),
     /// A line a `RUN` printed, without its line break.
@@ -130,11 +132,11 @@ pub enum BuildEvent {
     Done {
         /// Which step.
         step: StepId,
-        /// The layer it made.
-        layer: MadeLayer,
         /// From start to end.
         took: Duration,
     },
+    /// A layer that a step made is in the store. The next step may run already.
+    Stored(MadeLayer),
     /// A step failed; the build is about to end.
     Failed {
         /// Which step.

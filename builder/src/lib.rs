@@ -38,6 +38,7 @@ pub mod settings;
 pub mod shared;
 mod solve;
 pub mod ssh;
+mod tap;
 
 pub use base::{BaseError, BaseImage, BaseImages, ImageName, NoImages};
 pub use build::build;
@@ -54,3 +55,4 @@ pub use request::{
 pub use result::{BuildResult, StepOutcome, StepReport};
 pub use shared::{SharedLayer, StepCache, StepLayer};
 pub use solve::{CachePart, CacheUsage, LayerFault, PartUsage, Pruning, cache_usage, prune_cache};
+pub use tap::{LayerTap, Taps};

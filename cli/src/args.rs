@@ -9,10 +9,12 @@ use wharf_spec::{Earlier, Platform, Reference};
 
 use crate::size::Size;
 
+mod bake;
 mod build;
 mod limits;
 
-pub use build::{Build, BuildOptions, Call, CompressionName, Question};
+pub use bake::{Bake, Listing, What as BakeList};
+pub use build::{Build, BuildOptions, Call, CompressionName, Question, Taken};
 pub use limits::LimitOptions;
 
 /// Build, store, serve and deploy container images.
@@ -82,6 +84,8 @@ pub enum ProgressStyle {
 pub enum Command {
     /// Build an image from a Dockerfile
     Build(Build),
+    /// Build the targets of a bake or compose file
+    Bake(Bake),
     /// What builds keep to be faster next time: how much it takes, and making it smaller
     Cache(CacheOptions),
     /// Serve the store as a registry

@@ -11,6 +11,7 @@ use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{Error as TransferError, ImageSource, Target, choose_platform, verified};
 use wharf_spec::{ManifestView, MediaKind, Platform, RawManifest, Reference};
 
+use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -23,6 +24,8 @@ pub struct Bases {
     store: OpenStore,
     /// Ask the registry first, for a newer image.
     pull: bool,
+    /// What was made without a name, to be asked for by digest.
+    made: Vec<Arc<Made>>,
 }
 
 /// What was found, before its platform is looked at.
@@ -35,7 +38,13 @@ struct Found {
 impl Bases {
     /// Base images from this store and the registries of this session.
     pub fn new(session: &Session, store: &OpenStore, pull: bool) -> Self {
-        Self { session: session.clone(), store: store.clone(), pull }
+        Self { session: session.clone(), store: store.clone(), pull, made: Vec::new() }
+    }
+
+    /// These, too.
+    #[must_use]
+    pub fn with(self, made: Vec<Arc<Made>>) -> Self {
+        Self { made, ..self }
     }
 
     async fn find(&self, name: &ImageName) -> Result<Found, BaseError> {
@@ -57,6 +66,15 @@ impl Bases {
                 };
                 let manifest = layout.manifest(&target).await.map_err(failed)?;
                 Ok(Found { name: name.to_string(), manifest, source: Arc::new(layout) })
+            }
+            ImageName::Made { digest, .. } => {
+                let target = Target::Digest(*digest);
+                let Some(made) = self.made.iter().find(|made| made.target() == target) else {
+                    return Err(BaseError::NotFound { name: name.clone(), tried: vec![digest.to_string()] });
+                };
+                let failed = |source| BaseError::Transfer { name: name.clone(), source };
+                let manifest = made.manifest(&target).await.map_err(failed)?;
+                Ok(Found { name: name.to_string(), manifest, source: Arc::<Made>::clone(made) })
             }
         }
     }

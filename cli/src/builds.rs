@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use wharf_builder::dockerfile::lint::Finding;
 use wharf_builder::dockerfile::{Diagnostic, Level, render};
 use wharf_builder::{
-    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, build,
+    BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, Taps,
+    build,
 };
 use wharf_spec::Digest;
 
@@ -23,6 +24,7 @@ use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::progress::{How, Progress, Task, Update};
+use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -37,20 +39,27 @@ pub struct Order {
     pub jobs: Option<NonZeroUsize>,
     /// Is told of every layer that is made.
     pub made: Option<UnboundedSender<Option<MadeLayer>>>,
+    /// Sees the image's layers while they are written.
+    pub taps: Option<Taps>,
     /// Where results may be known.
     pub caches: Vec<Arc<dyn StepCache>>,
+    /// Images without a name that it may use.
+    pub images: Vec<Arc<Made>>,
 }
 
 impl Order {
     /// What the command line says.
     pub fn of(session: &Session, request: &BuildRequest, options: &BuildOptions) -> Result<Self, Failure> {
         let caches = caches::readers(session, &caches::flags(&options.cache_from)?)?;
-        Ok(Self { request: request.clone(), shown: None, pull: options.pull, jobs: options.jobs, made: None, caches })
+        let (request, images) = (request.clone(), Vec::new());
+        let (pull, jobs) = (options.pull, options.jobs);
+        Ok(Self { request, shown: None, pull, jobs, made: None, taps: None, caches, images })
     }
 
     /// A build with nothing special about it.
     pub fn plain(request: BuildRequest) -> Self {
-        Self { request, shown: None, pull: false, jobs: None, made: None, caches: Vec::new() }
+        let (caches, images) = (Vec::new(), Vec::new());
+        Self { request, shown: None, pull: false, jobs: None, made: None, taps: None, caches, images }
     }
 }
 
@@ -63,7 +72,7 @@ fn default_jobs() -> usize {
 pub async fn run(
     session: &Session,
     store: &OpenStore,
-    Order { request, shown, pull, jobs, made, caches }: Order,
+    Order { request, shown, pull, jobs, made, taps, caches, images }: Order,
     progress: &Progress,
     cancel: CancellationToken,
 ) -> Result<BuildResult, Failure> {
@@ -73,10 +82,11 @@ pub async fn run(
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
-        bases: Arc::new(Bases::new(session, store, pull)),
+        bases: Arc::new(Bases::new(session, store, pull).with(images)),
         caches,
         fetch: Arc::new(Fetcher(session.client_config()?)),
         events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),
+        taps,
         cancel,
         jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
     };
@@ -151,9 +161,15 @@ impl State {
         match event {
             BuildEvent::Planned(steps) => self.steps = steps,
             BuildEvent::Warning(_) => {}
-            BuildEvent::Started(step) => {
+            BuildEvent::Waiting(step) => {
                 let task = progress.start(self.label(step.0));
+                let line = "another build is doing this: waiting for its result".to_owned();
+                task.update(&Update::Output { stderr: true, line });
                 self.running.insert(step.0, task);
+            }
+            BuildEvent::Started(step) => {
+                let label = self.label(step.0);
+                self.running.entry(step.0).or_insert_with(|| progress.start(label));
             }
             BuildEvent::Output { step, stream, line } => {
                 if let Some(task) = self.running.get(&step.0) {
@@ -174,12 +190,17 @@ impl State {
                 let text = explain(&self.label(step.0), &verdict);
                 self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
-            BuildEvent::Cached(step) => progress.start(self.label(step.0)).done(How::Cached, Duration::ZERO),
-            BuildEvent::Done { step, took, layer } => {
+            BuildEvent::Cached(step) => {
+                let task = self.running.remove(&step.0).unwrap_or_else(|| progress.start(self.label(step.0)));
+                task.done(How::Cached, Duration::ZERO);
+            }
+            BuildEvent::Stored(layer) => {
                 if let Some(made) = &self.made {
                     // Nobody listens when nothing is to be sent any more.
                     let _ = made.send(Some(layer));
                 }
+            }
+            BuildEvent::Done { step, took } => {
                 if let Some(task) = self.running.remove(&step.0) {
                     task.done(How::Done, took);
                 }

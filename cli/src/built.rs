@@ -82,7 +82,9 @@ pub async fn build_all(
     let mut parts = Vec::new();
     for request in requests {
         let (order, cancel) = order(request.clone())?;
-        let shown = several.then(|| request.platform.to_string());
+        let platform = several.then(|| request.platform.to_string());
+        let shown: Vec<String> = order.shown.iter().cloned().chain(platform).collect();
+        let shown = (!shown.is_empty()).then(|| shown.join(" "));
         let started = now();
         let progress = session.progress()?;
         let mut result = builds::run(session, store, Order { shown, ..order }, &progress, cancel).await?;

@@ -1,18 +1,19 @@
-//! `build --push` sends each new layer of the image as soon as it is made, while later steps run. The push at the end then
-//! finds them there; what failed here is tried again by it, and told by it.
+//! `build --push` sends each new layer of the image while it is being made, or as soon as it is, while later steps run. The
+//! push at the end then finds them there; what failed here is tried again by it, and told by it.
 
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 use wharf_blobstore::BlobStore;
-use wharf_builder::MadeLayer;
+use wharf_builder::{MadeLayer, Taps};
 use wharf_client::registry::RemoteRepository;
 use wharf_client::transfer::{
     BlobBody, ByteStream, Error as TransferError, ImageSink as _, Origin, Result as TransferResult,
 };
 use wharf_spec::{Descriptor, Digest, Reference};
 
+use crate::ahead::Ahead;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -21,6 +22,7 @@ use crate::stores::OpenStore;
 /// result keeps whoever is told of its events.)
 pub struct Eager {
     layers: UnboundedSender<Option<MadeLayer>>,
+    ahead: Option<Ahead>,
     sending: AbortOnDropHandle<()>,
 }
 
@@ -37,8 +39,15 @@ impl Eager {
         }
         let (layers, made) = unbounded_channel();
         let blobs = store.repositories.store().blobs();
-        let sending = AbortOnDropHandle::new(tokio::spawn(send_all(made, blobs, repositories)));
-        Ok(Self { layers, sending })
+        // Ahead of the others, who are given what is in the store then.
+        let ahead = repositories.first().map(|first| Ahead::to(first.clone()));
+        let sending = AbortOnDropHandle::new(tokio::spawn(send_all(made, blobs, repositories, ahead.clone())));
+        Ok(Self { layers, ahead, sending })
+    }
+
+    /// Who sees layers while they are written.
+    pub fn taps(&self) -> Option<Taps> {
+        self.ahead.as_ref().map(Ahead::taps)
     }
 
     /// Where layers are named.
@@ -48,7 +57,7 @@ impl Eager {
 
     /// Waits until every layer that was named is sent or has failed.
     pub async fn finish(self) {
-        let Self { layers, sending } = self;
+        let Self { layers, sending, .. } = self;
         let _ = layers.send(None);
         // A panic there is no reason to fail: the push sends everything itself.
         let _ = sending.await;
@@ -59,12 +68,16 @@ async fn send_all(
     mut made: UnboundedReceiver<Option<MadeLayer>>,
     blobs: BlobStore,
     repositories: Vec<RemoteRepository>,
+    ahead: Option<Ahead>,
 ) {
     while let Some(Some(MadeLayer { digest, size, in_image })) = made.recv().await {
         if !in_image {
             continue;
         }
         let layer = Descriptor::new("application/octet-stream", digest, size);
+        if let Some(ahead) = &ahead {
+            ahead.wait(&digest).await;
+        }
         for repository in &repositories {
             if let Err(error) = send(&layer, &blobs, repository).await {
                 tracing::info!("layer {} was not sent ahead: {error}", digest.short());

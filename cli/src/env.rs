@@ -12,6 +12,9 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_HOST", "engine that `build --load` loads into, unix:///path or tcp://host:port (default Docker's socket)"),
     ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
     ("NO_COLOR", "no colours, unless it is empty"),
+    ("BUILDX_BAKE_FILE", "files that `bake` reads, where -f is not given, between colons"),
+    ("BUILDX_BAKE_PATH_SEPARATOR", "what stands between them instead"),
+    ("BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP", "1: variables of bake files do not come from the environment"),
     ("SOURCE_DATE_EPOCH", "time stamp of built images, in seconds since 1970"),
     ("EXPERIMENTAL_BUILDKIT_SOURCE_POLICY", "source policy of builds, where --source-policy-file is not given"),
     ("HTTP_PROXY", "proxy for plain HTTP; also given to RUN, like HTTPS_PROXY, FTP_PROXY, ALL_PROXY and NO_PROXY"),
@@ -127,6 +130,18 @@ impl Environment {
         self.known("NO_COLOR").is_some()
     }
 
+    /// `BUILDX_BAKE_FILE`: files between colons, or what `BUILDX_BAKE_PATH_SEPARATOR` says.
+    pub fn bake_files(&self) -> Vec<String> {
+        let separator = self.known("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
+        let files = self.known("BUILDX_BAKE_FILE").into_iter().flat_map(|files| files.split(separator));
+        files.map(str::trim).filter(|file| !file.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// `BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP`
+    pub fn bake_ignores_environment(&self) -> bool {
+        self.known("BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP").is_some_and(wharf_builder::settings::is_true)
+    }
+
     /// `SOURCE_DATE_EPOCH` as it stands.
     pub fn source_date_epoch(&self) -> Option<&str> {
         self.known("SOURCE_DATE_EPOCH")
@@ -204,6 +219,7 @@ mod tests {
         assert_eq!(environment.docker_host(), None);
         assert_eq!(environment.source_date_epoch(), None);
         assert_eq!(environment.source_policy(), None);
+        assert!(environment.bake_files().is_empty() && !environment.bake_ignores_environment());
         assert_eq!(environment.ssh_agent(), None);
         assert!(!environment.no_color());
         assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));

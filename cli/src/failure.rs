@@ -83,6 +83,22 @@ impl Failure {
         self
     }
 
+    /// Whether everything was said already.
+    pub fn is_silent(&self) -> bool {
+        self.rendered && self.what.is_empty()
+    }
+
+    /// Says whose failure it is, where several things are done.
+    #[must_use]
+    pub fn of(self, whose: &str) -> Self {
+        let what = match (self.rendered, self.what.is_empty()) {
+            (true, true) => self.what,
+            (true, false) => format!("{}\n\nerror: {whose} failed", self.what),
+            (false, _) => format!("{whose}: {}", self.what),
+        };
+        Self { what, ..self }
+    }
+
     /// What the process exits with.
     pub fn code(&self) -> u8 {
         self.code

@@ -6,9 +6,11 @@
 #![expect(unreachable_pub, reason = "a program has no outside: `pub` here means what it means in a library")]
 
 mod agents;
+mod ahead;
 mod annotations;
 mod args;
 mod attestations;
+mod bake;
 mod bases;
 mod builds;
 mod built;
@@ -82,6 +84,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     }
     let builds = match &cli.command {
         Command::Build(build) => build.asked().question.is_none(),
+        Command::Bake(bake) => bake.builds(),
         Command::Up(_) | Command::Import(_) | Command::Cache(_) => true,
         _ => false,
     };
@@ -96,6 +99,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
 async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(command) => Box::pin(commands::build::run(&session, command)).await,
+        Command::Bake(command) => Box::pin(commands::bake::run(&session, command)).await,
         Command::Cache(options) => commands::cache::run(&session, &options.command).await,
         Command::Serve(command) => commands::serve::run(&session, command).await,
         Command::Up(command) => Box::pin(commands::up::run(&session, command)).await,

@@ -1,5 +1,7 @@
 //! Making what was built visible: in the store, under its names, and elsewhere, without a name.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use wharf_client::transfer::{ByteStream, Error, ImageSource, Origin, Result as TransferResult, Target};
@@ -53,9 +55,61 @@ impl Made {
         Self { children: built.children.clone(), ..Self::new(store, built.root.clone()) }
     }
 
+    /// Its digest.
+    pub fn digest(&self) -> Digest {
+        self.image.digest()
+    }
+
     /// What to ask this source for.
     pub fn target(&self) -> Target {
         Target::Digest(self.image.digest())
+    }
+}
+
+/// A source that knows which repositories its bases came from: a registry that has them is not sent their layers.
+pub struct Based<S> {
+    source: S,
+    homes: BTreeMap<Digest, Vec<Origin>>,
+}
+
+impl<S> Based<S> {
+    /// Of what was built.
+    pub fn new(source: S, built: &Built) -> Self {
+        let mut homes: BTreeMap<Digest, Vec<Origin>> = BTreeMap::new();
+        for base in built.parts.iter().flat_map(|part| &part.result.bases) {
+            let Ok(Reference { host: Some(host), repository, .. }) = base.name.parse() else { continue };
+            let home = Origin::Registry { host, repository };
+            for layer in &base.layers {
+                let homes = homes.entry(*layer).or_default();
+                if !homes.contains(&home) {
+                    homes.push(home.clone());
+                }
+            }
+        }
+        Self { source, homes }
+    }
+}
+
+#[async_trait]
+impl<S: ImageSource> ImageSource for Based<S> {
+    async fn manifest(&self, target: &Target) -> TransferResult<RawManifest> {
+        self.source.manifest(target).await
+    }
+
+    async fn blob(&self, descriptor: &Descriptor) -> TransferResult<ByteStream> {
+        self.source.blob(descriptor).await
+    }
+
+    async fn referrers(&self, digest: &Digest) -> TransferResult<Vec<Descriptor>> {
+        self.source.referrers(digest).await
+    }
+
+    fn origin(&self) -> Origin {
+        self.source.origin()
+    }
+
+    fn elsewhere(&self, digest: &Digest) -> Vec<Origin> {
+        self.homes.get(digest).cloned().unwrap_or_default()
     }
 }
 

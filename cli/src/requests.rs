@@ -10,7 +10,7 @@ use wharf_builder::layer::LayerFormat;
 use wharf_builder::policy::Policies;
 use wharf_builder::settings::is_true;
 use wharf_builder::{
-    BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, LayerCompression, SecretValue,
+    BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, ImageName, LayerCompression, SecretValue,
 };
 use wharf_spec::Platform;
 
@@ -42,6 +42,17 @@ pub struct Prepared {
     _agents: Vec<OwnAgent>,
 }
 
+/// What a build gets that no option says.
+#[derive(Default)]
+pub struct Given {
+    /// The Dockerfile itself.
+    pub dockerfile: Option<DockerfileText>,
+    /// Whether `--file` is a path in the context, and nowhere else.
+    pub file_in_context: bool,
+    /// Images that were just made, as named contexts.
+    pub images: BTreeMap<String, ImageName>,
+}
+
 /// The directory behind [`SELF`]; removed when dropped.
 struct OwnProgram(PathBuf);
 
@@ -57,6 +68,7 @@ pub async fn prepare(
     options: &BuildOptions,
     context: &str,
     scratch: &Path,
+    given: Given,
 ) -> Result<Prepared, Failure> {
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
@@ -69,11 +81,13 @@ pub async fn prepare(
     let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
     let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
-    let dockerfile = match main.dockerfile.take() {
-        Some(text) if options.file.is_none() => text,
-        Some(_) | None => dockerfile(options, directory.as_deref())?,
+    let dockerfile = match (given.dockerfile, main.dockerfile.take()) {
+        (Some(text), _) => text,
+        (None, Some(text)) if options.file.is_none() => text,
+        (None, _) => dockerfile(options, directory.as_deref(), given.file_in_context)?,
     };
     let mut named = contexts::named(&fetching, &options.contexts).await?;
+    named.sources.extend(given.images.into_iter().map(|(name, image)| (name, ContextSource::Image(image))));
     let mut own = None;
     if dockerfile.text.contains(SELF) && !named.sources.contains_key(SELF) {
         let program = OwnProgram::make(scratch)?;
@@ -147,7 +161,11 @@ fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     }
 }
 
-fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<DockerfileText, Failure> {
+fn dockerfile(
+    options: &BuildOptions,
+    context: Option<&Path>,
+    only_in_context: bool,
+) -> Result<DockerfileText, Failure> {
     let inside = |path: &Path| context.map_or_else(|| path.to_path_buf(), |context| context.join(path));
     match &options.file {
         Some(path) if path.as_os_str() == "-" => {
@@ -158,7 +176,8 @@ fn dockerfile(options: &BuildOptions, context: Option<&Path>) -> Result<Dockerfi
         }
         Some(path) => {
             // As Docker does: relative to where the user is, then to the context.
-            let path = if path.exists() || path.is_absolute() { path.clone() } else { inside(path) };
+            let as_it_is = path.is_absolute() || (!only_in_context && path.exists());
+            let path = if as_it_is { path.clone() } else { inside(path) };
             Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
         }
         None => {
@@ -214,6 +233,11 @@ fn secrets(session: &Session, texts: &[String]) -> Result<BTreeMap<String, Secre
         let value = match (file, fields.get("env")) {
             (Some(path), _) => std::fs::read(path)
                 .map_err(|error| Failure::new(format!("could not read the secret {id} from {path}")).because(error))?,
+            // As Docker has it: a file of the secret's own name, where there is no variable.
+            (None, None) if session.environment.user_variable(id).is_none() && Path::new(id).is_file() => {
+                std::fs::read(id)
+                    .map_err(|error| Failure::new(format!("could not read the secret {id}")).because(error))?
+            }
             (None, variable) => {
                 let variable = variable.copied().unwrap_or(id);
                 let value = session.environment.user_variable(variable);
@@ -284,7 +308,12 @@ fn source_policies(session: &Session, options: &BuildOptions) -> Result<Policies
         return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
             .hint("say the same as rules in JSON: --source-policy-file FILE"));
     }
-    let mut files: Vec<&Path> = options.source_policies.iter().map(PathBuf::as_path).collect();
+    policies(session, &options.source_policies)
+}
+
+/// The rules of these files, or of the variable's.
+pub fn policies(session: &Session, files: &[PathBuf]) -> Result<Policies, Failure> {
+    let mut files: Vec<&Path> = files.iter().map(PathBuf::as_path).collect();
     if files.is_empty() {
         files.extend(session.environment.source_policy().map(Path::new));
     }

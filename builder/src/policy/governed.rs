@@ -28,6 +28,8 @@ impl BaseImages for Governed<'_> {
                 self.policies.layout(&name.to_string()).map_err(refused)?;
                 name.clone()
             }
+            // What went into it was asked for when it was made.
+            ImageName::Made { .. } => name.clone(),
         };
         self.bases.resolve(&wanted, platform).await
     }

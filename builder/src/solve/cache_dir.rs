@@ -9,6 +9,7 @@
 //! notes/<step>                 what the key of a step was made of
 //! mounts/<hash of id>/         cache mounts
 //! fresh/<what>.<name>          what may not have reached the disk yet: see `fresh`
+//! turns/<step>                 locked by the build that does this step, while others wait for its result
 //! use.lock                     held by all builds together, and alone by whoever prunes
 //! hashes/<hash of path>        what the files of a context contain
 //! ```
@@ -52,7 +53,7 @@ impl CacheDir {
             fs::create_dir_all(root)?;
             fs::set_permissions(root, private)?;
         }
-        for part in ["tmp", "snapshots", "index", "frames", "notes", "hashes", "mounts", "fresh"] {
+        for part in ["tmp", "snapshots", "index", "frames", "notes", "hashes", "mounts", "fresh", "turns"] {
             fs::create_dir_all(root.join(part))?;
         }
         let in_use = File::options().create(true).truncate(false).write(true).open(root.join(USE_LOCK))?;
@@ -113,6 +114,11 @@ impl CacheDir {
     /// What the key of a step was made of.
     pub(crate) fn notes(&self, step: &str) -> PathBuf {
         self.root.join("notes").join(step)
+    }
+
+    /// Whose turn it is to do a step.
+    pub(crate) fn turn(&self, step: &str) -> PathBuf {
+        self.root.join("turns").join(step)
     }
 
     /// What the files of the context in this directory contain.

@@ -17,6 +17,7 @@ use crate::context::Context;
 use crate::copy::{Rules, fingerprint_selections};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
+use crate::event::MadeLayer;
 use crate::files::{self, Files, Found, Selected, Selection};
 use crate::ignore::IgnoreFile;
 use crate::layer::{Encoding, Fingerprint, LayerPath, Tree, WriterOptions};
@@ -288,10 +289,21 @@ impl Solver<'_> {
         self.keep(step, stored)
     }
 
-    /// Takes a layer that was just stored into the books.
+    /// Takes a layer that was just written into the books, while it goes to the disk.
     pub(super) fn keep(&self, step: &Step, stored: StoredLayer) -> Result<Layer, BuildError> {
         self.keep_frames(step, &stored);
-        let StoredLayer { descriptor, digests, index, .. } = stored;
+        let StoredLayer { blob, descriptor, digests, index, .. } = stored;
+        let made = MadeLayer { digest: descriptor.digest, size: descriptor.size, in_image: self.is_in_image(step) };
+        let (reporter, cancel) = (Arc::clone(&self.reporter), self.cancel.clone());
+        self.depot.settling().begin(descriptor.digest, async move {
+            let committed = blob.commit().await;
+            match &committed {
+                Ok(()) => reporter.stored(made),
+                // Nothing that builds on it can succeed.
+                Err(_) => cancel.cancel(),
+            }
+            committed
+        });
         self.depot.learn(digests.diff_id, index)?;
         Ok(Layer { descriptor, diff_id: digests.diff_id, keys: Vec::new(), created: Some(self.now()), source: None })
     }

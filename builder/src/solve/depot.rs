@@ -16,6 +16,7 @@ use super::cache_dir::CacheDir;
 use super::layer::{Layer, Stack};
 use super::once::KeyedLocks;
 use super::report::Reporter;
+use super::settling::Settling;
 use super::transport::{BlobReader, blocking};
 use crate::error::BuildError;
 use crate::event::StepId;
@@ -41,6 +42,7 @@ struct Inner {
     trees: Mutex<HashMap<Digest, Arc<Tree>>>,
     /// Layers that the cache knows to be in use.
     used: Mutex<HashSet<Digest>>,
+    settling: Settling,
 }
 
 /// Why a layer is not what its image says.
@@ -90,8 +92,8 @@ impl Depot {
     pub(crate) fn new(blobs: BlobStore, cache: Arc<CacheDir>, reporter: Arc<Reporter>) -> Self {
         let (indexes, trees) = (Mutex::default(), Mutex::default());
         let (fetches, unpacks) = (KeyedLocks::default(), KeyedLocks::default());
-        let used = Mutex::default();
-        Self { inner: Arc::new(Inner { blobs, cache, reporter, fetches, unpacks, indexes, trees, used }) }
+        let (used, settling) = (Mutex::default(), Settling::default());
+        Self { inner: Arc::new(Inner { blobs, cache, reporter, fetches, unpacks, indexes, trees, used, settling }) }
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {
@@ -102,10 +104,15 @@ impl Depot {
         &self.inner.cache
     }
 
+    /// Layers on their way into the store.
+    pub(super) fn settling(&self) -> &Settling {
+        &self.inner.settling
+    }
+
     /// Whether every layer can be had: live in the store, or at a registry. What is in the store stays there for a while then.
     pub(crate) async fn has(&self, stack: &Stack) -> Result<bool, BuildError> {
-        let local: Vec<Digest> =
-            stack.layers().iter().filter(|layer| layer.source.is_none()).map(|layer| layer.descriptor.digest).collect();
+        let local = stack.layers().iter().filter(|layer| layer.source.is_none()).map(|layer| layer.descriptor.digest);
+        let local: Vec<Digest> = local.filter(|digest| !self.inner.settling.knows(digest)).collect();
         Ok(self.inner.blobs.rely_on(&local).await?)
     }
 
@@ -113,6 +120,7 @@ impl Depot {
     pub(crate) async fn fetch(&self, layer: &Layer, step: Option<StepId>) -> Result<Blob, BuildError> {
         let digest = layer.descriptor.digest;
         let _turn = self.inner.fetches.lock(digest).await;
+        self.inner.settling.wait(&digest).await;
         if let Some(blob) = self.inner.blobs.find(&digest).await?.filter(Blob::is_live) {
             return Ok(blob);
         }

@@ -26,7 +26,8 @@ const DIGEST: usize = "sha256:".len() + 64;
 impl Solver<'_> {
     /// How the layer of `step` is written: with the frames of the last one at hand.
     pub(super) async fn recipe(&self, step: &Step) -> Recipe {
-        Recipe { options: self.writer_options(), known: self.earlier(step).await }
+        let taps = self.environment.taps.as_ref().filter(|_| self.is_in_image(step));
+        Recipe { options: self.writer_options(), known: self.earlier(step).await, tap: taps.map(|tap| tap()) }
     }
 
     async fn earlier(&self, step: &Step) -> Option<Arc<KnownFrames>> {

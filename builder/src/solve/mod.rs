@@ -30,10 +30,12 @@ mod report;
 mod run_mounts;
 mod run_output;
 mod run_step;
+mod settling;
 mod shared_mount;
 mod solver;
 mod stage_files;
 mod transport;
+mod turn;
 
 pub use cache_use::{CachePart, CacheUsage, PartUsage, Pruning, cache_usage, prune_cache};
 pub use depot::LayerFault;

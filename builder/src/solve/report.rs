@@ -51,6 +51,11 @@ impl Reporter {
         self.send(BuildEvent::Explained { step, verdict });
     }
 
+    /// Another build does the step.
+    pub(crate) fn waiting(&self, step: StepId) {
+        self.send(BuildEvent::Waiting(step));
+    }
+
     /// A step begins to work.
     pub(crate) fn started(&self, step: StepId) -> SystemTime {
         self.send(BuildEvent::Started(step));
@@ -61,7 +66,12 @@ impl Reporter {
         let took = self.since(start);
         let outcome = StepOutcome::Ran { layer, took };
         self.outcomes.lock().unwrap_or_else(PoisonError::into_inner).insert(step, outcome);
-        self.send(BuildEvent::Done { step, layer, took });
+        self.send(BuildEvent::Done { step, took });
+    }
+
+    /// The layer of a step can be read by others.
+    pub(crate) fn stored(&self, layer: MadeLayer) {
+        self.send(BuildEvent::Stored(layer));
     }
 
     pub(crate) fn failed(&self, step: StepId, start: SystemTime) {

@@ -24,6 +24,7 @@ use super::notes::Notes;
 use super::once::KeyedLocks;
 use super::report::Reporter;
 use super::transport::blocking;
+use super::turn::Turn;
 use crate::context::{Context, Hashes};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::environment::BuildEnvironment;
@@ -190,7 +191,7 @@ impl<'a> Solver<'a> {
         }
         let result = self.thorough(stage, step, before, need).await;
         if let (Some(quick), Ok(Some((layer, _)))) = (quick, &result) {
-            memory::remember(&self.environment.store, quick, layer).await?;
+            self.remember((quick, None), layer);
         }
         // Others may find it by either: the first needs no files, the second still fits when a stage was made again.
         Ok(result?.map(|(layer, key)| Layer { keys: quick.into_iter().chain([key]).collect(), ..layer }))
@@ -207,6 +208,11 @@ impl<'a> Solver<'a> {
         // Of several stages that do the same, the first does it.
         let _turn = self.steps.lock(key).await;
         if let Some(layer) = self.known(key, step, need).await? {
+            self.hit(step);
+            return Ok(Some((layer, key)));
+        }
+        let (turn, waited) = self.turn(step, key).await?;
+        if waited && let Some(layer) = self.known(key, step, need).await? {
             self.hit(step);
             return Ok(Some((layer, key)));
         }
@@ -235,21 +241,44 @@ impl<'a> Solver<'a> {
         if let Some(earlier) = earlier.filter(|earlier| earlier.diff_id == layer.diff_id && self.epoch().is_none()) {
             layer.created = earlier.created;
         }
-        self.remember(key, &layer);
+        self.remember((key, turn), &layer);
         layer.keys = vec![key];
         self.keep_notes(step, &notes);
         self.made().insert(key, layer.clone());
         Ok(Some((layer, key)))
     }
 
-    /// Remembers a layer while the next step runs.
-    fn remember(&self, key: Key, layer: &Layer) {
-        let (store, layer) = (self.environment.store.clone(), layer.clone());
-        let work = tokio::spawn(async move { memory::remember(&store, key, &layer).await });
+    /// Waits while another build does the same step; whether it had to. A step whose result nobody may use waits for nobody.
+    async fn turn(&self, step: &Step, key: Key) -> Result<(Option<Turn>, bool), BuildError> {
+        if step.memory == Memory::Ignored {
+            return Ok((None, false));
+        }
+        let failed = |source| BuildError::io("lock a step", source);
+        let path = self.depot.cache().turn(&key.hex());
+        if let Some(turn) = Turn::try_take(&path).map_err(failed)? {
+            return Ok((Some(turn), false));
+        }
+        self.reporter.waiting(step.id);
+        tokio::select! {
+            turn = Turn::take(&path) => Ok((Some(turn.map_err(failed)?), true)),
+            () = self.cancel.cancelled() => Err(BuildError::Cancelled),
+        }
+    }
+
+    /// Remembers a layer once it is in the store, while the next step runs. Then it is the turn of whoever waits for it.
+    fn remember(&self, (key, turn): (Key, Option<Turn>), layer: &Layer) {
+        let (store, depot, layer) = (self.environment.store.clone(), self.depot.clone(), layer.clone());
+        let work = tokio::spawn(async move {
+            if depot.settling().wait(&layer.descriptor.digest).await {
+                memory::remember(&store, key, &layer).await?;
+            }
+            drop(turn);
+            Ok(())
+        });
         self.remembering.lock().unwrap_or_else(PoisonError::into_inner).push(work);
     }
 
-    /// Waits until every layer that was made is remembered.
+    /// Waits until every layer that was made is in the store and remembered.
     pub(crate) async fn remembered(&self) -> Result<(), BuildError> {
         let works = std::mem::take(&mut *self.remembering.lock().unwrap_or_else(PoisonError::into_inner));
         for work in works {
@@ -260,7 +289,7 @@ impl<'a> Solver<'a> {
                 Err(_) => return Err(BuildError::Cancelled),
             }
         }
-        Ok(())
+        Ok(self.depot.settling().finish().await?)
     }
 
     fn hit(&self, step: &Step) {
@@ -294,6 +323,7 @@ impl<'a> Solver<'a> {
             if need == Need::Identity || layer.source.is_some() {
                 return Ok(Some(layer));
             }
+            self.depot.settling().wait(&layer.descriptor.digest).await;
             let blob = self.depot.blobs().find(&layer.descriptor.digest).await?;
             if blob.is_some_and(|blob| blob.is_live()) {
                 return Ok(Some(layer));
@@ -433,7 +463,7 @@ impl<'a> Solver<'a> {
     }
 
     /// Whether the layer of a step becomes one of the image's.
-    fn is_in_image(&self, step: &Step) -> bool {
+    pub(super) fn is_in_image(&self, step: &Step) -> bool {
         let mut next = Some(self.plan.target);
         while let Some(StageId(at)) = next {
             let stage = &self.plan.stages[at];

@@ -8,13 +8,14 @@ use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt as _;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use wharf_blobstore::{Blob, BlobStore, ByteStream};
+use wharf_blobstore::{Blob, BlobStore, ByteStream, OwnUpload};
 use wharf_spec::{Algorithm, Descriptor, Digest, Hasher, MediaType};
 
 use crate::error::BuildError;
 use crate::layer::{
     FrameTable, KnownFrames, LayerDigests, LayerIndex, LayerWriter, WriteError, WriterOptions, WrittenLayer,
 };
+use crate::tap::LayerTap;
 
 /// Bytes go over in pieces of this size, and this many of them wait at most.
 const PIECE: usize = 256 << 10;
@@ -44,8 +45,22 @@ impl Write for BlobSink {
     }
 }
 
-/// A layer that is in the store.
+/// A blob whose bytes are written; nobody sees it, and a power failure takes it.
+pub(crate) struct Uncommitted {
+    upload: OwnUpload,
+    digest: Digest,
+}
+
+impl Uncommitted {
+    /// Makes it durable, then visible.
+    pub(crate) async fn commit(self) -> wharf_blobstore::Result<()> {
+        self.upload.commit(self.digest).await.map(drop)
+    }
+}
+
+/// A layer that is in the store once its blob is committed.
 pub(crate) struct StoredLayer {
+    pub(crate) blob: Uncommitted,
     pub(crate) descriptor: Descriptor,
     pub(crate) digests: LayerDigests,
     pub(crate) index: LayerIndex,
@@ -57,13 +72,15 @@ pub(crate) struct Recipe {
     pub(crate) options: WriterOptions,
     /// Frames that may be used again.
     pub(crate) known: Option<Arc<KnownFrames>>,
+    /// Who else wants the bytes.
+    pub(crate) tap: Option<Box<dyn LayerTap>>,
 }
 
-/// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible unless all goes
-/// well.
+/// Writes a layer into the store: `fill` adds its entries, on a thread of its own. Nothing is visible before the caller
+/// commits it.
 pub(crate) async fn store_layer<E>(
     blobs: &BlobStore,
-    Recipe { options, known }: Recipe,
+    Recipe { options, known, mut tap }: Recipe,
     fill: impl FnOnce(&mut LayerWriter<BlobSink>) -> Result<(), E> + Send + 'static,
 ) -> Result<StoredLayer, StoreLayerError<E>>
 where
@@ -83,6 +100,9 @@ where
     });
     let mut upload = blobs.own_upload().await?;
     while let Some(piece) = waiting.recv().await {
+        if let Some(tap) = &mut tap {
+            tap.bytes(&piece);
+        }
         // Dropping the receiver on an error here is what ends the thread.
         upload.write(piece).await?;
     }
@@ -90,10 +110,13 @@ where
         Ok(written) => written.map_err(StoreLayerError::Fill)?,
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     };
-    upload.commit(digests.digest).await?;
+    if let Some(tap) = tap {
+        tap.named(digests.digest, digests.size);
+    }
+    let blob = Uncommitted { upload, digest: digests.digest };
     let media_type = MediaType::layer(options.encoding.compression());
     let descriptor = Descriptor { annotations, ..Descriptor::new(media_type.as_str(), digests.digest, digests.size) };
-    Ok(StoredLayer { descriptor, digests, index, frames })
+    Ok(StoredLayer { blob, descriptor, digests, index, frames })
 }
 
 /// Stores what `fill` writes, on a thread of its own; what it hashes to, and its length. Nothing is visible unless all

@@ -2,7 +2,9 @@
 
 use std::fs;
 
-use wharf_builder::{BuildEvent, CacheVerdict, MissReason};
+use tokio::task::yield_now;
+use wharf_builder::{BuildError, BuildEvent, CacheVerdict, MissReason};
+use wharf_spec::Digest;
 
 use crate::fixture::{World, outcomes, settle_times};
 use crate::show;
@@ -121,4 +123,45 @@ async fn a_time_stamp_for_everything_makes_the_same_image_of_the_same_files() {
         digests.push(world.build_request(request).await.image.digest());
     }
     assert!(digests.iter().all(|digest| *digest == digests[0]), "{digests:?}");
+}
+
+/// A step that goes on until it is told to end, and counts how often it did.
+const SLOW: &str = "FROM shell\nRUN --mount=type=cache,id=w,target=/w echo begun; until [ -e /w/go ]; do :; done; echo done >> /w/log; echo x > /x";
+
+/// A build beside another, in a process of its own for all that it knows.
+fn beside(world: &World) -> World {
+    let mut other = World::new();
+    (other.store, other.cache_dir, other.bases) = (world.store.clone(), world.cache_dir.clone(), world.bases.clone());
+    other
+}
+
+async fn until(world: &World, wanted: impl Fn(&BuildEvent) -> bool) {
+    while !world.events().iter().any(&wanted) {
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn of_two_builds_that_come_to_the_same_step_one_does_it() {
+    let first = world();
+    let (second, third) = (beside(&first), beside(&first));
+    let cache = first.cache_dir.join("mounts").join(Digest::sha256(b"w").hex()).join("0/data");
+    let begun = async {
+        until(&first, |event| matches!(event, BuildEvent::Output { .. })).await;
+        let (cancelled, ()) = tokio::join!(third.try_build(third.request(SLOW)), async {
+            until(&third, |event| matches!(event, BuildEvent::Waiting(_))).await;
+            third.cancel.cancel();
+        });
+        assert!(matches!(cancelled, Err(BuildError::Cancelled)), "{cancelled:?}");
+        let (result, ()) = tokio::join!(second.build(SLOW), async {
+            until(&second, |event| matches!(event, BuildEvent::Waiting(_))).await;
+            fs::write(cache.join("go"), "").unwrap();
+        });
+        result
+    };
+    let (one, other) = tokio::join!(first.build(SLOW), begun);
+    assert_eq!(one.image.digest(), other.image.digest());
+    assert!(outcomes(&one)[0].ends_with(": ran") && outcomes(&other)[0].ends_with(": cached"));
+    assert_eq!(fs::read_to_string(cache.join("log")).unwrap(), "done\n");
+    assert_eq!(fs::read_dir(first.cache_dir.join("turns")).unwrap().count(), 0);
 }

@@ -100,6 +100,7 @@ impl World {
             fetch: Arc::clone(&self.fetch),
             caches: self.caches.clone(),
             events: Arc::new(move |event| events.lock().unwrap().push(event)),
+            taps: None,
             cancel: self.cancel.clone(),
             jobs: self.jobs,
         };

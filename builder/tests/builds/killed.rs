@@ -38,8 +38,7 @@ async fn a_killed_build_can_be_done_again() {
     let left = || fs::read_dir(room.path().join("world/cache/tmp")).unwrap().count();
     assert_eq!(left(), 2, "a room and its lock");
     let world = world(room.path());
-    let before = world.records().await;
-    assert_eq!(before.lines().filter(|line| line.starts_with("cache/")).count(), 2, "what was done is known");
+    assert_eq!(known(&world).await, 2, "what was done is known");
     let mut request = world.request(DOCKERFILE);
     request.build_args.insert("LONG".into(), "0".into());
     let result = world.build_request(request).await;
@@ -47,6 +46,11 @@ async fn a_killed_build_can_be_done_again() {
     show::layers(&world.store, &result).await;
     drop(result);
     assert_eq!(left(), 0, "what the dead build left is gone");
+}
+
+/// How many results of steps are known.
+async fn known(world: &World) -> usize {
+    world.records().await.lines().filter(|line| line.starts_with("cache/")).count()
 }
 
 fn world(room: &Path) -> World {
@@ -63,6 +67,10 @@ async fn build_until_killed(room: &Path) {
     request.build_args.insert("LONG".into(), "1000".into());
     let told = async {
         while !world.events().iter().any(|event| matches!(event, BuildEvent::Output { line, .. } if line == "begun")) {
+            tokio::task::yield_now().await;
+        }
+        // The steps before it are remembered while it runs.
+        while known(&world).await < 2 {
             tokio::task::yield_now().await;
         }
         println!("the step has begun");

@@ -1,6 +1,7 @@
 //! Commands, one file each.
 
 pub mod backup;
+pub mod bake;
 pub mod build;
 pub mod cache;
 pub mod completion;

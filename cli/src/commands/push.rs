@@ -1,14 +1,14 @@
 //! `wharf push`: from the store to a registry.
 
-use wharf_client::transfer::{CopyOptions, Target, copy};
-use wharf_spec::Reference;
+use wharf_client::transfer::{CopyOptions, ImageSource, Target, copy};
+use wharf_spec::{Digest, Reference};
 
 use crate::args::Push;
 use crate::built::Built;
 use crate::failure::Failure;
 use crate::output;
 use crate::progress::Progress;
-use crate::publish::Made;
+use crate::publish::{Based, Made};
 use crate::session::Session;
 use crate::stores::OpenStore;
 use crate::transfers;
@@ -38,42 +38,50 @@ pub async fn run(session: &Session, command: Push) -> Result<(), Failure> {
 }
 
 /// Pushes an image of the store; returns its name by digest.
-pub async fn push(
+async fn push(
     session: &Session,
     store: &OpenStore,
     (image, destination): (&Reference, &Reference),
     progress: &Progress,
 ) -> Result<String, Failure> {
     let local = store.require(image).await?;
-    let remote = session.remote(destination)?;
-    let tag = destination.tag_or_latest();
-    let source = store.place(&local.name);
-    let target = Target::Digest(local.manifest.digest());
-    // Referrers go with it: a signature that stays behind is no signature.
-    let options = CopyOptions { referrers: true, ..CopyOptions::default() };
-    let events = transfers::shown(progress, "push");
-    let report = copy((&source, &target), (&remote.repository, tag.as_ref()), &options, &events).await;
-    let report = report.map_err(|error| {
-        progress.close();
-        Failure::new(format!("could not push {image} to {destination}")).because(error)
-    })?;
-    Ok(remote.reference.with_digest(report.root.digest).to_string())
+    let (source, target) = (store.place(&local.name), Target::Digest(local.manifest.digest()));
+    let root = send(session, (&source, &target), destination, progress).await?;
+    Ok(session.remote(destination)?.reference.with_digest(root).to_string())
 }
 
-/// Pushes what was just built and has no name in the store.
-pub async fn push_made(
+/// Pushes what was just built, whether or not it has the name in the store.
+pub async fn push_built(
     session: &Session,
     store: &OpenStore,
     (built, destination): (&Built, &Reference),
-    progress: &Progress,
+    (stored, progress): (bool, &Progress),
 ) -> Result<(), Failure> {
+    let target = Target::Digest(built.root.digest());
+    let sent = if stored {
+        let local = store.require(destination).await?;
+        send(session, (&Based::new(store.place(&local.name), built), &target), destination, progress).await
+    } else {
+        send(session, (&Based::new(Made::of(store, built), built), &target), destination, progress).await
+    };
+    sent.map(drop)
+}
+
+/// Sends an image and what refers to it (a signature that stays behind is no signature); returns the digest it has there.
+async fn send(
+    session: &Session,
+    (source, target): (&dyn ImageSource, &Target),
+    destination: &Reference,
+    progress: &Progress,
+) -> Result<Digest, Failure> {
     let remote = session.remote(destination)?;
-    let source = Made::of(store, built);
-    let (tag, events) = (destination.tag_or_latest(), transfers::shown(progress, "push"));
-    let options = CopyOptions::default();
-    let pushed = copy((&source, &source.target()), (&remote.repository, tag.as_ref()), &options, &events).await;
-    pushed.map(drop).map_err(|error| {
+    let tag = destination.tag_or_latest();
+    let options = CopyOptions { referrers: true, ..CopyOptions::default() };
+    let events = transfers::shown(progress, "push");
+    let report = copy((source, target), (&remote.repository, tag.as_ref()), &options, &events).await;
+    let report = report.map_err(|error| {
         progress.close();
         Failure::new(format!("could not push to {destination}")).because(error)
-    })
+    })?;
+    Ok(report.root.digest)
 }

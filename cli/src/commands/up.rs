@@ -17,7 +17,7 @@ use crate::images::destination;
 use crate::output;
 use crate::outputs::Form;
 use crate::publish::publish_built;
-use crate::requests::prepare;
+use crate::requests::{Given, prepare};
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -30,7 +30,7 @@ pub async fn run(session: &Session, command: Up) -> Result<(), Failure> {
     let store = OpenStore::open(session).await?;
     let server = Server::bind(session, &command.serve, store.repositories.clone()).await?;
     let (address, tls) = (server.address, server.tls);
-    let prepared = prepare(session, &command.build, &command.context, &store.scratch()?).await?;
+    let prepared = prepare(session, &command.build, &command.context, &store.scratch()?, Given::default()).await?;
     let cancel = cancel_on_signal()?;
     let serving = tokio::spawn(server.run(stop_signal()?));
     let annotations = Annotations::parse(&command.build.annotations)?;

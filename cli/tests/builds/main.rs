@@ -1,5 +1,6 @@
 //! Builds by the real binary: what comes out, where it goes, and what a user sees when they fail.
 
+mod bake;
 mod checks;
 mod contexts;
 mod failing;

@@ -59,6 +59,41 @@ fn a_context_can_keep_git_s_own_directory() {
 }
 
 #[test]
+fn bake_files_come_from_a_repository_with_their_contexts() {
+    let desk = Desk::new();
+    desk.write("served/app/sub/Dockerfile", "FROM scratch\nCOPY . /\n");
+    std::os::unix::fs::symlink("/etc", desk.path("served/app/etc")).expect("a link");
+    desk.write(
+        "served/app/docker-bake.hcl",
+        r#"
+target "default" { output = ["out"] }
+target "sub" { context = "sub/../sub" }
+target "here" {
+  context  = "cwd://here"
+  contexts = { theirs = "." }
+  output   = ["out-here"]
+}
+target "link" { context = "etc" }
+target "nosy" { secret = ["id=s,src=/etc/hostname"] }
+"#,
+    );
+    let url = repository(&desk);
+    desk.good(&["bake", &url]);
+    assert_eq!(fs::read_to_string(desk.path("out/file")).expect("a file"), "text\n");
+    let printed: serde_json::Value = serde_json::from_str(&desk.good(&["bake", "--print", &url, "sub"])).expect("JSON");
+    assert_eq!(printed["target"]["sub"]["context"], format!("{url}#:sub"));
+    desk.write("here/Dockerfile", "FROM scratch\nCOPY mine /\nCOPY --from=theirs file /\n");
+    desk.write("here/mine", "mine\n");
+    desk.good(&["bake", &url, "here"]);
+    assert_eq!(fs::read_to_string(desk.path("out-here/mine")).expect("a file"), "mine\n");
+    assert_eq!(fs::read_to_string(desk.path("out-here/file")).expect("a file"), "text\n");
+    let refused = desk.bad(&["bake", &url, "nosy"]);
+    assert!(refused.contains("--allow fs.read=/etc/hostname"), "{refused}");
+    let refused = desk.bad(&["bake", &url, "link"]);
+    assert!(refused.contains("leads out of"), "{refused}");
+}
+
+#[test]
 fn an_image_can_be_as_old_as_its_context_s_commit() {
     let desk = Desk::new();
     let url = repository(&desk);

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
+use crate::support::counting::Proxy;
 use crate::support::server::Server;
 use crate::support::{Desk, holds};
 use crate::{BASE, run_works};
@@ -143,6 +144,34 @@ fn an_image_is_pushed_where_its_name_says() {
     assert_eq!(json(&desk.good(&["inspect", &name]))["digest"], digest.trim_end());
 }
 
+/// The first layer is large enough for that, the second is not.
+#[test]
+fn a_large_layer_is_sent_while_it_is_written() {
+    let desk = Desk::new();
+    let mut noise = Vec::new();
+    for block in 0..400_000_u64 {
+        noise.extend(
+            block.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_mul(block | 1).to_le_bytes().map(|byte| byte ^ 0x5a),
+        );
+        noise.extend(block.wrapping_mul(0xc2b2_ae3d_27d4_eb4f).rotate_left(29).wrapping_mul(block + 7).to_le_bytes());
+    }
+    desk.write("context/large", &noise);
+    desk.write("context/small", "small");
+    desk.write("context/Dockerfile", "FROM scratch\nCOPY large /\nCOPY small /\n");
+    let there = Desk::new();
+    let server = Server::start(&there);
+    let proxy = Proxy::start(&server);
+    let digest = desk.good(&["build", "--push", "-t", &proxy.name("team/app:1"), "context"]);
+    let requests = proxy.requests();
+    assert_eq!(requests.iter().filter(|request| *request == "PATCH uploads").count(), 1, "{requests:?}");
+    assert_eq!(requests.iter().filter(|request| *request == "POST uploads").count(), 3, "{requests:?}");
+    assert_eq!(json(&there.good(&["inspect", "team/app:1"]))["digest"], digest.trim_end());
+    there.good(&["fsck"]);
+    // What the registry has is not sent under another name of the image, and what is known is not made.
+    desk.good(&["build", "--push", "-t", &proxy.name("team/app:2"), "context"]);
+    assert!(!proxy.requests().iter().any(|request| request.ends_with("uploads")));
+}
+
 #[test]
 fn bases_come_from_registries_layouts_and_the_store() {
     let desk = desk();
@@ -156,6 +185,10 @@ fn bases_come_from_registries_layouts_and_the_store() {
     let on_registry = user.good(&["build", "-t", "one", "context"]);
     let layers = |name: &str| json(&user.good(&["inspect", name]))["manifest"]["layers"].as_array().map(Vec::len);
     assert_eq!(layers("one"), Some(2));
+    // The registry has the base's layer already, next door.
+    let pushed = user.run(&["--progress=plain", "build", "--push", "-t", &server.name("app:1"), "context"]);
+    assert_eq!(pushed.stderr.matches("MOUNTED").count(), 1, "{pushed}");
+    assert_eq!(there.good(&["inspect", "--raw", "app:1"]), user.good(&["inspect", "--raw", "one"]));
     // Another base by the same file: a context by the name that FROM says.
     let context = format!("{base}=oci-layout://{}", desk.text("layout"));
     assert_eq!(user.good(&["build", "-t", "two", "--build-context", &context, "context"]), on_registry);

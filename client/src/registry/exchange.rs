@@ -44,10 +44,10 @@ pub(super) enum Payload<'a> {
         offset: u64,
         length: u64,
     },
-    /// A stream that exists once.
+    /// A stream that exists once; in chunks of HTTP's when nobody knows its length.
     Stream {
         bytes: Mutex<Option<ByteStream>>,
-        length: u64,
+        length: Option<u64>,
     },
 }
 
@@ -185,13 +185,15 @@ impl Inner {
             }
             Payload::None => return Ok(None),
             Payload::Bytes(bytes) => return Ok(Some(Body::from(bytes.clone()))),
-            Payload::Blob { body, offset, length } => (body.open(*offset).await?, *length),
+            Payload::Blob { body, offset, length } => (body.open(*offset).await?, Some(*length)),
             Payload::Stream { bytes, length } => {
                 let bytes = lock(bytes).take();
                 (bytes.ok_or_else(|| call.context().broke_off("the upload was interrupted".to_owned()))?, *length)
             }
         };
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        if let Some(length) = length {
+            headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        }
         let (moved, failed) = (watch.clone(), watch.clone());
         let bytes = bytes.inspect_ok(move |piece| {
             moved.moved.fetch_add(piece.len() as u64 + 1, Ordering::Relaxed);

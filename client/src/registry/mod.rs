@@ -4,6 +4,7 @@
 //! Guarantees: everything received is checked against its digest; credentials go to the registry they are for and to
 //! its token service, nowhere else; nothing is waited for, retried, or read into memory without a bound.
 
+mod ahead;
 mod answer;
 mod authorize;
 mod client;
@@ -28,6 +29,7 @@ mod retry;
 mod tls;
 mod upload;
 
+pub use ahead::Ahead;
 pub use client::Client;
 pub use error::Error;
 pub use login::{LoggedIn, login};

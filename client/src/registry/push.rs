@@ -26,17 +26,17 @@ impl RemoteRepository {
     pub(super) async fn check_blob(&self, digest: &Digest) -> Result<bool> {
         let doing = format!("look for blob {digest} in {}/{}", self.host(), self.name());
         let (endpoint, scopes) = (self.origin_endpoint().await, [self.push_scope()]);
-        let push = Push { repository: self, endpoint: &endpoint, digest: *digest, doing: &doing, scopes: &scopes };
+        let push = Push { repository: self, endpoint: &endpoint, doing: &doing, scopes: &scopes };
         let context = Context { endpoint: &endpoint, doing: &doing };
-        self.inner().retrying(context, || push.check_existing()).await
+        self.inner().retrying(context, || push.check_existing(digest)).await
     }
 
     pub(super) async fn mount_blob(&self, digest: &Digest, from: &RepositoryName) -> Result<bool> {
         let doing = format!("mount blob {digest} from {from} into {}/{}", self.host(), self.name());
         let endpoint = self.origin_endpoint().await;
         let scopes = [self.push_scope(), Scope::Pull(from.clone())];
-        let push = Push { repository: self, endpoint: &endpoint, digest: *digest, doing: &doing, scopes: &scopes };
-        match push.initiate(Some(from)).await {
+        let push = Push { repository: self, endpoint: &endpoint, doing: &doing, scopes: &scopes };
+        match push.initiate(Some((digest, from))).await {
             Ok(Begun::Mounted) => Ok(true),
             Ok(Begun::Session(session)) => {
                 self.keep_session(*digest, session);
@@ -51,8 +51,10 @@ impl RemoteRepository {
     pub(super) async fn upload(&self, blob: &Descriptor, body: &dyn BlobBody) -> Result<()> {
         let doing = format!("push blob {} to {}/{}", blob.digest, self.host(), self.name());
         let (endpoint, scopes) = (self.origin_endpoint().await, [self.push_scope()]);
-        let push = Push { repository: self, endpoint: &endpoint, digest: blob.digest, doing: &doing, scopes: &scopes };
-        let mut upload = Upload { push, blob, body, session: self.take_session(&blob.digest), offset: 0 };
+        let push = Push { repository: self, endpoint: &endpoint, doing: &doing, scopes: &scopes };
+        let session = self.take_session(&blob.digest);
+        let offset = session.as_ref().map_or(0, |session| session.sent);
+        let mut upload = Upload { push, blob, body, session, offset };
         upload.run().await
     }
 
@@ -166,7 +168,7 @@ impl Upload<'_> {
         self.session = None;
         self.offset = 0;
         // A registry that cannot be reached now is the next try's to find out.
-        Ok(self.push.check_existing().await.unwrap_or(false))
+        Ok(self.push.check_existing(&self.blob.digest).await.unwrap_or(false))
     }
 
     async fn attempt(&mut self) -> Result<()> {
@@ -201,7 +203,7 @@ impl Upload<'_> {
                 self.check_progress(start)?;
             }
         }
-        self.push.commit(session).await
+        self.push.commit(session, &self.blob.digest).await
     }
 
     fn check_progress(&self, start: u64) -> Result<()> {

@@ -25,7 +25,7 @@ struct Shared {
     client: Client,
     host: RegistryHost,
     name: RepositoryName,
-    /// Uploads the registry began when it could not mount: taken up by the put that follows, never abandoned.
+    /// Uploads that began before their blob was put: taken up by the put that follows.
     begun: Mutex<HashMap<Digest, Session>>,
 }
 

@@ -21,6 +21,8 @@ pub(super) struct Session {
     pub(super) location: Url,
     /// The least size of a chunk, when the registry names one.
     pub(super) least_chunk: Option<u64>,
+    /// Bytes the registry has already.
+    pub(super) sent: u64,
 }
 
 /// What beginning an upload came to.
@@ -33,7 +35,6 @@ pub(super) enum Begun {
 pub(super) struct Push<'a> {
     pub(super) repository: &'a RemoteRepository,
     pub(super) endpoint: &'a Endpoint,
-    pub(super) digest: Digest,
     pub(super) doing: &'a str,
     pub(super) scopes: &'a [Scope],
 }
@@ -52,8 +53,8 @@ impl Push<'_> {
     }
 
     /// Whether the registry has the blob.
-    pub(super) async fn check_existing(&self) -> Result<bool> {
-        let url = self.endpoint.url(self.repository.name(), &format!("blobs/{}", self.digest));
+    pub(super) async fn check_existing(&self, digest: &Digest) -> Result<bool> {
+        let url = self.endpoint.url(self.repository.name(), &format!("blobs/{digest}"));
         let call = self.call(Method::HEAD, url);
         let answer = self.answer(&call).await?;
         match answer.status() {
@@ -64,19 +65,19 @@ impl Push<'_> {
     }
 
     /// Begins an upload, asking for a mount first when there is somewhere to mount from.
-    pub(super) async fn initiate(&self, from: Option<&RepositoryName>) -> Result<Begun> {
+    pub(super) async fn initiate(&self, mount: Option<(&Digest, &RepositoryName)>) -> Result<Begun> {
         let mut url = self.endpoint.url(self.repository.name(), "blobs/uploads/");
-        if let Some(from) = from {
-            let mount = self.digest.to_string();
-            url.query_pairs_mut().append_pair("mount", &mount).append_pair("from", from.as_str());
+        if let Some((digest, from)) = mount {
+            let digest = digest.to_string();
+            url.query_pairs_mut().append_pair("mount", &digest).append_pair("from", from.as_str());
         }
         let call = self.call(Method::POST, url);
         let answer = self.answer(&call).await?;
         match answer.status() {
-            StatusCode::CREATED if from.is_some() => Ok(Begun::Mounted),
+            StatusCode::CREATED if mount.is_some() => Ok(Begun::Mounted),
             StatusCode::ACCEPTED => {
                 let least_chunk = number(answer.headers(), &OCI_CHUNK_MIN_LENGTH);
-                Ok(Begun::Session(Session { location: location(call.context(), &answer)?, least_chunk }))
+                Ok(Begun::Session(Session { location: location(call.context(), &answer)?, least_chunk, sent: 0 }))
             }
             _ => self.refused(&call, answer).await,
         }
@@ -85,7 +86,7 @@ impl Push<'_> {
     /// Sends all of a blob and ends the upload, in one request.
     pub(super) async fn send_whole(&self, session: &Session, blob: &Descriptor, body: &dyn BlobBody) -> Result<()> {
         let call = self
-            .call(Method::PUT, with_digest(&session.location, &self.digest))
+            .call(Method::PUT, with_digest(&session.location, &blob.digest))
             .header(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCTET_STREAM))
             .payload(Payload::Blob { body, offset: 0, length: blob.size });
         self.end(&call).await
@@ -103,7 +104,7 @@ impl Push<'_> {
             .call(Method::PATCH, session.location.clone())
             .header(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCTET_STREAM))
             .header(CONTENT_RANGE, HeaderValue::try_from(range).expect("digits make a header"))
-            .payload(Payload::Stream { bytes: std::sync::Mutex::new(Some(bytes)), length });
+            .payload(Payload::Stream { bytes: std::sync::Mutex::new(Some(bytes)), length: Some(length) });
         let answer = self.answer(&call).await?;
         match answer.status() {
             StatusCode::ACCEPTED => {
@@ -114,9 +115,28 @@ impl Push<'_> {
         }
     }
 
+    /// Sends what comes, to its end, as docker sends everything; says how many bytes the registry has then.
+    pub(super) async fn send_all(&self, session: &mut Session, bytes: ByteStream) -> Result<u64> {
+        let call = self
+            .call(Method::PATCH, session.location.clone())
+            .header(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCTET_STREAM))
+            .payload(Payload::Stream { bytes: std::sync::Mutex::new(Some(bytes)), length: None });
+        let answer = self.answer(&call).await?;
+        match answer.status() {
+            StatusCode::ACCEPTED => {
+                session.location = location(call.context(), &answer)?;
+                match received(answer.headers()) {
+                    Some(received) => Ok(received),
+                    None => Err(call.context().nonsense("it does not say how much it received").into()),
+                }
+            }
+            _ => self.refused(&call, answer).await,
+        }
+    }
+
     /// Ends the upload.
-    pub(super) async fn commit(&self, session: &Session) -> Result<()> {
-        self.end(&self.call(Method::PUT, with_digest(&session.location, &self.digest))).await
+    pub(super) async fn commit(&self, session: &Session, digest: &Digest) -> Result<()> {
+        self.end(&self.call(Method::PUT, with_digest(&session.location, digest))).await
     }
 
     async fn end(&self, call: &Call<'_>) -> Result<()> {

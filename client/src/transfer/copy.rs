@@ -132,10 +132,11 @@ async fn move_blob(route: &Route<'_>, blob: &Descriptor) -> Result<Outcome> {
         events(TransferEvent::BlobExists(blob.clone()));
         return Ok(Outcome::Existing);
     }
-    let origin = source.origin();
-    if sink.mount(blob, &origin).await? {
-        events(TransferEvent::BlobMounted { descriptor: blob.clone(), from: origin });
-        return Ok(Outcome::Mounted);
+    for origin in std::iter::once(source.origin()).chain(source.elsewhere(&blob.digest)) {
+        if sink.mount(blob, &origin).await? {
+            events(TransferEvent::BlobMounted { descriptor: blob.clone(), from: origin });
+            return Ok(Outcome::Mounted);
+        }
     }
     events(TransferEvent::BlobStarted(blob.clone()));
     sink.put_blob(blob, &SourceBody { source: *source, blob, events }).await?;

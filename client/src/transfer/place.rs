@@ -28,6 +28,11 @@ pub trait ImageSource: Send + Sync {
 
     /// Where this is.
     fn origin(&self) -> Origin;
+
+    /// Where else the blob is known to be, for sinks that need not be sent what is near them.
+    fn elsewhere(&self, _digest: &Digest) -> Vec<Origin> {
+        Vec::new()
+    }
 }
 
 /// A place images are written to.

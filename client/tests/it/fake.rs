@@ -337,8 +337,11 @@ impl Fake {
             }
             Method::PATCH => {
                 let Some(upload) = state.uploads.get_mut(id) else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
-                let start = seen.header(header::CONTENT_RANGE).and_then(|range| range.split_once('-')?.0.parse().ok());
-                if start != Some(upload.len()) {
+                // Without a range, the bytes follow what is there.
+                let range = seen.header(header::CONTENT_RANGE);
+                let fits =
+                    |range: &str| range.split_once('-').and_then(|(start, _)| start.parse().ok()) == Some(upload.len());
+                if !range.is_none_or(fits) {
                     return status(416);
                 }
                 upload.extend_from_slice(&seen.body);

@@ -163,6 +163,34 @@ async fn a_piece_that_broke_is_finished() {
     assert_eq!(steps(&fake)[3], "PATCH 60000-159999");
 }
 
+#[tokio::test]
+async fn what_was_sent_ahead_of_its_name_is_not_sent_again() {
+    let fake = Fake::start().await;
+    let sink = remote(&fake, "app");
+    let (blob, body) = blob_of(&noise(1, 300_000));
+    let ahead = sink.send_ahead(body.open(0).await.unwrap()).await.unwrap();
+    assert_eq!(ahead.sent(), blob.size);
+    sink.name_ahead(blob.digest, ahead);
+    sink.put_blob(&blob, &Bytes::new()).await.unwrap();
+    assert!(fake.has_blob("app", &blob.digest));
+    assert_eq!(steps(&fake), ["POST", "PATCH", "PUT"]);
+
+    // Its beginning only: the rest follows.
+    let (blob, body) = blob_of(&noise(2, 300_000));
+    let begin = body.slice(..100_000);
+    let ahead = sink.send_ahead(begin.open(0).await.unwrap()).await.unwrap();
+    sink.name_ahead(blob.digest, ahead);
+    sink.put_blob(&blob, &body).await.unwrap();
+    assert!(fake.has_blob("app", &blob.digest));
+    assert_eq!(steps(&fake)[3..], ["POST", "PATCH", "PATCH 100000-299999", "PUT"]);
+
+    let ahead = sink.send_ahead(body.open(0).await.unwrap()).await.unwrap();
+    sink.withdraw(ahead).await;
+    fake.fail(Method::PATCH, "/blobs/uploads/", [Fault::BreakAfter(60_000)]);
+    sink.send_ahead(body.open(0).await.unwrap()).await.unwrap_err();
+    assert_eq!(fake.uploads_open(), 0, "nothing is left behind");
+}
+
 /// Fails or lies, as a broken disk does.
 struct BadSource(MemoryRepository);
 

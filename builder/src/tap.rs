@@ -1,0 +1,18 @@
+//! Layers' bytes for whoever wants them while they are written, such as a push that need not wait for the end of a build.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use wharf_spec::Digest;
+
+/// Sees one layer being written. Dropped before [`LayerTap::named`], there is no such layer.
+pub trait LayerTap: Send {
+    /// The next bytes of its blob. Must not wait for anything: the build does not.
+    fn bytes(&mut self, piece: &Bytes);
+
+    /// That was all: the blob is called this and so many bytes long. It may not be in the store yet.
+    fn named(self: Box<Self>, digest: Digest, size: u64);
+}
+
+/// Asked once for each layer that becomes one of the image's.
+pub type Taps = Arc<dyn Fn() -> Box<dyn LayerTap> + Send + Sync>;

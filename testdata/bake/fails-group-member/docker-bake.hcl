@@ -1,0 +1,5 @@
+group "default" {
+  targets = ["app", "tets"]
+}
+target "app" {}
+target "test" {}

@@ -1,0 +1,3 @@
+tagret "default" {
+  tags = ["x"]
+}

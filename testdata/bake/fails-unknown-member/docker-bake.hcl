@@ -1,0 +1,2 @@
+target "a" {}
+target "default" { tags = target.b.tags }

@@ -1,0 +1,4 @@
+variable "TAG" { default = "x" }
+target "default" {
+  tags = ["app:${TAGS}"]
+}

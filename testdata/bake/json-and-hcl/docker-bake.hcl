@@ -1,0 +1,4 @@
+target "default" {
+  tags = ["hcl"]
+  args = { B = "2" }
+}

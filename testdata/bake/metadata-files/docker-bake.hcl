@@ -1,0 +1,5 @@
+target "meta" {}
+target "default" {
+  inherits = ["meta"]
+  context = "."
+}

@@ -1,0 +1,4 @@
+target "default" {
+  context = "https://example.com/repo.git#main:dir"
+  contexts = { cwd = "cwd://sub" }
+}

@@ -1,0 +1,5 @@
+group "default" { targets = ["a"] }
+group "pair" { targets = ["b", "c"] }
+target "a" {}
+target "b" {}
+target "c" {}

@@ -1,0 +1,3 @@
+target "default" {
+  ssh = ["default", { id = "key", paths = ["a", "b"] }]
+}

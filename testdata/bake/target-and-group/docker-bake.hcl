@@ -1,0 +1,3 @@
+group "app" { targets = ["app", "other"] }
+target "app" { tags = ["x"] }
+target "other" {}

@@ -1,0 +1,2 @@
+variable "A" { default = "file" }
+target "default" { args = { A = A } }
