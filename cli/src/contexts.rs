@@ -211,7 +211,7 @@ fn unpack_archive(file: &mut File, name: &str, room: &Room) -> Result<Option<Unp
     let layer = FlatLayer { index: &index, blob: again()?, format };
     unpack_flat([layer], &room.files(), Ownership::Squashed, TarLimits::default())
         .map_err(|error| failed().because(error))?;
-    let files = index.entries().iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
+    let files = index.iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
     Ok(Some(Unpacked { newest: files.map(|one| one.entry.mtime.secs).max() }))
 }
 

@@ -2,9 +2,9 @@
 //! times are the same, so are content and extended attributes. A file that changed just before it was read may change again
 //! within the same tick of the file system's clock; what was found then is good for this build only.
 //!
-//! What earlier builds found is one sorted list, read at once and searched without a lock.
+//! What the file system says is kept as a short hash of it, so that a million files take 49 MB, stored as well as in memory. What
+//! earlier builds found is one sorted list, read at once and searched without a lock.
 
-use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
@@ -14,13 +14,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use rustix::fs::fstat;
 
 use super::metadata::stamp;
-use crate::files::Stamp;
+use crate::files::{Stamp, StampKey};
 use crate::layer::{Fingerprint, Fingerprinter};
 
 /// Begins the stored form; another version is another name.
-const MAGIC: &[u8; 8] = b"WHARFHS2";
-const STAMP: usize = 7 * 8;
-const RECORD: usize = STAMP + Fingerprint::WIDTH + 1;
+const MAGIC: &[u8; 8] = b"WHARFHS3";
+const RECORD: usize = KEY + Fingerprint::WIDTH + 1;
+const KEY: usize = size_of::<StampKey>();
+/// What was found is kept in so many parts, each with a lock of its own: few enough in each to keep them sorted.
+const PARTS: usize = 1024;
+/// In a record's last byte: it has no extended attributes.
+const PLAIN: u8 = 1;
+/// In the last byte of what this build found: later builds may rely on it.
+const LASTS: u8 = 2;
 /// More than this are not kept.
 const MOST: usize = 1_000_000;
 /// So many that were not asked for are kept, however few were.
@@ -29,17 +35,18 @@ const SPARE: usize = 10_000;
 const TICK: i64 = 2;
 
 /// What is known so far.
-#[derive(Default)]
 pub(crate) struct Hashes {
-    /// What earlier builds found, by stamp.
-    stored: Vec<(Stamp, Known)>,
+    /// What earlier builds found, as it is stored: records, sorted.
+    stored: Vec<u8>,
     /// Which of it this build asked for.
     used: Vec<AtomicBool>,
-    /// What this build found.
-    fresh: Mutex<HashMap<Stamp, Known>>,
+    /// What this build found, by the first bytes of its key: records, sorted.
+    fresh: Vec<Mutex<Vec<Record>>>,
     /// Seconds since 1970, when the build began.
     began: i64,
 }
+
+type Record = [u8; RECORD];
 
 /// What is known about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,70 +56,88 @@ pub(super) struct Known {
     pub(super) plain: bool,
 }
 
+impl Default for Hashes {
+    fn default() -> Self {
+        Self::of(Vec::new(), 0)
+    }
+}
+
 impl Hashes {
     /// What is stored at `path`; nothing when there is nothing, or nothing that can be read.
     pub(crate) fn load(path: &Path, began: i64) -> Self {
-        let bytes = fs::read(path).unwrap_or_default();
-        let records = bytes.strip_prefix(MAGIC).unwrap_or_default().as_chunks::<RECORD>().0;
-        let mut stored: Vec<(Stamp, Known)> = records.iter().filter_map(decode).collect();
-        // Written in order; whoever damaged it gets less out of it, not something wrong.
-        if !stored.is_sorted_by_key(|(stamp, _)| *stamp) {
-            stored.clear();
+        let mut bytes = fs::read(path).unwrap_or_default();
+        if !bytes.starts_with(MAGIC) {
+            bytes.clear();
         }
-        let used = stored.iter().map(|_| AtomicBool::new(false)).collect();
-        Self { stored, used, fresh: Mutex::default(), began }
+        bytes.drain(..MAGIC.len().min(bytes.len()));
+        // Written in order; whoever damaged it gets less out of it, not something wrong.
+        let (records, rest) = bytes.as_chunks::<RECORD>();
+        if !rest.is_empty() || !records.is_sorted() {
+            bytes.clear();
+        }
+        Self::of(bytes, began)
+    }
+
+    fn of(stored: Vec<u8>, began: i64) -> Self {
+        let used = (0..stored.len() / RECORD).map(|_| AtomicBool::new(false)).collect();
+        Self { stored, used, fresh: (0..PARTS).map(|_| Mutex::default()).collect(), began }
+    }
+
+    fn records(&self) -> &[Record] {
+        self.stored.as_chunks().0
     }
 
     /// The stored form, when there is anything new in it: what this build used, and as much again of the rest.
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
-        let fresh = self.fresh();
-        let mut records: Vec<(&Stamp, &Known)> = fresh.iter().filter(|(stamp, _)| self.lasts(stamp)).collect();
-        if records.is_empty() {
+        let parts: Vec<_> = self.fresh.iter().map(locked).collect();
+        let lasting = || parts.iter().flat_map(|part| part.iter()).filter(|record| record[RECORD - 1] & LASTS != 0);
+        let fresh = lasting().count();
+        if fresh == 0 {
             return None;
         }
-        let (used, unused): (Vec<_>, Vec<_>) =
-            self.stored.iter().zip(&self.used).partition(|(_, used)| used.load(Ordering::Relaxed));
-        records.extend(used.into_iter().map(|((stamp, known), _)| (stamp, known)));
-        let spare = records.len().max(SPARE);
-        records.extend(unused.into_iter().take(spare).map(|((stamp, known), _)| (stamp, known)));
-        records.truncate(MOST);
-        records.sort_unstable_by_key(|(stamp, _)| **stamp);
-        let mut bytes = Vec::with_capacity(MAGIC.len() + records.len() * RECORD);
+        let asked_for = |wanted: bool| {
+            let all = self.records().iter().zip(&self.used);
+            all.filter(move |(_, used)| used.load(Ordering::Relaxed) == wanted).map(|(record, _)| *record)
+        };
+        let used = asked_for(true).count();
+        let spare = (fresh + used).max(SPARE).min(self.used.len() - used);
+        let count = (fresh + used + spare).min(MOST);
+        let mut bytes = Vec::with_capacity(MAGIC.len() + count * RECORD);
         bytes.extend_from_slice(MAGIC);
-        for (stamp, known) in records {
-            for number in stamp {
-                bytes.extend_from_slice(&number.to_le_bytes());
-            }
-            bytes.extend_from_slice(known.content.as_bytes());
-            bytes.push(u8::from(known.plain));
+        let all = lasting().copied().map(stored).chain(asked_for(true));
+        for record in all.chain(asked_for(false).take(spare)).take(count) {
+            bytes.extend_from_slice(&record);
         }
+        bytes[MAGIC.len()..].as_chunks_mut::<RECORD>().0.sort_unstable();
         Some(bytes)
     }
 
     /// Whether a file was old enough, when this build began, for any later change to show.
     pub(super) fn lasts(&self, stamp: &Stamp) -> bool {
-        let [.., mtime, _, ctime, _] = *stamp;
-        mtime.max(ctime) < self.began - TICK
+        stamp.changed() < self.began - TICK
     }
 
     /// What is known about the file with this stamp.
     pub(super) fn find(&self, stamp: &Stamp) -> Option<Known> {
-        if let Ok(at) = self.stored.binary_search_by_key(stamp, |(stamp, _)| *stamp) {
+        let key = stamp.key();
+        if let Ok(at) = position(self.records(), key) {
             self.used[at].store(true, Ordering::Relaxed);
-            return Some(self.stored[at].1);
+            return Some(decode(&self.records()[at]));
         }
-        self.fresh().get(stamp).copied()
+        let fresh = self.fresh(key);
+        position(&fresh, key).ok().map(|at| decode(&fresh[at]))
     }
 
     /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
     pub(super) fn read(&self, mut file: File, plain: bool) -> io::Result<Fingerprint> {
-        let stamp = stamp(&fstat(&file)?);
+        let stat = fstat(&file)?;
+        let stamp = stamp(&stat);
         if let Some(known) = self.find(&stamp) {
             return Ok(known.content);
         }
         let mut fingerprinter = Fingerprinter::new();
         // As large as a small file and one byte, which finds its end in one read.
-        let room = usize::try_from(stamp[2]).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
+        let room = usize::try_from(stat.st_size).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
         let mut buffer = vec![0; room];
         loop {
             match file.read(&mut buffer) {
@@ -125,24 +150,59 @@ impl Hashes {
         let content = fingerprinter.finish();
         // A file that changed while it was read has no content to remember.
         if self::stamp(&fstat(&file)?) == stamp {
-            self.fresh().insert(stamp, Known { content, plain });
+            self.remember(&stamp, &Known { content, plain });
         }
         Ok(content)
     }
 
-    fn fresh(&self) -> MutexGuard<'_, HashMap<Stamp, Known>> {
-        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
+    fn remember(&self, stamp: &Stamp, known: &Known) {
+        let mut record = encode(stamp.key(), known);
+        if self.lasts(stamp) {
+            record[RECORD - 1] |= LASTS;
+        }
+        let mut fresh = self.fresh(stamp.key());
+        match position(&fresh, stamp.key()) {
+            Ok(at) => fresh[at] = record,
+            Err(at) => {
+                if fresh.len() == fresh.capacity() {
+                    let more = fresh.len() / 4 + 4;
+                    fresh.reserve_exact(more);
+                }
+                fresh.insert(at, record);
+            }
+        }
+    }
+
+    fn fresh(&self, key: &StampKey) -> MutexGuard<'_, Vec<Record>> {
+        locked(&self.fresh[usize::from(u16::from_le_bytes([key[0], key[1]])) % PARTS])
     }
 }
 
-fn decode(record: &[u8; RECORD]) -> Option<(Stamp, Known)> {
-    let (numbers, rest) = record.split_at(STAMP);
-    let (content, plain) = rest.split_first_chunk()?;
-    let mut stamp = Stamp::default();
-    for (number, bytes) in stamp.iter_mut().zip(numbers.as_chunks().0) {
-        *number = i64::from_le_bytes(*bytes);
-    }
-    Some((stamp, Known { content: Fingerprint::from(*content), plain: plain == [1] }))
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn position(records: &[Record], key: &StampKey) -> Result<usize, usize> {
+    records.binary_search_by(|record| record[..KEY].cmp(key))
+}
+
+/// A record as it is stored.
+fn stored(mut record: Record) -> Record {
+    record[RECORD - 1] &= PLAIN;
+    record
+}
+
+fn encode(key: &StampKey, known: &Known) -> Record {
+    let mut record = [0; RECORD];
+    record[..KEY].copy_from_slice(key);
+    record[KEY..RECORD - 1].copy_from_slice(known.content.as_bytes());
+    record[RECORD - 1] = if known.plain { PLAIN } else { 0 };
+    record
+}
+
+fn decode(record: &Record) -> Known {
+    let content = record[KEY..].first_chunk().copied().unwrap_or_default();
+    Known { content: Fingerprint::from(content), plain: record[RECORD - 1] & PLAIN != 0 }
 }
 
 #[cfg(test)]
@@ -172,7 +232,7 @@ mod tests {
         let later = Hashes::load(Path::new("/nowhere"), now + 10);
         later.read(open(), false).unwrap();
         let next = reload(&later, now + 20).unwrap();
-        assert_eq!(next.stored.len(), 1);
+        assert_eq!(next.records().len(), 1);
         assert_eq!(next.find(&stamp()), Some(Known { content: Fingerprint::of(b"x"), plain: false }));
         assert!(next.lasts(&stamp()));
         assert!(next.encode().is_none(), "nothing new, nothing to write");
@@ -185,25 +245,30 @@ mod tests {
     #[test]
     fn what_is_not_asked_for_any_more_is_forgotten_in_time() {
         let known = |content: &[u8]| Known { content: Fingerprint::of(content), plain: true };
-        let old = |inode: i64| [1, inode, 0, 0, 0, 0, 0];
-        let mut hashes = Hashes { began: 10, ..Hashes::default() };
-        hashes.stored = (0..30_000).map(|inode| (old(inode), known(b"old"))).collect();
-        hashes.used = (0..30_000).map(|inode| AtomicBool::new(inode >= 29_000)).collect();
-        hashes.fresh().insert(old(-1), known(b"new"));
+        let old = |inode: i64| Stamp::new(&[1, inode], 0);
+        let mut records: Vec<_> = (0..30_000).map(|inode| encode(old(inode).key(), &known(b"old"))).collect();
+        records.sort_unstable();
+        let hashes = Hashes::of(records.concat(), 10);
+        for inode in 29_000..30_000 {
+            assert!(hashes.find(&old(inode)).is_some());
+        }
+        hashes.remember(&old(-1), &known(b"new"));
         let next = reload(&hashes, 20).unwrap();
-        assert_eq!(next.stored.len(), 1 + 1000 + SPARE);
+        assert_eq!(next.records().len(), 1 + 1000 + SPARE);
         assert_eq!(next.find(&old(-1)), Some(known(b"new")));
-        assert_eq!(next.find(&old(29_500)), Some(known(b"old")));
-        assert_eq!(next.find(&old(28_999)), None);
+        for inode in 29_000..30_000 {
+            assert_eq!(next.find(&old(inode)), Some(known(b"old")));
+        }
+        assert_eq!((0..29_000).filter(|inode| next.find(&old(*inode)).is_some()).count(), SPARE);
     }
 
     #[test]
     fn garbage_is_as_good_as_nothing() {
         let room = tempfile::tempdir().unwrap();
         let unsorted = [&MAGIC[..], &[2; RECORD], &[1; RECORD]].concat();
-        for bytes in [&b""[..], b"WHARFHS2", b"WHARFHS2short", b"something else entirely", &unsorted] {
+        for bytes in [&b""[..], b"WHARFHS3", b"WHARFHS2", b"WHARFHS3short", b"something else entirely", &unsorted] {
             fs::write(room.path().join("hashes"), bytes).unwrap();
-            assert!(Hashes::load(&room.path().join("hashes"), 0).stored.is_empty());
+            assert!(Hashes::load(&room.path().join("hashes"), 0).records().is_empty());
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Metadata of files in a context, as it goes into an image: owned by root, whoever owns it here.
 
+use std::num::NonZeroU64;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::path::PathBuf;
 
@@ -22,7 +23,7 @@ pub(super) fn read(directory: &OwnedFd, path: &LayerPath, hashes: &Hashes) -> Re
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::RegularFile => Kind::File { size: stat.st_size.cast_unsigned() },
         FileType::Directory => Kind::Dir,
-        FileType::Symlink => Kind::Symlink { target: readlinkat(directory, name, Vec::new())?.into_bytes() },
+        FileType::Symlink => Kind::Symlink { target: readlinkat(directory, name, Vec::new())?.into_bytes().into() },
         FileType::CharacterDevice => Kind::Char { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
         FileType::BlockDevice => Kind::Block { major: major(stat.st_rdev), minor: minor(stat.st_rdev) },
         FileType::Fifo => Kind::Fifo,
@@ -30,10 +31,11 @@ pub(super) fn read(directory: &OwnedFd, path: &LayerPath, hashes: &Hashes) -> Re
     };
     let inode =
         (matches!(kind, Kind::File { .. }) && stat.st_nlink > 1).then_some(stat.st_ino ^ stat.st_dev.rotate_left(32));
+    let inode = inode.and_then(NonZeroU64::new);
     let mut entry = Entry::new(path.clone(), kind, mode(&stat));
     entry.mtime = mtime(&stat);
     let stamp = matches!(entry.kind, Kind::File { .. }).then(|| stamp(&stat));
-    let known = stamp.and_then(|stamp| hashes.find(&stamp));
+    let known = stamp.as_ref().and_then(|stamp| hashes.find(stamp));
     if !matches!(entry.kind, Kind::Symlink { .. }) && !known.is_some_and(|known| known.plain) {
         entry.xattrs = xattrs(directory, name);
     }
@@ -53,10 +55,10 @@ pub(crate) fn stamp_of(file: &std::fs::File) -> std::io::Result<Stamp> {
     Ok(stamp(&fstat(file)?))
 }
 
-/// What identifies a file's content.
+/// What identifies a file's content: device, inode, size, modification and change, each in seconds and nanoseconds.
 #[expect(clippy::cast_possible_wrap, clippy::unnecessary_cast, reason = "the fields' types differ between machines")]
 pub(super) fn stamp(stat: &Stat) -> Stamp {
-    [
+    let numbers = [
         stat.st_dev as i64,
         stat.st_ino as i64,
         stat.st_size as i64,
@@ -64,7 +66,8 @@ pub(super) fn stamp(stat: &Stat) -> Stamp {
         stat.st_mtime_nsec as i64,
         stat.st_ctime as i64,
         stat.st_ctime_nsec as i64,
-    ]
+    ];
+    Stamp::new(&numbers, numbers[3].max(numbers[5]))
 }
 
 fn mode(stat: &Stat) -> u32 {

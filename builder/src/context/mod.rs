@@ -17,7 +17,7 @@ use std::path::Path;
 use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
-use crate::files::{Files, FilesError, Found, Stamp};
+use crate::files::{Files, FilesError, Found, FoundList, Stamp};
 use crate::ignore::{IgnoreError, IgnoreFile, Inherited};
 use crate::layer::{Entry, Kind, LayerPath};
 use parallel::for_each;
@@ -252,7 +252,7 @@ impl Files for Context {
         })
     }
 
-    fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
+    fn walk(&self, top: &Found) -> Result<FoundList, FilesError> {
         walk::walk(self, top.clone())
     }
 }

@@ -7,7 +7,7 @@ use std::mem;
 
 use super::Context;
 use super::parallel::for_each;
-use crate::files::{Files as _, FilesError, Found, walk_alone};
+use crate::files::{Files as _, FilesError, Found, FoundList, walk_alone};
 
 /// Enough directories for every thread to be busy until the end.
 const ENOUGH: usize = 16;
@@ -27,7 +27,7 @@ impl Piece {
     }
 }
 
-pub(super) fn walk(context: &Context, top: Found) -> Result<Vec<Found>, FilesError> {
+pub(super) fn walk(context: &Context, top: Found) -> Result<FoundList, FilesError> {
     let mut pieces = vec![Piece::of(top)];
     for _ in 0..MOST_LEVELS {
         let ahead = pieces.iter().filter(|piece| matches!(piece, Piece::Ahead(_))).count();
@@ -48,13 +48,18 @@ pub(super) fn walk(context: &Context, top: Found) -> Result<Vec<Found>, FilesErr
     let ahead: Vec<&mut Piece> = pieces.iter_mut().filter(|piece| matches!(piece, Piece::Ahead(_))).collect();
     for_each(ahead, 1, |piece| {
         if let Piece::Ahead(directory) = piece {
-            *piece = Piece::Found(walk_alone(context, Found::clone(directory))?);
+            let mut found = walk_alone(context, Found::clone(directory))?;
+            found.shrink_to_fit();
+            *piece = Piece::Found(found);
         }
         Ok(())
     })?;
-    let found = pieces.into_iter().map(|piece| match piece {
-        Piece::Found(found) => found,
-        Piece::Ahead(directory) => vec![*directory],
-    });
-    Ok(found.flatten().collect())
+    let mut all = FoundList::default();
+    for piece in pieces {
+        all.append(match piece {
+            Piece::Found(found) => found,
+            Piece::Ahead(directory) => vec![*directory],
+        });
+    }
+    Ok(all)
 }

@@ -95,7 +95,7 @@ fn entry(raw: &TarEntry, path: LayerPath) -> Option<Entry> {
     let kind = match raw.kind {
         TarKind::File => Kind::File { size: raw.size },
         TarKind::Dir => Kind::Dir,
-        TarKind::Symlink => Kind::Symlink { target: raw.link.clone() },
+        TarKind::Symlink => Kind::Symlink { target: raw.link.as_slice().into() },
         TarKind::Hardlink => return None,
         TarKind::Char { major, minor } => Kind::Char { major, minor },
         TarKind::Block { major, minor } => Kind::Block { major, minor },

@@ -3,16 +3,24 @@
 //! The rules are those of `COPY`: links in a destination are followed inside the image, existing directories keep their
 //! mode and owner, new ones above the destination are `0755` or what `--chmod` says, files replace files, and neither replaces
 //! the other kind. The result is in walk order, with the directories above every change.
+//!
+//! Copied directories stay the lists that they came as ([`runs`]); entries of the layer are made while it is written ([`laid`]).
 
-use std::collections::{BTreeMap, HashMap};
+mod laid;
+mod runs;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::files::{Found, Selection, Stamp};
+use crate::files::{Found, FoundList, Selection, Stamp};
 use crate::layer::{Entry, Fingerprint, Kind, LayerPath, Mtime, PathError, Tree};
 use crate::plan::{Chmod, DestinationForm, Subject};
 
 use super::owner::Owner;
 use super::spool::Spool;
+use runs::{Place, Runs};
+
+pub(crate) use laid::{Laid, Ready};
 
 /// The time of what has none: the earliest that every archive format can hold. The same on every machine and day.
 pub(crate) const DATELESS: Mtime = Mtime::from_secs(315_532_800);
@@ -52,13 +60,6 @@ pub(crate) struct SourceFile {
     pub(crate) content: Option<Fingerprint>,
 }
 
-/// An entry of the new layer and where its bytes are.
-#[derive(Clone, Debug)]
-pub(crate) struct Ready {
-    pub(crate) entry: Entry,
-    pub(crate) origin: Origin,
-}
-
 #[derive(Clone, Debug)]
 struct Placed {
     entry: Entry,
@@ -68,7 +69,7 @@ struct Placed {
 }
 
 /// What all names of one file have in common.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum FileId {
     /// A file of the source tree, by its inode.
     Source(u64),
@@ -122,7 +123,9 @@ pub(crate) enum PlaceError {
 /// The new layer while it is put together.
 pub(crate) struct Layout<'t> {
     below: &'t Tree,
+    /// What is in no list of `runs`.
     placed: BTreeMap<LayerPath, Placed>,
+    runs: Runs,
     rules: Rules,
     members: u64,
 }
@@ -130,22 +133,22 @@ pub(crate) struct Layout<'t> {
 impl<'t> Layout<'t> {
     /// An empty layer on top of `below`.
     pub(crate) fn new(below: &'t Tree, rules: Rules) -> Self {
-        Self { below, placed: BTreeMap::new(), rules, members: 0 }
+        Self { below, placed: BTreeMap::new(), runs: Runs::default(), rules, members: 0 }
     }
 
     /// Copies one thing to `destination`.
     pub(crate) fn copy(
         &mut self,
-        selection: &Selection,
+        selection: Selection,
         destination: &str,
         form: DestinationForm,
     ) -> Result<(), PlaceError> {
         if selection.top.is_dir() {
-            self.copy_directory(selection, destination)
-        } else {
-            let target = self.file_target(&selection.name, destination, form)?;
-            self.put(self.ruled(&selection.top.entry, target), origin(&selection.top), id(&selection.top))
+            return self.copy_directory(selection, destination);
         }
+        let target = self.file_target(&selection.name, destination, form)?;
+        let (origin, id) = (origin(&selection.top), id(&selection.top));
+        self.put(self.rules.apply(selection.top.entry, target), origin, id)
     }
 
     /// Puts a file with this text into `destination`, or there.
@@ -158,7 +161,7 @@ impl<'t> Layout<'t> {
         let target = self.file_target(name.as_bytes(), destination, form)?;
         let mut entry = Entry::new(target.clone(), Kind::File { size: text.len() as u64 }, 0o644);
         entry.mtime = DATELESS;
-        self.put(self.ruled(&entry, target), Origin::Text(text), None)
+        self.put(self.rules.apply(entry, target), Origin::Text(text), None)
     }
 
     /// Puts a file that is a whole spool into `destination`, or there. The entry's path is its name.
@@ -169,7 +172,7 @@ impl<'t> Layout<'t> {
         form: DestinationForm,
     ) -> Result<(), PlaceError> {
         let target = self.file_target(entry.path.file_name(), destination, form)?;
-        self.put(self.ruled(entry, target), Origin::Spool(spool, 0), None)
+        self.put(self.rules.apply(entry.clone(), target), Origin::Spool(spool, 0), None)
     }
 
     /// Makes `path` and what is missing above it; says where it really is.
@@ -197,7 +200,7 @@ impl<'t> Layout<'t> {
         if let Some(Owner { uid, gid }) = self.rules.owner {
             (entry.uid, entry.gid) = (uid, gid);
         }
-        if entry.is_dir() { self.put_directory(entry) } else { self.put(entry, origin, id) }
+        self.put(entry, origin, id)
     }
 
     /// An id for the next file of an archive.
@@ -209,27 +212,43 @@ impl<'t> Layout<'t> {
     /// What an archive has put at a path below `root` so far, for its hard links.
     pub(crate) fn member(&self, root: &LayerPath, path: &LayerPath) -> Option<(Entry, Origin, Option<FileId>)> {
         let path = self.resolve(&join(root, path).ok()?, root).ok()?;
-        self.placed.get(&path).map(|placed| (placed.entry.clone(), placed.origin.clone(), placed.id))
+        if let Some(placed) = self.placed.get(&path) {
+            return Some((placed.entry.clone(), placed.origin.clone(), placed.id));
+        }
+        let found = self.runs.get(&path)?;
+        Some((self.rules.apply(found.entry.clone(), path), origin(found), id(found)))
     }
 
-    fn copy_directory(&mut self, selection: &Selection, destination: &str) -> Result<(), PlaceError> {
-        let top = &selection.top.entry;
+    fn copy_directory(&mut self, selection: Selection, destination: &str) -> Result<(), PlaceError> {
+        let Selection { top: Found { entry: top, .. }, below, .. } = selection;
         let base = self.resolve(&parse(destination)?, &LayerPath::root())?;
         self.make_all(&base)?;
         // What was there keeps its mode and owner; its time becomes the source's.
         if !base.is_root() {
-            let mut entry = self.entry(&base).cloned().unwrap_or_else(|| Entry::implied_dir(base.clone()));
+            let mut entry = self.entry(&base).unwrap_or_else(|| Entry::implied_dir(base.clone()));
             entry.mtime = top.mtime;
-            self.placed.insert(base.clone(), Placed { entry, origin: Origin::Nothing, id: None });
+            self.place(Placed { entry, origin: Origin::Nothing, id: None });
         }
-        for found in &selection.below {
-            let relative = found.entry.path.strip_prefix(&top.path).unwrap_or_default();
-            let entry = self.ruled(&found.entry, join(&base, &relative)?);
-            if found.is_dir() {
-                self.put_directory(entry)?;
-            } else {
-                self.put(entry, origin(found), id(found))?;
-            }
+        let place = Place { top: top.path, base };
+        if self.runs.is_full() {
+            return self.copy_each(&place, below);
+        }
+        for found in &below {
+            let path = target(&place, found)?;
+            self.check(&path, found.is_dir())?;
+            self.placed.remove(&path);
+            self.runs.forget(&path);
+        }
+        self.runs.push(place, below);
+        Ok(())
+    }
+
+    /// The same without a list.
+    fn copy_each(&mut self, place: &Place, below: FoundList) -> Result<(), PlaceError> {
+        for found in below {
+            let path = target(place, &found)?;
+            let (origin, id) = (origin(&found), id(&found));
+            self.put(self.rules.apply(found.entry, path), origin, id)?;
         }
         Ok(())
     }
@@ -237,7 +256,7 @@ impl<'t> Layout<'t> {
     /// Where a file called `name` goes: into `destination` when that is a directory, else there.
     fn file_target(&mut self, name: &[u8], destination: &str, form: DestinationForm) -> Result<LayerPath, PlaceError> {
         let path = self.resolve(&parse(destination)?, &LayerPath::root())?;
-        let into = form == DestinationForm::Directory || self.entry(&path).is_some_and(Entry::is_dir);
+        let into = form == DestinationForm::Directory || self.kind(&path) == Some(&Kind::Dir);
         if into {
             self.make_all(&path)?;
             return join(&path, &parse_bytes(name)?);
@@ -246,55 +265,37 @@ impl<'t> Layout<'t> {
         Ok(path)
     }
 
-    /// An entry as the rules want it, at another path.
-    fn ruled(&self, entry: &Entry, path: LayerPath) -> Entry {
-        let mut entry = Entry { path, ..entry.clone() };
-        if let Some(Owner { uid, gid }) = self.rules.owner {
-            (entry.uid, entry.gid) = (uid, gid);
-        }
-        let subject = match entry.kind {
-            Kind::Symlink { .. } => return entry,
-            Kind::Dir => Subject::Directory,
-            _ => Subject::Other,
-        };
-        match &self.rules.mode {
-            None => {}
-            Some(Chmod::Octal(mode)) => entry.mode = *mode,
-            Some(Chmod::Symbolic(change)) => entry.mode = change.apply(entry.mode, subject),
-        }
-        entry
-    }
-
     fn put(&mut self, entry: Entry, origin: Origin, id: Option<FileId>) -> Result<(), PlaceError> {
-        if entry.path.file_name().starts_with(b".wh.") {
-            return Err(PlaceError::ReservedName { path: entry.path });
-        }
-        if self.entry(&entry.path).is_some_and(Entry::is_dir) {
-            return Err(PlaceError::FileOverDirectory { path: entry.path });
-        }
-        self.placed.insert(entry.path.clone(), Placed { entry, origin, id });
+        self.check(&entry.path, entry.is_dir())?;
+        self.place(Placed { entry, origin, id });
         Ok(())
     }
 
-    fn put_directory(&mut self, entry: Entry) -> Result<(), PlaceError> {
-        if entry.path.file_name().starts_with(b".wh.") {
-            return Err(PlaceError::ReservedName { path: entry.path });
+    /// Whether something may be put at `path`.
+    fn check(&self, path: &LayerPath, is_dir: bool) -> Result<(), PlaceError> {
+        if path.file_name().starts_with(b".wh.") {
+            return Err(PlaceError::ReservedName { path: path.clone() });
         }
-        if self.entry(&entry.path).is_some_and(|there| !there.is_dir()) {
-            return Err(PlaceError::DirectoryOverFile { path: entry.path });
+        match self.kind(path) {
+            Some(Kind::Dir) if !is_dir => Err(PlaceError::FileOverDirectory { path: path.clone() }),
+            Some(there) if is_dir && *there != Kind::Dir => Err(PlaceError::DirectoryOverFile { path: path.clone() }),
+            _ => Ok(()),
         }
-        self.placed.insert(entry.path.clone(), Placed { entry, origin: Origin::Nothing, id: None });
-        Ok(())
+    }
+
+    fn place(&mut self, placed: Placed) {
+        self.runs.forget(&placed.entry.path);
+        self.placed.insert(placed.entry.path.clone(), placed);
     }
 
     /// Makes the directories that are missing on the way to `path`, itself included. No link is on the way any more.
     fn make_all(&mut self, path: &LayerPath) -> Result<(), PlaceError> {
         for here in path.ancestors().chain([path.clone()]) {
-            match self.entry(&here) {
-                Some(there) if there.is_dir() => {}
+            match self.kind(&here) {
+                Some(Kind::Dir) => {}
                 Some(_) => return Err(PlaceError::NotADirectory { path: here }),
                 None => {
-                    let mut entry = Entry::implied_dir(here.clone());
+                    let mut entry = Entry::implied_dir(here);
                     entry.mtime = DATELESS;
                     // An octal mode is for what is made on the way, too, but for its three special bits.
                     if let Some(Chmod::Octal(mode)) = &self.rules.mode {
@@ -303,7 +304,7 @@ impl<'t> Layout<'t> {
                     if let Some(Owner { uid, gid }) = self.rules.owner {
                         (entry.uid, entry.gid) = (uid, gid);
                     }
-                    self.placed.insert(here, Placed { entry, origin: Origin::Nothing, id: None });
+                    self.place(Placed { entry, origin: Origin::Nothing, id: None });
                 }
             }
         }
@@ -311,10 +312,24 @@ impl<'t> Layout<'t> {
     }
 
     /// What is at a path, links not followed.
-    fn entry(&self, path: &LayerPath) -> Option<&Entry> {
-        match self.placed.get(path) {
-            Some(placed) => Some(&placed.entry),
-            None => self.below.get(path).map(crate::layer::Node::entry),
+    fn kind(&self, path: &LayerPath) -> Option<&Kind> {
+        if let Some(placed) = self.placed.get(path) {
+            return Some(&placed.entry.kind);
+        }
+        match self.runs.get(path) {
+            Some(found) => Some(&found.entry.kind),
+            None => self.below.get(path).map(|node| &node.entry().kind),
+        }
+    }
+
+    /// The same with its metadata.
+    fn entry(&self, path: &LayerPath) -> Option<Entry> {
+        if let Some(placed) = self.placed.get(path) {
+            return Some(placed.entry.clone());
+        }
+        match self.runs.get(path) {
+            Some(found) => Some(self.rules.apply(found.entry.clone(), path.clone())),
+            None => self.below.get(path).map(|node| node.entry().clone()),
         }
     }
 
@@ -330,7 +345,7 @@ impl<'t> Layout<'t> {
                 continue;
             }
             let next = here.join(&name).map_err(|source| PlaceError::Path { text: path.to_string(), source })?;
-            match self.entry(&next).map(|entry| &entry.kind) {
+            match self.kind(&next) {
                 Some(Kind::Symlink { target }) => {
                     links += 1;
                     if links > MOST_LINKS {
@@ -351,10 +366,10 @@ impl<'t> Layout<'t> {
     }
 
     /// The layer's entries in walk order: with the directories above every change, and names of one file linked.
-    pub(crate) fn finish(mut self) -> Vec<Ready> {
+    pub(crate) fn finish(mut self) -> Laid {
         let mut above: BTreeMap<LayerPath, Entry> = BTreeMap::new();
-        for path in self.placed.keys() {
-            for parent in path.ancestors().filter(|parent| !parent.is_root() && !self.placed.contains_key(parent)) {
+        for path in self.placed.keys().chain(self.runs.bases()) {
+            for parent in path.ancestors().filter(|parent| !parent.is_root() && !self.is_new(parent)) {
                 if let Some(node) = self.below.get(&parent) {
                     above.entry(parent).or_insert_with(|| node.entry().clone());
                 }
@@ -370,22 +385,39 @@ impl<'t> Layout<'t> {
         if self.placed.get(&root).is_some_and(unchanged) {
             self.placed.remove(&root);
         }
-        let mut first_names: HashMap<FileId, LayerPath> = HashMap::new();
-        let link = |Placed { mut entry, origin, id }: Placed| {
-            let Some(id) = id else { return Ready { entry, origin } };
-            match first_names.get(&id) {
-                Some(target) => {
-                    entry.kind = Kind::Hardlink { target: target.clone() };
-                    Ready { entry, origin: Origin::Nothing }
-                }
-                None => {
-                    first_names.insert(id, entry.path.clone());
-                    Ready { entry, origin }
-                }
-            }
-        };
-        self.placed.into_values().map(link).collect()
+        let ids = self.placed.values().filter_map(|placed| placed.id).chain(self.runs.found().filter_map(id)).collect();
+        Laid::new(self.placed, self.runs.merged(), self.rules, ids)
     }
+
+    /// Whether the layer has something at `path`.
+    fn is_new(&self, path: &LayerPath) -> bool {
+        self.placed.contains_key(path) || self.runs.get(path).is_some()
+    }
+}
+
+impl Rules {
+    /// An entry as they want it, at another path.
+    fn apply(&self, entry: Entry, path: LayerPath) -> Entry {
+        let mut entry = Entry { path, ..entry };
+        if let Some(Owner { uid, gid }) = self.owner {
+            (entry.uid, entry.gid) = (uid, gid);
+        }
+        let subject = match entry.kind {
+            Kind::Symlink { .. } => return entry,
+            Kind::Dir => Subject::Directory,
+            _ => Subject::Other,
+        };
+        match &self.mode {
+            None => {}
+            Some(Chmod::Octal(mode)) => entry.mode = *mode,
+            Some(Chmod::Symbolic(change)) => entry.mode = change.apply(entry.mode, subject),
+        }
+        entry
+    }
+}
+
+fn target(place: &Place, found: &Found) -> Result<LayerPath, PlaceError> {
+    place.target(found).map_err(|source| PlaceError::Path { text: found.entry.path.to_string(), source })
 }
 
 fn origin(found: &Found) -> Origin {
@@ -398,7 +430,7 @@ fn origin(found: &Found) -> Origin {
 }
 
 fn id(found: &Found) -> Option<FileId> {
-    found.inode.map(FileId::Source)
+    found.inode.map(|inode| FileId::Source(inode.get()))
 }
 
 fn parse(text: &str) -> Result<LayerPath, PlaceError> {

@@ -16,6 +16,6 @@ mod spool;
 
 pub(crate) use archive::{ArchiveError, extract};
 pub(crate) use digest::fingerprint_selections;
-pub(crate) use layout::{DATELESS, Layout, Origin, PlaceError, Ready, Rules, SourceFile};
+pub(crate) use layout::{DATELESS, Laid, Layout, Origin, PlaceError, Ready, Rules, SourceFile};
 pub(crate) use owner::{Database, Owner, OwnerError, OwnerSpec};
 pub(crate) use spool::{Spool, SpoolSlice};

@@ -4,13 +4,16 @@
 //! to the tree's root, and nothing leads out of it: symbolic links are followed inside it, by [`resolve`] and no one
 //! else.
 
+mod list;
 mod resolve;
 mod select;
 
 use std::io;
+use std::num::{NonZeroU32, NonZeroU64};
 
-use crate::layer::{Entry, Fingerprint, Kind, LayerPath, PathError};
+use crate::layer::{Entry, Fingerprint, Fingerprinter, Kind, LayerPath, PathError};
 
+pub(crate) use list::FoundList;
 pub(crate) use resolve::resolve;
 pub(crate) use select::{Request, SelectError, Selected, Selection, select};
 
@@ -20,16 +23,49 @@ pub(crate) struct Found {
     /// Path, kind and metadata. Never a hard link or a marker.
     pub(crate) entry: Entry,
     /// The same for all names of one file, when it has several.
-    pub(crate) inode: Option<u64>,
+    pub(crate) inode: Option<NonZeroU64>,
     /// What the file system said about a regular file, where there is one.
     pub(crate) stamp: Option<Stamp>,
     /// What a regular file contains, once [`Files::fingerprint`] was asked.
     pub(crate) content: Option<Fingerprint>,
 }
 
-/// What identifies a file's content on this machine: device, inode, size, modification and change, each in seconds and
-/// nanoseconds.
-pub(crate) type Stamp = [i64; 7];
+/// What identifies a file's content on this machine: a short hash of what the file system says about it. Of 2^64 files two
+/// are expected to have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stamp {
+    key: StampKey,
+    changed: NonZeroU32,
+}
+
+/// A [`Stamp`] as it is remembered.
+pub(crate) type StampKey = [u8; 16];
+
+impl Stamp {
+    /// Of what the file system says. `changed` is when the file did, in seconds since 1970.
+    pub(crate) fn new(numbers: &[i64], changed: i64) -> Self {
+        let mut fields = Fingerprinter::new();
+        for number in numbers {
+            fields.update(&number.to_le_bytes());
+        }
+        // Later than 2106 is as good as never, and before 1970 as good as then.
+        let changed = u32::try_from(changed.max(1)).unwrap_or(u32::MAX);
+        Self {
+            key: fields.finish().as_bytes().first_chunk().copied().unwrap_or_default(),
+            changed: NonZeroU32::new(changed).unwrap_or(NonZeroU32::MIN),
+        }
+    }
+
+    /// What stands for all of it.
+    pub(crate) const fn key(&self) -> &StampKey {
+        &self.key
+    }
+
+    /// When the file, or what is known about it, changed last, in seconds since 1970.
+    pub(crate) fn changed(&self) -> i64 {
+        self.changed.get().into()
+    }
+}
 
 impl Found {
     pub(crate) fn is_file(&self) -> bool {
@@ -53,8 +89,8 @@ pub(crate) trait Files: Send + Sync {
     fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError>;
 
     /// `top` and everything beneath it, each directory right before its content; links are not followed.
-    fn walk(&self, top: &Found) -> Result<Vec<Found>, FilesError> {
-        walk_alone(self, top.clone())
+    fn walk(&self, top: &Found) -> Result<FoundList, FilesError> {
+        walk_alone(self, top.clone()).map(FoundList::from)
     }
 }
 

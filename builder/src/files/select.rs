@@ -1,6 +1,6 @@
 //! What the source of a `COPY` stands for in a tree: wildcards, links at the top, `--exclude` and `--parents`.
 
-use super::{Files, FilesError, Found, resolve};
+use super::{Files, FilesError, Found, FoundList, resolve};
 use crate::ignore::IgnoreFile;
 use crate::ignore::glob::{BadPattern, Glob, has_wildcards, match_go, split_wildcards};
 use crate::layer::LayerPath;
@@ -24,7 +24,7 @@ pub(crate) struct Selection {
     /// The thing itself; for a directory, its content is copied.
     pub(crate) top: Found,
     /// What is beneath a directory, in walk order.
-    pub(crate) below: Vec<Found>,
+    pub(crate) below: FoundList,
 }
 
 /// What a request finds.
@@ -129,35 +129,35 @@ fn selection(
 ) -> Result<Option<Selection>, FilesError> {
     if !top.is_dir() {
         let excluded = exclude.excludes(&String::from_utf8_lossy(&name));
-        return Ok((!excluded).then_some(Selection { name, top, below: Vec::new() }));
+        return Ok((!excluded).then_some(Selection { name, top, below: FoundList::default() }));
     }
     let mut below = files.walk(&top)?;
-    below.remove(0);
+    below.remove_first();
     if !exclude.is_empty() {
         let relative = |found: &Found| relative_text(found, &top);
         let kept: Vec<bool> = below.iter().map(|found| !exclude.excludes(&relative(found))).collect();
-        below = keep_with_parents(below, &kept);
+        keep_with_parents(&mut below, &kept);
     }
     Ok(Some(Selection { name, top, below }))
 }
 
 /// What is kept, and the directories above it: something may be included again below an excluded one.
-fn keep_with_parents(found: Vec<Found>, kept: &[bool]) -> Vec<Found> {
+fn keep_with_parents(found: &mut FoundList, kept: &[bool]) {
     let mut wanted = kept.to_vec();
     // Walk order: a directory's content follows it, so looking back from the end meets children first.
     let mut needed: Vec<LayerPath> = Vec::new();
-    for at in (0..found.len()).rev() {
-        let path = &found[at].entry.path;
-        wanted[at] |= needed.contains(path);
+    for (found, wanted) in found.iter().rev().zip(wanted.iter_mut().rev()) {
+        let path = &found.entry.path;
+        *wanted |= needed.contains(path);
         needed.retain(|parent| parent != path);
-        if wanted[at]
+        if *wanted
             && let Some(parent) = path.parent()
             && !needed.contains(&parent)
         {
             needed.push(parent);
         }
     }
-    found.into_iter().zip(wanted).filter_map(|(found, wanted)| wanted.then_some(found)).collect()
+    found.keep(&wanted);
 }
 
 /// `--parents`: everything that matches, with its directories, below the part before `/./`.
@@ -170,7 +170,7 @@ fn with_parents(files: &dyn Files, request: &Request<'_>) -> Result<Selected, Se
     }
     let glob = Glob::new(&pattern)?;
     let mut below = files.walk(&top)?;
-    below.remove(0);
+    below.remove_first();
     let hit = |found: &Found| {
         let text = relative_text(found, &top);
         let above = text.match_indices('/').map(|(slash, _)| &text[..slash]);
@@ -180,8 +180,8 @@ fn with_parents(files: &dyn Files, request: &Request<'_>) -> Result<Selected, Se
     if !has_wildcards(&pattern) && !kept.contains(&true) {
         return Ok(Selected::Missing);
     }
-    let below = keep_with_parents(below, &kept);
-    if below.is_empty() {
+    keep_with_parents(&mut below, &kept);
+    if below.len() == 0 {
         return Ok(Selected::Things(Vec::new()));
     }
     Ok(Selected::Things(vec![Selection { name: Vec::new(), top, below }]))

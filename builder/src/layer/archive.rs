@@ -52,8 +52,8 @@ impl Archive {
         mut take: impl FnMut(Entry, &mut dyn Read) -> Result<(), E>,
     ) -> Result<(), E> {
         let first = |one: &Entry| one.is_dir() || one.is_marker();
-        for one in self.index().entries().iter().filter(|one| first(&one.entry)) {
-            take(one.entry.clone(), &mut io::empty())?;
+        for one in self.index().iter().filter(|one| first(&one.entry)) {
+            take(one.entry, &mut io::empty())?;
         }
         let decoder = Decoder::new(archive, self.format).map_err(TarError::Read)?;
         let mut tar = TarReader::new(decoder, self.limits);

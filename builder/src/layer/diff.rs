@@ -263,7 +263,7 @@ impl Walk<'_> {
             FileType::RegularFile => return self.file(&path, transparent),
             FileType::Symlink => {
                 let target = readlinkat(parent, path.file_name(), Vec::new()).map_err(blame(&path))?;
-                Kind::Symlink { target: target.into_bytes() }
+                Kind::Symlink { target: target.into_bytes().into() }
             }
             FileType::Fifo => Kind::Fifo,
             FileType::CharacterDevice => Kind::Char { major, minor },

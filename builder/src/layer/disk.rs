@@ -138,7 +138,7 @@ impl Disk {
                 }
                 return made;
             }
-            Kind::Symlink { target } => symlinkat(target.as_slice(), self.dirs.parent_of(path)?, name)?,
+            Kind::Symlink { target } => symlinkat(&**target, self.dirs.parent_of(path)?, name)?,
             Kind::Fifo => mknodat(self.dirs.parent_of(path)?, name, FileType::Fifo, Mode::RUSR, 0)?,
             Kind::Char { major, minor } => {
                 if !self.make_device(path, FileType::CharacterDevice, makedev(*major, *minor))? {

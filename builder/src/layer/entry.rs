@@ -3,12 +3,74 @@
 //! Whiteouts are kinds of their own here; how a tar (`.wh.name`) or an overlay (character device 0:0) spells them is
 //! the business of the modules that read and write those.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map};
+use std::fmt;
 
 use super::path::LayerPath;
 
-/// Extended attributes by full name (`security.capability`).
-pub type Xattrs = BTreeMap<Vec<u8>, Vec<u8>>;
+/// Extended attributes by full name (`security.capability`). Nearly every entry has none, and pays one word for them.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Xattrs(Option<Box<Attributes>>);
+
+type Attributes = BTreeMap<Vec<u8>, Vec<u8>>;
+
+impl Xattrs {
+    /// None.
+    pub const fn new() -> Self {
+        Self(None)
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.0.as_ref().map_or(0, |attributes| attributes.len())
+    }
+
+    /// Sets one.
+    pub fn insert(&mut self, name: Vec<u8>, value: Vec<u8>) {
+        self.0.get_or_insert_default().insert(name, value);
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> btree_map::Iter<'_, Vec<u8>, Vec<u8>> {
+        static NONE: Attributes = BTreeMap::new();
+        self.0.as_deref().unwrap_or(&NONE).iter()
+    }
+
+    /// Their names.
+    pub fn keys(&self) -> impl Iterator<Item = &Vec<u8>> {
+        self.iter().map(|(name, _)| name)
+    }
+}
+
+impl<'a> IntoIterator for &'a Xattrs {
+    type Item = (&'a Vec<u8>, &'a Vec<u8>);
+    type IntoIter = btree_map::Iter<'a, Vec<u8>, Vec<u8>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl FromIterator<(Vec<u8>, Vec<u8>)> for Xattrs {
+    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(all: I) -> Self {
+        let mut xattrs = Self::new();
+        for (name, value) in all {
+            xattrs.insert(name, value);
+        }
+        xattrs
+    }
+}
+
+impl fmt::Debug for Xattrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self).finish()
+    }
+}
 
 /// One entry of a layer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,7 +104,7 @@ pub enum Kind {
     /// A symbolic link; its target is any bytes, followed (if ever) inside the image's root.
     Symlink {
         /// Where it points, as written.
-        target: Vec<u8>,
+        target: Box<[u8]>,
     },
     /// Another name for a non-directory of the same layer.
     Hardlink {

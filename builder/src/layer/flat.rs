@@ -51,7 +51,7 @@ pub fn unpack_flat<'a, R: Read>(
 
 /// Removes what the layer hides of the image, and only of the image: other files in the directory stay.
 fn apply_markers(disk: &mut Disk, below: &Tree, layer: &LayerIndex) -> Result<(), UnpackError> {
-    for one in layer.entries() {
+    for one in layer {
         let path = &one.entry.path;
         let removed: io::Result<()> = match one.entry.kind {
             Kind::Whiteout if below.get(path).is_some() => disk.remove(path),

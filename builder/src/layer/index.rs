@@ -3,15 +3,17 @@
 //! It answers what a layer holds without its bytes, so that a build can resolve `COPY` and compare an upper directory
 //! with lazily fetched base layers. It is kept beside the layer in a compact, versioned form ([`LayerIndex::encode`]).
 //!
+//! In memory it is just as compact: entries are made one by one for whoever goes through them ([`LayerIndex::iter`]).
+//!
 //! Guarantees: entries are in walk order and unique; every hard link names a non-directory of the same layer, which is
 //! the first of its names in walk order and carries the metadata.
 
 mod assemble;
 mod codec;
+mod packed;
 
-use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::Read;
-use std::sync::Arc;
 
 use wharf_spec::Digest;
 
@@ -23,6 +25,7 @@ use super::tar::{TarError, TarLimits};
 
 pub(super) use assemble::{Assembled, Assembler, Placed};
 pub use codec::DecodeError;
+pub(super) use packed::Packer;
 
 /// An entry and what is known about its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,9 +37,32 @@ pub struct IndexEntry {
 }
 
 /// The entries of one layer.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct LayerIndex {
-    entries: Vec<Arc<IndexEntry>>,
+    /// The stored form but for its beginning.
+    body: Vec<u8>,
+    count: usize,
+    has_markers: bool,
+    opaque_root: bool,
+}
+
+/// The entries of a [`LayerIndex`], made one after the other.
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(codec::Reader<'a>);
+
+impl Iterator for Iter<'_> {
+    type Item = IndexEntry;
+
+    fn next(&mut self) -> Option<IndexEntry> {
+        // What was packed here can be read.
+        self.0.next()?.ok()
+    }
+}
+
+impl fmt::Debug for LayerIndex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.iter()).finish()
+    }
 }
 
 /// Why entries do not form a layer.
@@ -68,12 +94,11 @@ impl LayerIndex {
     /// Sorts and checks `entries`.
     pub fn new(mut entries: Vec<IndexEntry>) -> Result<Self, IndexError> {
         entries.sort_by(|a, b| sort_key(&a.entry).cmp(&sort_key(&b.entry)));
-        if let Some(pair) = entries.windows(2).find(|pair| sort_key(&pair[0].entry) == sort_key(&pair[1].entry)) {
-            return Err(IndexError::Duplicate { path: pair[0].entry.path.clone() });
+        let mut packer = Packer::default();
+        for one in entries {
+            packer.push(one);
         }
-        check_parents(&entries)?;
-        settle_hardlinks(&mut entries)?;
-        Ok(Self { entries: entries.into_iter().map(Arc::new).collect() })
+        packer.finish()
     }
 
     /// Reads a layer's tar to its end and indexes it. Returns the diff id it really has.
@@ -86,40 +111,50 @@ impl LayerIndex {
     }
 
     /// All entries in walk order. At one path a whiteout comes first and an opaque marker last.
-    pub fn entries(&self) -> &[Arc<IndexEntry>] {
-        &self.entries
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(codec::Reader::packed(&self.body, self.count))
     }
 
-    /// What the layer puts at `path`; markers are not looked at.
-    pub fn get(&self, path: &LayerPath) -> Option<&IndexEntry> {
-        let key = (path, REAL);
-        let at = self.entries.binary_search_by(|probe| sort_key(&probe.entry).cmp(&key)).ok()?;
-        Some(&self.entries[at])
+    /// The same at once: of a large layer, more than should be held.
+    pub fn entries(&self) -> Vec<IndexEntry> {
+        self.iter().collect()
+    }
+
+    /// What the layer puts at `path`; markers are not looked at. Looks through all of them.
+    pub fn get(&self, path: &LayerPath) -> Option<IndexEntry> {
+        self.iter().find(|one| !one.entry.is_marker() && one.entry.path == *path)
+    }
+
+    /// Whether anything in it hides something of lower layers.
+    pub(super) fn has_markers(&self) -> bool {
+        self.has_markers
     }
 
     /// Whether the root itself is opaque: the layers below do not show at all. An overlay cannot say so; leave them out.
     pub fn hides_everything_below(&self) -> bool {
-        self.entries.iter().take(3).any(|one| one.entry.path.is_root() && matches!(one.entry.kind, Kind::Opaque))
+        self.opaque_root
     }
 
     /// Whether the layer changes nothing.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.count == 0
     }
 
     /// Number of entries.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.count
     }
 
     /// The compact form.
     pub fn encode(&self) -> Vec<u8> {
-        codec::encode(&self.entries)
+        let mut out = codec::header(self.count);
+        out.extend_from_slice(&self.body);
+        out
     }
 
     /// Reads the compact form back.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Ok(Self::new(codec::decode(bytes)?)?)
+        packed::decode(bytes)
     }
 }
 
@@ -140,89 +175,11 @@ fn sort_key(entry: &Entry) -> (&LayerPath, u8) {
     (&entry.path, rank)
 }
 
-/// Nothing may lie beneath a file; the root is a directory and always there.
-fn check_parents(entries: &[IndexEntry]) -> Result<(), IndexError> {
-    let mut file: Option<&LayerPath> = None;
-    for Entry { path, kind, .. } in entries.iter().map(|one| &one.entry) {
-        let misplaced = file.is_some_and(|file| path.starts_with(file) && path != file);
-        match kind {
-            Kind::Dir | Kind::Opaque if !misplaced => {}
-            Kind::Whiteout if !misplaced && !path.is_root() => {}
-            Kind::File { .. }
-            | Kind::Symlink { .. }
-            | Kind::Hardlink { .. }
-            | Kind::Char { .. }
-            | Kind::Block { .. }
-            | Kind::Fifo
-                if !misplaced && !path.is_root() =>
-            {
-                file = Some(path);
-            }
-            _ => return Err(IndexError::ParentNotDirectory { path: path.clone() }),
-        }
-    }
-    Ok(())
-}
+impl<'a> IntoIterator for &'a LayerIndex {
+    type Item = IndexEntry;
+    type IntoIter = Iter<'a>;
 
-/// Gives every group of names the same shape: the first in order is the thing itself, the others link to it.
-fn settle_hardlinks(entries: &mut [IndexEntry]) -> Result<(), IndexError> {
-    let links: Vec<usize> =
-        (0..entries.len()).filter(|at| matches!(entries[*at].entry.kind, Kind::Hardlink { .. })).collect();
-    if links.is_empty() {
-        return Ok(());
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
     }
-    let real: HashMap<&LayerPath, usize> = entries
-        .iter()
-        .enumerate()
-        .filter(|(_, one)| !one.entry.is_marker())
-        .map(|(at, one)| (&one.entry.path, at))
-        .collect();
-    // Source of each group -> all names, in order, without the source.
-    let mut groups: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for at in links {
-        let source = follow_links(entries, &real, at)?;
-        groups.entry(source).or_default().push(at);
-    }
-    drop(real);
-    for (source, mut names) in groups {
-        names.push(source);
-        names.sort_unstable();
-        let original = entries[source].clone();
-        let target = entries[names[0]].entry.path.clone();
-        for (nth, at) in names.into_iter().enumerate() {
-            let path = entries[at].entry.path.clone();
-            let kind = if nth == 0 { original.entry.kind.clone() } else { Kind::Hardlink { target: target.clone() } };
-            entries[at] =
-                IndexEntry { entry: Entry { path, kind, ..original.entry.clone() }, content: original.content };
-        }
-    }
-    Ok(())
-}
-
-fn follow_links(entries: &[IndexEntry], real: &HashMap<&LayerPath, usize>, start: usize) -> Result<usize, IndexError> {
-    let mut at = start;
-    // A chain longer than there are entries goes round in circles.
-    for _ in 0..=entries.len() {
-        let entry = &entries[at].entry;
-        match &entry.kind {
-            Kind::Hardlink { target } => match real.get(target) {
-                Some(next) => at = *next,
-                None => return Err(dangling(entry, target)),
-            },
-            Kind::Dir => break,
-            Kind::File { .. }
-            | Kind::Symlink { .. }
-            | Kind::Char { .. }
-            | Kind::Block { .. }
-            | Kind::Fifo
-            | Kind::Whiteout
-            | Kind::Opaque => return Ok(at),
-        }
-    }
-    let target = &entries[at].entry.path;
-    Err(dangling(&entries[start].entry, target))
-}
-
-fn dangling(link: &Entry, target: &LayerPath) -> IndexError {
-    IndexError::DanglingHardlink { path: link.path.clone(), target: target.clone() }
 }

@@ -20,7 +20,7 @@ const PATH_MAX: usize = 4095;
 /// The order is that of a depth-first walk with sorted names: a directory stands right before everything beneath it,
 /// which plain byte order does not give (`a-b` sorts before `a/b`).
 #[derive(Clone, PartialEq, Eq, Hash, Default)]
-pub struct LayerPath(Vec<u8>);
+pub struct LayerPath(Box<[u8]>);
 
 /// Why bytes are no path of a layer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -38,8 +38,8 @@ pub enum PathError {
 
 impl LayerPath {
     /// The root of the image.
-    pub const fn root() -> Self {
-        Self(Vec::new())
+    pub fn root() -> Self {
+        Self::default()
     }
 
     /// Normalises `raw`: leading `/`, `.` and doubled `/` vanish, `a/..` cancels out.
@@ -66,7 +66,13 @@ impl LayerPath {
                 }
             }
         }
-        if out.len() > PATH_MAX { Err(PathError::TooLong) } else { Ok(Self(out)) }
+        if out.len() > PATH_MAX { Err(PathError::TooLong) } else { Ok(Self(out.into())) }
+    }
+
+    /// The path with these bytes, which are those of one already.
+    pub(super) fn from_normal(bytes: &[u8]) -> Self {
+        debug_assert!(Self::parse(bytes).is_ok_and(|path| *path.0 == *bytes), "not normal");
+        Self(bytes.into())
     }
 
     /// Like [`LayerPath::parse`], but `..` at the root stays at the root, as `chdir` and Dockerfile sources have it.
@@ -93,7 +99,7 @@ impl LayerPath {
         let mut out = Vec::with_capacity(self.0.len() + 1 + name.len());
         out.extend_from_slice(&self.0);
         push(&mut out, name);
-        Ok(Self(out))
+        Ok(Self(out.into()))
     }
 
     /// `self/below`, both normalised already.
@@ -107,9 +113,10 @@ impl LayerPath {
         if self.0.len() + 1 + below.0.len() > PATH_MAX {
             return Err(PathError::TooLong);
         }
-        let mut out = self.0.clone();
+        let mut out = Vec::with_capacity(self.0.len() + 1 + below.0.len());
+        out.extend_from_slice(&self.0);
         push(&mut out, &below.0);
-        Ok(Self(out))
+        Ok(Self(out.into()))
     }
 
     /// The bytes, `/` between components.
@@ -129,7 +136,7 @@ impl LayerPath {
 
     /// The directory it lies in; `None` for the root.
     pub fn parent(&self) -> Option<Self> {
-        if self.is_root() { None } else { Some(Self(self.parent_bytes().to_vec())) }
+        if self.is_root() { None } else { Some(Self(self.parent_bytes().into())) }
     }
 
     /// The bytes of the directory it lies in, empty for the root and for what lies in the root.
@@ -151,12 +158,12 @@ impl LayerPath {
     pub fn ancestors(&self) -> impl Iterator<Item = Self> {
         let root = (!self.is_root()).then(Self::root);
         let below = self.0.iter().enumerate().filter(|(_, byte)| **byte == b'/');
-        root.into_iter().chain(below.map(|(at, _)| Self(self.0[..at].to_vec())))
+        root.into_iter().chain(below.map(|(at, _)| Self(self.0[..at].into())))
     }
 
     /// Whether it is `other` or lies beneath it.
     pub fn starts_with(&self, other: &Self) -> bool {
-        match self.0.strip_prefix(other.0.as_slice()) {
+        match self.0.strip_prefix(&*other.0) {
             Some(rest) => rest.is_empty() || other.is_root() || rest[0] == b'/',
             None => false,
         }
@@ -168,7 +175,7 @@ impl LayerPath {
             return None;
         }
         let rest = &self.0[base.0.len()..];
-        Some(Self(rest.strip_prefix(b"/").unwrap_or(rest).to_vec()))
+        Some(Self(rest.strip_prefix(b"/").unwrap_or(rest).into()))
     }
 }
 

@@ -45,9 +45,13 @@ pub(super) struct Outcome<W> {
 /// Less than this is compressed before a thread has started.
 const WORTH_THREADS: usize = 128 << 10;
 
+/// Blocks and what becomes of them take no more than this, however many threads there are. By then, whoever hashes the tar is
+/// slower than all of those.
+const MOST_MEMORY: usize = 96 << 20;
+
 /// How many blocks exist at a time at most.
-pub(super) const fn blocks_at_once(threads: usize) -> usize {
-    2 * threads + 2
+pub(super) fn blocks_at_once(encoding: Encoding, threads: usize) -> usize {
+    (2 * threads + 2).min(MOST_MEMORY / (2 * encoding.block_size()))
 }
 
 /// Which end of the pipeline failed.
@@ -453,7 +457,9 @@ impl Pool {
             hasher
         })?;
         let queue = Arc::new(Mutex::new(to_squeeze));
-        for _ in 0..threads {
+        let blocks = blocks_at_once(encoding, threads);
+        // One is being filled, and one hashed.
+        for _ in 0..threads.min(blocks - 2) {
             let (queue, results) = (Arc::clone(&queue), results.clone());
             let mut squeezer = Squeezer::new(encoding)?;
             thread::Builder::new().name("layer-squeeze".into()).spawn(move || {
@@ -465,7 +471,7 @@ impl Pool {
             })?;
         }
         // The one that is being filled is not among them.
-        let limit = blocks_at_once(threads) as u64 - 1;
+        let limit = blocks as u64 - 1;
         Ok(Self { limit, jobs, done, hash_thread, early: BTreeMap::new(), submitted: 0, written: 0 })
     }
 

@@ -217,15 +217,16 @@ fn finish_overlay(
     for path in implied {
         disk.make(&Entry::implied_dir(path.clone())).map_err(blame(path))?;
     }
-    for one in index.entries() {
+    let mut entries = index.iter().peekable();
+    while let Some(one) = entries.next() {
         let path = &one.entry.path;
         match one.entry.kind {
             // A whiteout beside something new at the same path: a file hides by itself, a directory is opaque.
-            Kind::Whiteout => match index.get(path).map(|real| real.entry.is_dir()) {
+            Kind::Whiteout => match entries.peek().filter(|next| next.entry.path == *path && !next.entry.is_marker()) {
                 None if implied.binary_search(path).is_ok() => disk.make_opaque(path, overlay),
                 None => disk.make_whiteout(path),
-                Some(true) => disk.make_opaque(path, overlay),
-                Some(false) => Ok(()),
+                Some(real) if real.entry.is_dir() => disk.make_opaque(path, overlay),
+                Some(_) => Ok(()),
             },
             Kind::Opaque => disk.make_opaque(path, overlay),
             Kind::File { .. }
@@ -238,7 +239,7 @@ fn finish_overlay(
         }
         .map_err(blame(path))?;
     }
-    let described = index.entries().iter().filter(|one| one.entry.is_dir()).map(|one| one.entry.clone());
+    let described = index.iter().filter(|one| one.entry.is_dir()).map(|one| one.entry);
     finish_dirs(disk, described.chain(implied.iter().cloned().map(Entry::implied_dir)).collect())
 }
 

@@ -15,7 +15,7 @@ use super::entry::{Entry, Kind, Mtime};
 use super::fingerprint::{Fingerprint, Fingerprinter};
 use super::frames::{Cut, Cutter, FrameTable, KnownFrames};
 use super::header::{self, BLOCK};
-use super::index::{IndexEntry, IndexError, LayerIndex};
+use super::index::{IndexEntry, IndexError, LayerIndex, Packer};
 use super::path::LayerPath;
 use super::pipeline::{Fault, Pipeline, blocks_at_once};
 use super::squeeze::Encoding;
@@ -42,7 +42,7 @@ impl WriterOptions {
 impl WriterOptions {
     /// How many bytes of content are in memory at most while a layer is written: blocks, and what becomes of each.
     pub fn memory(&self) -> u64 {
-        2 * (blocks_at_once(self.threads.get()) * self.encoding.block_size()) as u64
+        2 * (blocks_at_once(self.encoding, self.threads.get()) * self.encoding.block_size()) as u64
     }
 }
 
@@ -114,8 +114,10 @@ pub struct LayerWriter<W> {
     scratch: Vec<u8>,
     /// Entries of a frame that the last layer may have, too; not written yet.
     pending: Vec<Pending>,
-    entries: Vec<IndexEntry>,
+    packer: Packer,
     encoding: Encoding,
+    /// All entries as they came, if there is to be a table of contents.
+    entries: Vec<IndexEntry>,
     /// Of files that are not empty, if there is to be a table of contents.
     contents: Vec<Content>,
 }
@@ -136,8 +138,9 @@ impl<W: Write> LayerWriter<W> {
             clamp_mtime: options.clamp_mtime,
             scratch: Vec::with_capacity(4 * BLOCK),
             pending: Vec::new(),
-            entries: Vec::new(),
+            packer: Packer::default(),
             encoding: options.encoding,
+            entries: Vec::new(),
             contents: Vec::new(),
         }
     }
@@ -222,7 +225,12 @@ impl<W: Write> LayerWriter<W> {
 
     fn remember(&mut self, entry: Entry, content: Fingerprint) {
         let content = matches!(entry.kind, Kind::File { .. }).then_some(content);
-        self.entries.push(IndexEntry { entry, content });
+        let one = IndexEntry { entry, content };
+        if self.encoding.has_seams() {
+            self.entries.push(one);
+        } else {
+            self.packer.push(one);
+        }
     }
 
     /// Writes what was put off; from then on, nothing is.
@@ -305,7 +313,10 @@ impl<W: Write> LayerWriter<W> {
         let annotations = toc::finish(&mut settled, self.encoding, &mut self.entries, &self.contents);
         let annotations = annotations.map_err(WriteError::Sink)?;
         let outcome = settled.finish().map_err(WriteError::Sink)?;
-        let index = LayerIndex::new(self.entries)?;
+        for one in self.entries {
+            self.packer.push(one);
+        }
+        let index = self.packer.finish()?;
         let digests = LayerDigests {
             diff_id: outcome.diff_id,
             digest: outcome.digest,
@@ -317,12 +328,12 @@ impl<W: Write> LayerWriter<W> {
 
     /// How many entries there are so far.
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.packer.len() + self.entries.len()
     }
 
     /// Whether nothing was added: an empty layer is history, not a blob.
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.len() == 0
     }
 
     fn clamped(&self, mut entry: Entry) -> Entry {

@@ -120,7 +120,7 @@ impl Solver<'_> {
 fn everything(files: &dyn Files, path: &LayerPath) -> Result<Option<Selection>, FilesError> {
     let Some(top) = resolve(files, path)?.filter(Found::is_dir) else { return Ok(None) };
     let mut below = files.walk(&top)?;
-    below.remove(0);
+    below.remove_first();
     Ok(Some(Selection { name: b"it".to_vec(), top, below }))
 }
 

@@ -11,7 +11,7 @@ use super::remote::Download;
 use super::stage_files::{ContentReader, Contents};
 use super::transport::BlobSink;
 use crate::context::{Context, stamp_of};
-use crate::copy::{Layout, Origin, Ready, Rules, SourceFile, Spool, extract};
+use crate::copy::{Laid, Layout, Origin, Ready, Rules, SourceFile, Spool, extract};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
 use crate::files::{Selection, Stamp};
@@ -109,22 +109,23 @@ pub(super) struct Job {
 
 impl Job {
     /// The layer's entries in order.
-    pub(super) fn lay_out(&self) -> Result<Vec<Ready>, BuildError> {
-        let mut layout = Layout::new(&self.below, self.rules.clone());
+    pub(super) fn lay_out(mut self) -> Result<Laid, BuildError> {
+        let (below, items) = (Arc::clone(&self.below), std::mem::take(&mut self.items));
+        let mut layout = Layout::new(&below, self.rules.clone());
         let mut spool = Spool::new(&self.room).map_err(|error| BuildError::io("make a spool file", error))?;
         let (path, form) = (&self.copy.destination.path, self.copy.destination.form);
-        for item in &self.items {
+        for item in items {
             match item {
                 PreparedItem::Selected { things, span } => {
                     for thing in things {
-                        self.place(thing, *span, &mut layout, &mut spool)?;
+                        self.place(thing, span, &mut layout, &mut spool)?;
                     }
                 }
-                PreparedItem::Inline { name, text } => layout
-                    .write((name, Arc::clone(text)), path, form)
-                    .map_err(|error| blame::place(&error, self.span))?,
+                PreparedItem::Inline { name, text } => {
+                    layout.write((&name, text), path, form).map_err(|error| blame::place(&error, self.span))?
+                }
                 PreparedItem::Fetched { download, archives } => {
-                    self.place_download(download, *archives, &mut layout, &mut spool)?;
+                    self.place_download(&download, archives, &mut layout, &mut spool)?;
                 }
                 PreparedItem::Promised { .. } => {}
             }
@@ -134,7 +135,7 @@ impl Job {
 
     fn place(
         &self,
-        thing: &Selection,
+        thing: Selection,
         span: Span,
         layout: &mut Layout<'_>,
         spool: &mut Spool,
@@ -191,7 +192,7 @@ impl Job {
 
 /// A layer to be written.
 pub(super) struct Writing {
-    pub(super) ready: Vec<Ready>,
+    pub(super) ready: Laid,
     pub(super) opener: Opener,
 }
 

@@ -46,6 +46,6 @@ fn newest(spool: &Spool) -> Option<i64> {
     let format = detect_archive(whole()).ok()??;
     let decoder = Decoder::new(whole(), format).ok()?;
     let (_, index) = LayerIndex::from_tar(decoder, wharf_spec::Compression::Uncompressed, TarLimits::default()).ok()?;
-    let files = index.entries().iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
+    let files = index.iter().filter(|one| matches!(one.entry.kind, Kind::File { .. }));
     files.map(|one| one.entry.mtime.secs).max()
 }

@@ -1,9 +1,9 @@
 //! What a step's key was made of, fact by fact and file by file, so that a miss can be explained: the notes of the last time
 //! lie beside its frames, and whoever wants to know compares.
 //!
-//! Values are noted as short hashes: an environment may hold what nobody should find on a disk.
+//! Values are noted as short hashes: an environment may hold what nobody should find on a disk. Files are many, and kept packed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::event::MissReason;
 use crate::files::Selection;
@@ -11,13 +11,52 @@ use crate::layer::{Fingerprinter, Kind};
 
 /// So many files are named, the rest is counted.
 const MOST_NAMED: usize = 10;
-const MAGIC: &[u8] = b"wharf notes 2\n";
+const MAGIC: &[u8] = b"wharf notes 3\n";
 
 /// Short hashes of a step's inputs, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Notes {
     facts: BTreeMap<String, u64>,
-    files: BTreeMap<Vec<u8>, u64>,
+    files: FileNotes,
+}
+
+/// Short hashes of files by path, in the order in which they were noted.
+///
+/// Of each: how many bytes of the path are those of the one before, how many others there are, those, and the note.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct FileNotes {
+    bytes: Vec<u8>,
+    last: Vec<u8>,
+}
+
+impl FileNotes {
+    fn push(&mut self, path: &[u8], note: u64) {
+        let shared = self.last.iter().zip(path).take_while(|(a, b)| a == b).count();
+        // No path is longer than 4 KiB.
+        for length in [shared, path.len() - shared] {
+            self.bytes.extend_from_slice(&u16::try_from(length).unwrap_or(u16::MAX).to_le_bytes());
+        }
+        self.bytes.extend_from_slice(&path[shared..]);
+        self.bytes.extend_from_slice(&note.to_le_bytes());
+        self.last.truncate(shared);
+        self.last.extend_from_slice(&path[shared..]);
+    }
+
+    /// Shows every path and its note to `look`; `None` when the bytes are not what [`FileNotes::push`] makes.
+    fn each(&self, mut look: impl FnMut(&[u8], u64)) -> Option<()> {
+        let (mut path, mut rest) = (Vec::new(), &self.bytes[..]);
+        while !rest.is_empty() {
+            let (shared, after) = rest.split_first_chunk()?;
+            let (length, after) = after.split_first_chunk()?;
+            let (name, after) = after.split_at_checked(usize::from(u16::from_le_bytes(*length)))?;
+            let (note, after) = after.split_first_chunk()?;
+            path.truncate(usize::from(u16::from_le_bytes(*shared)));
+            path.extend_from_slice(name);
+            look(&path, u64::from_le_bytes(*note));
+            rest = after;
+        }
+        Some(())
+    }
 }
 
 fn short(parts: &[&[u8]]) -> u64 {
@@ -46,7 +85,7 @@ impl Notes {
                 other => format!("{other:?}"),
             };
             let owner = format!("{:o} {}:{} {:?}", entry.mode, entry.uid, entry.gid, entry.xattrs);
-            self.files.insert(entry.path.as_bytes().to_vec(), short(&[content, kind.as_bytes(), owner.as_bytes()]));
+            self.files.push(entry.path.as_bytes(), short(&[content, kind.as_bytes(), owner.as_bytes()]));
         }
     }
 
@@ -61,66 +100,76 @@ impl Notes {
             match name.as_str() {
                 "before" => reasons.insert(0, MissReason::Below),
                 // Told file by file.
-                "files" if self.files != before.files => {}
+                "files" if self.files.bytes != before.files.bytes => {}
                 name => reasons.push(MissReason::Input { name: described(name) }),
             }
         }
-        let (mut changed, mut added, mut removed) = (Vec::new(), Vec::new(), Vec::new());
-        for (path, note) in &self.files {
-            match before.files.get(path) {
-                Some(then) if then == note => {}
-                Some(_) => changed.push(text(path)),
-                None => added.push(text(path)),
-            }
-        }
-        removed.extend(before.files.keys().filter(|path| !self.files.contains_key(*path)).map(|path| text(path)));
-        let count = changed.len() + added.len() + removed.len();
-        if count > 0 {
-            for list in [&mut changed, &mut added, &mut removed] {
-                list.truncate(MOST_NAMED);
-            }
-            reasons.push(MissReason::Files { count, changed, added, removed });
-        }
+        reasons.extend(self.changed_files(before));
         reasons
+    }
+
+    /// Which files differ, told apart by short hashes of their paths.
+    fn changed_files(&self, before: &Self) -> Option<MissReason> {
+        if self.files.bytes == before.files.bytes {
+            return None;
+        }
+        let mut then: HashMap<u64, (u64, bool)> = HashMap::new();
+        before.files.each(|path, note| _ = then.insert(short(&[path]), (note, false)))?;
+        let (mut count, mut changed, mut added, mut removed) = (0, Vec::new(), Vec::new(), Vec::new());
+        let mut name = |list: &mut Vec<String>, path: &[u8]| {
+            count += 1;
+            if list.len() < MOST_NAMED {
+                list.push(String::from_utf8_lossy(path).into_owned());
+            }
+        };
+        self.files.each(|path, note| match then.get_mut(&short(&[path])) {
+            Some((before, seen)) => {
+                if !*seen && *before != note {
+                    name(&mut changed, path);
+                }
+                *seen = true;
+            }
+            None => name(&mut added, path),
+        })?;
+        before.files.each(|path, _| {
+            if then.get(&short(&[path])).is_some_and(|(_, seen)| !seen) {
+                name(&mut removed, path);
+            }
+        })?;
+        (count > 0).then_some(MissReason::Files { count, changed, added, removed })
     }
 
     /// The stored form.
     pub(super) fn encode(&self) -> Vec<u8> {
-        let mut bytes = MAGIC.to_vec();
-        let facts = self.facts.iter().map(|(name, note)| (name.as_bytes(), note));
-        let files = self.files.iter().map(|(path, note)| (path.as_slice(), note));
-        for (tag, entries) in [(b'F', facts.collect::<Vec<_>>()), (b'P', files.collect())] {
-            for (name, note) in entries {
-                bytes.push(tag);
-                bytes.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
-                bytes.extend_from_slice(name);
-                bytes.extend_from_slice(&note.to_le_bytes());
-            }
+        let mut bytes = Vec::with_capacity(1024 + self.files.bytes.len());
+        bytes.extend_from_slice(MAGIC);
+        bytes.extend_from_slice(&u32::try_from(self.facts.len()).unwrap_or(0).to_le_bytes());
+        for (name, note) in &self.facts {
+            bytes.extend_from_slice(&u32::try_from(name.len()).unwrap_or(u32::MAX).to_le_bytes());
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.extend_from_slice(&note.to_le_bytes());
         }
+        bytes.extend_from_slice(&self.files.bytes);
         bytes
     }
 
     /// Reads what [`Notes::encode`] wrote; `None` for anything else.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
-        let (mut notes, mut rest) = (Self::default(), bytes.strip_prefix(MAGIC)?);
-        while let Some((tag, after)) = rest.split_first() {
-            let (length, after) = after.split_first_chunk()?;
+        let (count, mut rest) = bytes.strip_prefix(MAGIC)?.split_first_chunk()?;
+        let mut notes = Self::default();
+        for _ in 0..u32::from_le_bytes(*count) {
+            let (length, after) = rest.split_first_chunk()?;
             let (name, after) = after.split_at_checked(usize::try_from(u32::from_le_bytes(*length)).ok()?)?;
             let (note, after) = after.split_first_chunk()?;
-            let note = u64::from_le_bytes(*note);
-            match tag {
-                b'F' => notes.facts.insert(String::from_utf8(name.to_vec()).ok()?, note),
-                b'P' => notes.files.insert(name.to_vec(), note),
-                _ => return None,
-            };
+            notes.facts.insert(String::from_utf8(name.to_vec()).ok()?, u64::from_le_bytes(*note));
             rest = after;
         }
+        notes.files.bytes = rest.to_vec();
+        let mut last = Vec::new();
+        notes.files.each(|path, _| path.clone_into(&mut last))?;
+        notes.files.last = last;
         Some(notes)
     }
-}
-
-fn text(path: &[u8]) -> String {
-    String::from_utf8_lossy(path).into_owned()
 }
 
 /// A fact's name as people say it.
@@ -151,7 +200,9 @@ mod tests {
         for (name, value) in facts {
             notes.fact(name, value.as_bytes());
         }
-        notes.files = files.iter().map(|(path, note)| (path.as_bytes().to_vec(), *note)).collect();
+        for (path, note) in files {
+            notes.files.push(path.as_bytes(), *note);
+        }
         notes
     }
 
@@ -178,7 +229,7 @@ mod tests {
 
     #[test]
     fn notes_round_trip_and_garbage_is_none() {
-        let some = notes(&[("args", "a"), ("args", "b")], &[("f", 1)]);
+        let some = notes(&[("args", "a"), ("args", "b")], &[("f", 1), ("d/long", 2), ("d/longer", 3), ("d", 4)]);
         assert_eq!(Notes::decode(&some.encode()), Some(some.clone()));
         let mut cut = some.encode();
         cut.pop();

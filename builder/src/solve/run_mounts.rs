@@ -161,7 +161,7 @@ impl Solver<'_> {
         let looked = blocking(move || {
             let Some(top) = resolve(&*looked_in, &wanted)? else { return Ok(None) };
             let mut below = looked_in.walk(&top)?;
-            below.remove(0);
+            below.remove_first();
             let mut selection = Selection { name: b"it".to_vec(), top, below };
             let fingerprint = fingerprint_selections(&*looked_in, std::slice::from_mut(&mut selection))?;
             Ok(Some((selection, fingerprint)))

@@ -47,8 +47,8 @@ pub(crate) enum Need {
     Live,
 }
 
-/// What layers that are written at the same time may take together: 256 MiB. One that wants more has it to itself.
-const MEMORY_UNITS: u32 = 256;
+/// What layers that are written at the same time may take together: 128 MiB. One that wants more has it to itself.
+const MEMORY_UNITS: u32 = 128;
 const MEMORY_UNIT: u64 = 1 << 20;
 
 /// One build being solved.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,7 +27,8 @@ pub(crate) struct StageFiles {
 }
 
 fn found(node: &Node) -> Found {
-    let inode = matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode()));
+    let inode =
+        matches!(node.entry().kind, Kind::File { .. }).then(|| u64::from(node.inode())).and_then(NonZeroU64::new);
     Found { entry: node.entry().clone(), inode, stamp: None, content: node.content() }
 }
 

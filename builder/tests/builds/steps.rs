@@ -22,10 +22,8 @@ fn with_shell(files: &[(&str, &str)]) -> World {
 async fn changes(world: &World, dockerfile: &str) -> Vec<String> {
     let result = world.build(dockerfile).await;
     let layers = show::layers(&world.store, &result).await;
-    let lines = layers
-        .iter()
-        .skip(1)
-        .map(|layer| layer.entries().iter().map(|one| show::line(one)).collect::<Vec<_>>().join("\n"));
+    let lines =
+        layers.iter().skip(1).map(|layer| layer.entries().iter().map(show::line).collect::<Vec<_>>().join("\n"));
     lines.collect()
 }
 

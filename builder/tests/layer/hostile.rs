@@ -200,7 +200,8 @@ fn attributes_of_the_overlay_are_not_taken_from_layers() {
     ];
     let (_, result) = attack(&Raw::new().pax(&records).file("x", "").bytes());
     let index = result.unwrap().index;
-    let names: Vec<&[u8]> = index.entries()[0].entry.xattrs.keys().map(Vec::as_slice).collect();
+    let entries = index.entries();
+    let names: Vec<&[u8]> = entries[0].entry.xattrs.keys().map(Vec::as_slice).collect();
     assert_eq!(names, [b"user.fine"]);
 }
 

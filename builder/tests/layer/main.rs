@@ -41,7 +41,7 @@ fn dir(name: impl AsRef<[u8]>) -> Entry {
 }
 
 fn symlink(name: &str, target: &str) -> Entry {
-    Entry::new(path(name), Kind::Symlink { target: target.into() }, 0o777)
+    Entry::new(path(name), Kind::Symlink { target: target.as_bytes().into() }, 0o777)
 }
 
 fn hardlink(name: &str, target: &str) -> Entry {

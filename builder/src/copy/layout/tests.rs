@@ -1,3 +1,5 @@
+use std::num::NonZeroU64;
+
 use super::*;
 use crate::layer::{Fingerprint, IndexEntry, LayerIndex};
 use crate::plan::Symbolic;
@@ -20,7 +22,7 @@ fn dir(text: &str) -> Found {
 
 fn link(text: &str, target: &str) -> Found {
     Found {
-        entry: entry(text, Kind::Symlink { target: target.into() }, 0o777),
+        entry: entry(text, Kind::Symlink { target: target.as_bytes().into() }, 0o777),
         inode: None,
         stamp: None,
         content: None,
@@ -28,7 +30,7 @@ fn link(text: &str, target: &str) -> Found {
 }
 
 fn only(top: Found) -> Selection {
-    Selection { name: top.entry.path.file_name().to_vec(), top, below: Vec::new() }
+    Selection { name: top.entry.path.file_name().to_vec(), top, below: FoundList::default() }
 }
 
 fn tree(found: &[Found]) -> Tree {
@@ -67,7 +69,7 @@ fn show(layout: Layout<'_>) -> Vec<String> {
         let time = if mtime == DATELESS { "dateless".to_owned() } else { mtime.secs.to_string() };
         format!("{path} {mode:o} {uid}:{gid} {time} {kind}")
     };
-    layout.finish().into_iter().map(line).collect()
+    layout.finish().map(line).collect()
 }
 
 #[track_caller]
@@ -76,7 +78,7 @@ fn check(selections: &[Selection], destination: &str, expect: &[&str]) {
     let mut layout = Layout::new(&image, Rules::default());
     let form = if destination.ends_with('/') { DestinationForm::Directory } else { DestinationForm::Open };
     for selection in selections {
-        layout.copy(selection, destination, form).unwrap();
+        layout.copy(selection.clone(), destination, form).unwrap();
     }
     assert_eq!(show(layout), expect);
 }
@@ -86,7 +88,7 @@ fn refused(selection: &Selection, destination: &str, expect: &str) {
     let image = image();
     let mut layout = Layout::new(&image, Rules::default());
     let form = if destination.ends_with('/') { DestinationForm::Directory } else { DestinationForm::Open };
-    assert_eq!(layout.copy(selection, destination, form).unwrap_err().to_string(), expect);
+    assert_eq!(layout.copy(selection.clone(), destination, form).unwrap_err().to_string(), expect);
 }
 
 #[test]
@@ -118,7 +120,7 @@ fn a_directory_s_content_is_merged_and_what_was_there_keeps_its_mode() {
     let source = Selection {
         name: b"src".to_vec(),
         top: dir("src"),
-        below: vec![dir("src/sub"), file("src/sub/a"), link("src/to", "sub/a")],
+        below: vec![dir("src/sub"), file("src/sub/a"), link("src/to", "sub/a")].into(),
     };
     check(
         std::slice::from_ref(&source),
@@ -131,13 +133,13 @@ fn a_directory_s_content_is_merged_and_what_was_there_keeps_its_mode() {
         ],
     );
     // A new directory is 0755, whatever the source's mode.
-    check(&[Selection { below: Vec::new(), ..source.clone() }], "/new", &["/new 755 0:0 1000 dir"]);
+    check(&[Selection { below: FoundList::default(), ..source.clone() }], "/new", &["/new 755 0:0 1000 dir"]);
     refused(&source, "/etc/hosts", "/etc/hosts is not a directory");
 }
 
 #[test]
 fn directories_and_files_never_replace_each_other() {
-    let over = |name: &str, child: Found| Selection { name: name.into(), top: dir(name), below: vec![child] };
+    let over = |name: &str, child: Found| Selection { name: name.into(), top: dir(name), below: vec![child].into() };
     refused(&over("s", dir("s/hosts")), "/etc", "/etc/hosts is not a directory and cannot be replaced by one");
     refused(&over("s", file("s/etc")), "/", "/etc is a directory and cannot be replaced by a file");
     refused(&only(file("s/etc")), "/", "/etc is a directory and cannot be replaced by a file");
@@ -150,8 +152,8 @@ fn directories_and_files_never_replace_each_other() {
 
 #[test]
 fn names_of_one_file_stay_one_file() {
-    let twin = |text: &str| Found { inode: Some(7), ..file(text) };
-    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![twin("s/a"), twin("s/b")] };
+    let twin = |text: &str| Found { inode: NonZeroU64::new(7), ..file(text) };
+    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![twin("s/a"), twin("s/b")].into() };
     check(&[source], "/", &["/a 644 0:0 1000 file", "/b 644 0:0 1000 == /a"]);
 }
 
@@ -159,9 +161,9 @@ fn names_of_one_file_stay_one_file() {
 fn owner_and_mode_rule_everything_new() {
     let image = image();
     let owner = Some(Owner { uid: 5, gid: 6 });
-    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![file("s/a"), link("s/l", "a")] };
+    let source = Selection { name: b"s".to_vec(), top: dir("s"), below: vec![file("s/a"), link("s/l", "a")].into() };
     let mut layout = Layout::new(&image, Rules { owner, mode: Some(Chmod::Octal(0o640)) });
-    layout.copy(&source, "/n/m", DestinationForm::Open).unwrap();
+    layout.copy(source, "/n/m", DestinationForm::Open).unwrap();
     let text: Arc<[u8]> = Arc::from(&b"hi"[..]);
     layout.write(("EOF", text), "/tmp/", DestinationForm::Directory).unwrap();
     assert_eq!(
@@ -177,7 +179,7 @@ fn owner_and_mode_rule_everything_new() {
     );
     let symbolic = Symbolic::parse("go=").map(Chmod::Symbolic);
     let mut layout = Layout::new(&image, Rules { owner: None, mode: symbolic });
-    layout.copy(&only(file("a")), "/x", DestinationForm::Open).unwrap();
+    layout.copy(only(file("a")), "/x", DestinationForm::Open).unwrap();
     assert_eq!(show(layout), ["/x 600 0:0 1000 file"]);
 }
 
@@ -185,6 +187,6 @@ fn owner_and_mode_rule_everything_new() {
 fn nothing_there_means_new_directories() {
     let nothing = Tree::new();
     let mut layout = Layout::new(&nothing, Rules::default());
-    layout.copy(&only(file("a")), "/tmp/x", DestinationForm::Open).unwrap();
+    layout.copy(only(file("a")), "/tmp/x", DestinationForm::Open).unwrap();
     assert_eq!(show(layout), ["/tmp 755 0:0 dateless dir", "/tmp/x 644 0:0 1000 file"]);
 }

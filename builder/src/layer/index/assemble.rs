@@ -9,7 +9,7 @@ use std::io::Read;
 
 use wharf_spec::Digest;
 
-use super::{IndexEntry, IndexError, LayerIndex};
+use super::{IndexEntry, IndexError, LayerIndex, Packer};
 use crate::layer::ahead::read_ahead;
 use crate::layer::entry::{Entry, Kind};
 use crate::layer::fingerprint::Fingerprint;
@@ -180,12 +180,12 @@ impl Assembler {
 
     /// The layer.
     pub(in crate::layer) fn finish(self) -> Result<Assembled, TarError> {
-        let mut entries = Vec::with_capacity(self.slots.len());
+        let mut packer = Packer::default();
         let mut implied = Vec::new();
         let mut first: HashMap<u32, LayerPath> = HashMap::new();
         for (path, slot) in self.slots {
             if slot.whiteout {
-                entries.push(marker(Entry::whiteout(path.clone())));
+                packer.push(marker(Entry::whiteout(path.clone())));
             }
             match slot.real {
                 Some(Real::Given(mut one, group)) => {
@@ -193,16 +193,16 @@ impl Assembler {
                         Some(target) => one.entry.kind = Kind::Hardlink { target: target.clone() },
                         None => drop(first.insert(group, path.clone())),
                     }
-                    entries.push(*one);
+                    packer.push(*one);
                 }
                 Some(Real::Implied) => implied.push(path.clone()),
                 None => {}
             }
             if slot.opaque {
-                entries.push(marker(Entry::opaque(path)));
+                packer.push(marker(Entry::opaque(path)));
             }
         }
-        let index = LayerIndex::new(entries).map_err(|error| match error {
+        let index = packer.finish().map_err(|error| match error {
             // All of these were refused when the entry came; said again rather than trusted.
             IndexError::DanglingHardlink { path, target } => TarError::DanglingHardlink { path, target },
             IndexError::Duplicate { path } | IndexError::ParentNotDirectory { path } => {
@@ -224,7 +224,7 @@ impl Assembler {
         let kind = match raw.kind {
             TarKind::File => Kind::File { size: raw.size },
             TarKind::Dir => Kind::Dir,
-            TarKind::Symlink => Kind::Symlink { target: raw.link.clone() },
+            TarKind::Symlink => Kind::Symlink { target: raw.link.as_slice().into() },
             TarKind::Fifo => Kind::Fifo,
             // An overlay's own spelling of a whiteout; as a lower layer it would act as one in any case.
             TarKind::Char { major: 0, minor: 0 } => return self.whiteout(parent, name, raw).map(|()| None),

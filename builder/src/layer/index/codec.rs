@@ -9,8 +9,6 @@
 //! are taken over. Thirty thousand entries take about two megabytes and a few milliseconds. Any bytes are safe to
 //! decode; memory is bounded by the length of the input.
 
-use std::sync::Arc;
-
 use super::{IndexEntry, IndexError};
 use crate::layer::entry::{Entry, Kind, Mtime, Xattrs};
 use crate::layer::fingerprint::Fingerprint;
@@ -36,21 +34,21 @@ pub enum DecodeError {
     Index(#[from] IndexError),
 }
 
-pub(super) fn encode(entries: &[Arc<IndexEntry>]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(64 + entries.len() * 80);
-    out.extend_from_slice(MAGIC);
+/// What comes before `count` entries.
+pub(super) fn header(count: usize) -> Vec<u8> {
+    let mut out = MAGIC.to_vec();
     out.push(VERSION);
-    number(entries.len() as u64, &mut out);
-    let mut before: &[u8] = &[];
-    for one in entries {
-        let path = one.entry.path.as_bytes();
-        let shared = before.iter().zip(path).take_while(|(a, b)| a == b).count();
-        number(shared as u64, &mut out);
-        string(&path[shared..], &mut out);
-        encode_entry(one, &mut out);
-        before = path;
-    }
+    number(count as u64, &mut out);
     out
+}
+
+/// Appends an entry; `before` is the path of the one before it.
+pub(super) fn append(one: &IndexEntry, before: &[u8], out: &mut Vec<u8>) {
+    let path = one.entry.path.as_bytes();
+    let shared = before.iter().zip(path).take_while(|(a, b)| a == b).count();
+    number(shared as u64, out);
+    string(&path[shared..], out);
+    encode_entry(one, out);
 }
 
 fn encode_entry(one: &IndexEntry, out: &mut Vec<u8>) {
@@ -112,21 +110,55 @@ fn string(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(bytes);
 }
 
-pub(super) fn decode(bytes: &[u8]) -> Result<Vec<IndexEntry>, DecodeError> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::Version)?;
-    let mut cursor = Cursor(rest.strip_prefix(&[VERSION]).ok_or(DecodeError::Version)?);
-    let count = cursor.length()?;
-    let mut entries = Vec::with_capacity(count.min(1 << 16));
-    let mut path = Vec::new();
-    for _ in 0..count {
-        let shared = cursor.length_up_to(path.len())?;
-        path.truncate(shared);
-        path.extend_from_slice(cursor.string()?);
-        entries.push(cursor.entry(LayerPath::parse(&path)?)?);
-    }
-    if cursor.0.is_empty() { Ok(entries) } else { Err(DecodeError::Damaged) }
+/// Reads entries one after the other.
+#[derive(Clone, Debug)]
+pub(super) struct Reader<'a> {
+    cursor: Cursor<'a>,
+    left: usize,
+    path: Vec<u8>,
+    parse: fn(&[u8]) -> Result<LayerPath, PathError>,
 }
 
+impl<'a> Reader<'a> {
+    /// Of bytes that anybody may have written.
+    pub(super) fn stored(bytes: &'a [u8]) -> Result<Self, DecodeError> {
+        let rest = bytes.strip_prefix(MAGIC).ok_or(DecodeError::Version)?;
+        let mut cursor = Cursor(rest.strip_prefix(&[VERSION]).ok_or(DecodeError::Version)?);
+        let left = cursor.length()?;
+        if left == 0 && !cursor.0.is_empty() {
+            return Err(DecodeError::Damaged);
+        }
+        Ok(Self { cursor, left, path: Vec::new(), parse: |bytes| LayerPath::parse(bytes) })
+    }
+
+    /// Of what [`append`] made of `count` entries.
+    pub(super) fn packed(body: &'a [u8], count: usize) -> Self {
+        Self { cursor: Cursor(body), left: count, path: Vec::new(), parse: |bytes| Ok(LayerPath::from_normal(bytes)) }
+    }
+
+    fn read(&mut self) -> Result<IndexEntry, DecodeError> {
+        let shared = self.cursor.length_up_to(self.path.len())?;
+        self.path.truncate(shared);
+        self.path.extend_from_slice(self.cursor.string()?);
+        let one = self.cursor.entry((self.parse)(&self.path)?)?;
+        if self.left == 0 && !self.cursor.0.is_empty() { Err(DecodeError::Damaged) } else { Ok(one) }
+    }
+}
+
+impl Iterator for Reader<'_> {
+    type Item = Result<IndexEntry, DecodeError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let read = self.read();
+        if read.is_err() {
+            self.left = 0;
+        }
+        Some(read)
+    }
+}
+
+#[derive(Clone, Debug)]
 struct Cursor<'a>(&'a [u8]);
 
 impl<'a> Cursor<'a> {
@@ -191,7 +223,7 @@ impl<'a> Cursor<'a> {
         let kind = match tag {
             0 => Kind::File { size: self.number()? },
             1 => Kind::Dir,
-            2 => Kind::Symlink { target: self.string()?.to_vec() },
+            2 => Kind::Symlink { target: self.string()?.into() },
             3 => Kind::Hardlink { target: LayerPath::parse(self.string()?)? },
             4 => Kind::Char { major: self.small()?, minor: self.small()? },
             5 => Kind::Block { major: self.small()?, minor: self.small()? },

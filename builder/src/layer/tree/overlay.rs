@@ -13,28 +13,30 @@ pub(super) fn apply(tree: &mut Tree, layer: &LayerIndex) {
     if layer.is_empty() {
         return;
     }
-    hide(&mut tree.nodes, &markers(layer));
+    if layer.has_markers() {
+        hide(&mut tree.nodes, &markers(layer));
+    }
     let upper = upper_nodes(tree, layer, number);
     merge(&mut tree.nodes, upper);
 }
 
 /// A part of the lower tree that is hidden.
-struct Cut<'a> {
-    path: &'a LayerPath,
+struct Cut {
+    path: LayerPath,
     /// Whether the path itself stays.
     keeps_top: bool,
 }
 
-impl Cut<'_> {
+impl Cut {
     fn hides(&self, path: &LayerPath) -> bool {
-        path.starts_with(self.path) && !(self.keeps_top && path == self.path)
+        path.starts_with(&self.path) && !(self.keeps_top && *path == self.path)
     }
 }
 
-fn markers(layer: &LayerIndex) -> Vec<Cut<'_>> {
+fn markers(layer: &LayerIndex) -> Vec<Cut> {
     let mut cuts = Vec::new();
-    for one in layer.entries() {
-        let path = &one.entry.path;
+    for one in layer {
+        let path = one.entry.path;
         match one.entry.kind {
             Kind::Whiteout => cuts.push(Cut { path, keeps_top: false }),
             Kind::Opaque => cuts.push(Cut { path, keeps_top: true }),
@@ -51,17 +53,17 @@ fn markers(layer: &LayerIndex) -> Vec<Cut<'_>> {
 }
 
 /// Drops the nodes hidden by `cuts`; both are in walk order.
-fn hide(nodes: &mut Vec<Node>, cuts: &[Cut<'_>]) {
+fn hide(nodes: &mut Vec<Node>, cuts: &[Cut]) {
     if cuts.is_empty() {
         return;
     }
     let mut cuts = cuts.iter().peekable();
-    let mut active: Option<&Cut<'_>> = None;
+    let mut active: Option<&Cut> = None;
     nodes.retain(|node| {
         let path = &node.entry().path;
-        while let Some(cut) = cuts.next_if(|cut| cut.path <= path) {
+        while let Some(cut) = cuts.next_if(|cut| cut.path <= *path) {
             // A cut inside a hidden part adds nothing, and must not end it early.
-            if active.is_none_or(|outer| !outer.hides(cut.path)) {
+            if active.is_none_or(|outer| !outer.hides(&cut.path)) {
                 active = Some(cut);
             }
         }
@@ -74,7 +76,7 @@ fn upper_nodes(tree: &mut Tree, layer: &LayerIndex, number: u32) -> Vec<Node> {
     let mut nodes: Vec<Node> = Vec::with_capacity(layer.len());
     // The directories above the current entry, all of them known to be there.
     let mut way: Vec<LayerPath> = Vec::new();
-    for one in layer.entries().iter().filter(|one| !one.entry.is_marker()) {
+    for one in layer.iter().filter(|one| !one.entry.is_marker()) {
         let path = &one.entry.path;
         while way.last().is_some_and(|above| !path.starts_with(above)) {
             way.pop();
@@ -105,10 +107,10 @@ fn upper_nodes(tree: &mut Tree, layer: &LayerIndex, number: u32) -> Vec<Node> {
             | Kind::Block { .. }
             | Kind::Fifo
             | Kind::Whiteout
-            | Kind::Opaque => Node { what: Arc::clone(one), layer: number, inode: take_inode(&mut tree.next_inode) },
+            | Kind::Opaque => Node { what: Arc::new(one), layer: number, inode: take_inode(&mut tree.next_inode) },
         };
-        if one.entry.is_dir() && !path.is_root() {
-            way.push(path.clone());
+        if node.entry().is_dir() && !node.entry().path.is_root() {
+            way.push(node.entry().path.clone());
         }
         nodes.push(node);
     }

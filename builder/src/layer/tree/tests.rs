@@ -22,7 +22,7 @@ fn dir(name: &str, mode: u32) -> IndexEntry {
 }
 
 fn symlink(name: &str, target: &str) -> IndexEntry {
-    plain(Entry::new(path(name), Kind::Symlink { target: target.into() }, 0o777))
+    plain(Entry::new(path(name), Kind::Symlink { target: target.as_bytes().into() }, 0o777))
 }
 
 fn hardlink(name: &str, target: &str) -> IndexEntry {
@@ -202,7 +202,7 @@ fn kind_of(letter: char) -> Kind {
     match letter {
         'd' => Kind::Dir,
         'f' => Kind::File { size: 0 },
-        's' => Kind::Symlink { target: b"x".to_vec() },
+        's' => Kind::Symlink { target: b"x"[..].into() },
         'w' => Kind::Whiteout,
         _ => Kind::Opaque,
     }
