@@ -3,15 +3,15 @@
 
 /// `NAME=VALUE` pairs; a field without `=` has no value. `None` for what is no line of comma-separated values.
 pub fn fields(text: &str) -> Option<Vec<(String, Option<String>)>> {
-    let fields = split(text)?.into_iter().map(|field| match field.split_once('=') {
+    let fields = split(text, ',')?.into_iter().map(|field| match field.split_once('=') {
         Some((name, value)) => (name.trim().to_lowercase(), Some(value.to_owned())),
         None => (field.trim().to_owned(), None),
     });
     Some(fields.collect())
 }
 
-/// Fields by commas. One that begins with a quote ends with one, and holds commas, and quotes that are doubled.
-fn split(text: &str) -> Option<Vec<String>> {
+/// Fields by `separator`. One that begins with a quote ends with one, and holds separators, and quotes that are doubled.
+pub fn split(text: &str, separator: char) -> Option<Vec<String>> {
     let (mut fields, mut rest) = (Vec::new(), text);
     loop {
         let (field, after) = match rest.strip_prefix('"') {
@@ -20,7 +20,7 @@ fn split(text: &str) -> Option<Vec<String>> {
                 (quoted[..end].replace("\"\"", "\""), &quoted[end + 1..])
             }
             None => {
-                let end = rest.find(',').unwrap_or(rest.len());
+                let end = rest.find(separator).unwrap_or(rest.len());
                 if rest[..end].contains('"') {
                     return None;
                 }
@@ -28,12 +28,17 @@ fn split(text: &str) -> Option<Vec<String>> {
             }
         };
         fields.push(field);
-        match after.strip_prefix(',') {
+        match after.strip_prefix(separator) {
             Some(more) => rest = more,
             None if after.is_empty() => return Some(fields),
             None => return None,
         }
     }
+}
+
+/// A field as it is to stand between others.
+pub fn field(text: &str) -> String {
+    if text.contains([',', '"']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 /// Where the quote stands that ends a field.
@@ -55,7 +60,7 @@ mod tests {
 
     #[test]
     fn fields_are_split_as_docker_splits_them() {
-        let joined = |text: &str| split(text).map(|fields| fields.join("|"));
+        let joined = |text: &str| split(text, ',').map(|fields| fields.join("|"));
         for (text, fields) in [
             ("type=local,dest=a", Some("type=local|dest=a")),
             ("type=local,\"dest=a,b\"", Some("type=local|dest=a,b")),
@@ -68,6 +73,7 @@ mod tests {
         ] {
             assert_eq!(joined(text).as_deref(), fields, "{text}");
         }
+        assert_eq!(split(&field("a,\"b"), ',').unwrap(), ["a,\"b"]);
         let read = fields("Type=local,DEST= a ,inline").unwrap();
         let expected = [("type", Some("local")), ("dest", Some(" a ")), ("inline", None)];
         assert_eq!(read, expected.map(|(name, value)| (name.to_owned(), value.map(str::to_owned))));

@@ -122,7 +122,7 @@ impl Job {
                     }
                 }
                 PreparedItem::Inline { name, text } => {
-                    layout.write((&name, text), path, form).map_err(|error| blame::place(&error, self.span))?
+                    layout.write((&name, text), path, form).map_err(|error| blame::place(&error, self.span))?;
                 }
                 PreparedItem::Fetched { download, archives } => {
                     self.place_download(&download, archives, &mut layout, &mut spool)?;

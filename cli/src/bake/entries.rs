@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::csv;
 use super::ordered::Ordered;
 use super::value::Value;
+use crate::csv;
 
 /// What an entry is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Entry {
             let paths = paths.map(|paths| paths.split(',').map(str::to_owned).collect()).unwrap_or_default();
             return Ok(vec![Self { paths, ..Self::of([("id", id)]) }]);
         }
-        let fields = csv::fields(text, ',')?;
+        let fields = csv::split(text, ',').ok_or_else(|| format!("the quotes in `{text}` do not go together"))?;
         match kind {
             EntryKind::Cache if !text.contains('=') => {
                 return Ok(fields.iter().map(|name| Self::of([("type", "registry"), ("ref", name)])).collect());

@@ -8,7 +8,6 @@
 
 mod compose;
 mod config;
-mod csv;
 mod definition;
 mod dotenv;
 mod elsewhere;

@@ -9,7 +9,7 @@ use wharf_builder::DockerfileText;
 use wharf_builder::git::GitSource;
 
 use super::config::Target;
-use super::entries::{Entry, EntryKind};
+use super::entries::EntryKind;
 use super::paths::clean;
 use super::settings::Settings;
 use crate::args::{Build, BuildOptions, Call, CompressionName, LimitOptions, Taken};
@@ -39,13 +39,7 @@ pub struct Piece {
     pub dockerfile: Option<DockerfileText>,
     /// Named contexts that are the results of other targets.
     pub needs: BTreeMap<String, String>,
-    /// What is left out, and why.
-    pub warnings: Vec<String>,
 }
-
-/// Caches that only their own services have. Docker leaves the first out as well where that is not at hand, and a cache that is
-/// not used makes no other image.
-const FOREIGN_CACHES: [&str; 3] = ["gha", "s3", "azblob"];
 
 /// Whether a context is fetched from somewhere.
 pub fn remote(context: &str) -> bool {
@@ -80,19 +74,6 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
             }
         }
     }
-    let foreign = |entry: &&Entry| FOREIGN_CACHES.contains(&entry.get("type").unwrap_or_default());
-    let all_caches = ["cache-from", "cache-to"].into_iter().flat_map(|name| settings.entries(name));
-    let mut warnings: Vec<String> = all_caches
-        .filter(foreign)
-        .map(|entry| {
-            format!("the cache {} is not used: there are registry, local and inline", entry.text(EntryKind::Cache))
-        })
-        .collect();
-    warnings.dedup();
-    let caches = |name: &str| {
-        let known = settings.entries(name).iter().filter(|entry| !foreign(entry));
-        known.map(|entry| entry.text(EntryKind::Cache)).collect::<Vec<_>>()
-    };
     let texts = |name: &str, kind| settings.entries(name).iter().map(|entry| entry.text(kind)).collect::<Vec<_>>();
     let options = BuildOptions {
         file: file(settings, context),
@@ -103,8 +84,8 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
         no_cache: settings.flag("no-cache").unwrap_or(false),
         no_cache_filter: settings.list("no-cache-filter").to_vec(),
         explain_cache: flags.explain_cache,
-        cache_from: caches("cache-from"),
-        cache_to: caches("cache-to"),
+        cache_from: texts("cache-from", EntryKind::Cache),
+        cache_to: texts("cache-to", EntryKind::Cache),
         pull: settings.flag("pull").unwrap_or(false),
         contexts,
         secrets: texts("secret", EntryKind::Secret),
@@ -148,7 +129,7 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
     };
     let inline = settings.text("dockerfile-inline").filter(|text| !text.is_empty());
     let dockerfile = inline.map(|text| DockerfileText { name: "dockerfile-inline".to_owned(), text: text.to_owned() });
-    Ok(Piece { command, dockerfile, needs, warnings })
+    Ok(Piece { command, dockerfile, needs })
 }
 
 /// The Dockerfile, which is in the context. The one with the common name is found there anyway.

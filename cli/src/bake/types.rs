@@ -6,6 +6,7 @@ use super::number::Number;
 use super::place::{Complaint, Result};
 use super::syntax::{Expression, What};
 use super::value::Value;
+use crate::csv;
 
 /// A type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -150,7 +151,7 @@ impl Type {
             Self::List(of) if of.primitive() => Ok(Value::List(of.read_all(text)?)),
             Self::Set(of) if of.primitive() => Ok(Value::set(of.read_all(text)?)),
             Self::Tuple(of) if of.iter().all(Self::primitive) => {
-                let fields = super::csv::fields(text, ',')?;
+                let fields = fields(text, ',')?;
                 if fields.len() != of.len() {
                     return Err(format!("`{text}` has {} fields, and {self} has {}", fields.len(), of.len()));
                 }
@@ -158,11 +159,11 @@ impl Type {
                 Ok(Value::List(each.collect::<std::result::Result<_, _>>()?))
             }
             Self::Map(of) if of.primitive() => {
-                let pair = |field: &String| match super::csv::fields(field, ':')?.as_slice() {
+                let pair = |field: &String| match fields(field, ':')?.as_slice() {
                     [key, value] => Ok((key.clone(), of.read(value)?)),
                     _ => Err(format!("`{field}` is not KEY:VALUE")),
                 };
-                let fields = super::csv::fields(text, ',')?;
+                let fields = fields(text, ',')?;
                 Ok(Value::Map(fields.iter().map(pair).collect::<std::result::Result<_, String>>()?))
             }
             Self::List(_) | Self::Set(_) | Self::Tuple(_) | Self::Map(_) | Self::Object(_) => {
@@ -172,7 +173,7 @@ impl Type {
     }
 
     fn read_all(&self, text: &str) -> std::result::Result<Vec<Value>, String> {
-        super::csv::fields(text, ',')?.iter().map(|field| self.read(field)).collect()
+        fields(text, ',')?.iter().map(|field| self.read(field)).collect()
     }
 
     fn primitive(&self) -> bool {
@@ -205,6 +206,10 @@ impl std::fmt::Display for Type {
             Self::Object(_) => f.write_str("object"),
         }
     }
+}
+
+fn fields(text: &str, separator: char) -> std::result::Result<Vec<String>, String> {
+    csv::split(text, separator).ok_or_else(|| format!("the quotes in `{text}` do not go together"))
 }
 
 #[cfg(test)]

@@ -72,11 +72,6 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
             bake::check_files(target, &command.allow).map_err(wrong)?;
         }
         let piece = bake::piece(target, &flags).map_err(wrong)?;
-        if !session.global.quiet {
-            for words in &piece.warnings {
-                eprintln!("warning: target {}: {words}", target.name);
-            }
-        }
         pieces.push((target, piece));
     }
     Box::pin(build(session, &command, pieces)).await

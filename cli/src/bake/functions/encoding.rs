@@ -10,8 +10,8 @@ use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 
 use super::{Given, Wrong, blame, exactly, text_of, whole_of};
-use crate::bake::csv;
 use crate::bake::value::{Value, go_json};
+use crate::csv;
 
 fn one(arguments: &[Value]) -> Result<String, Wrong> {
     exactly::<1>(arguments)?;
@@ -47,7 +47,9 @@ pub(super) fn bcrypt_hash(arguments: &[Value]) -> Given {
 /// The first line names the fields of the others.
 pub(super) fn csv_decode(arguments: &[Value]) -> Given {
     let text = one(arguments)?;
-    let read = |line: &str| csv::fields(line, ',').map_err(Wrong::from);
+    let read = |line: &str| {
+        csv::split(line, ',').ok_or_else(|| blame(0, format!("the quotes in `{line}` do not go together")))
+    };
     let mut lines = text.lines().filter(|line| !line.is_empty());
     let heads = read(lines.next().ok_or_else(|| blame(0, "the header is missing"))?)?;
     let row = |line| {
