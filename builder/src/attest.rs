@@ -16,10 +16,11 @@ use crate::result::BuildResult;
 
 /// The type of the statement.
 pub(crate) const STATEMENT: &str = "https://in-toto.io/Statement/v0.1";
-/// The type of what it says.
-pub const PREDICATE: &str = "https://slsa.dev/provenance/v1";
-/// What the types of all statements like that begin with.
-pub(crate) const PROVENANCE_PREFIX: &str = "https://slsa.dev/provenance/";
+/// The types of what it says.
+const PREDICATE: &str = "https://slsa.dev/provenance/v1";
+const PREDICATE_V02: &str = "https://slsa.dev/provenance/v0.2";
+/// What both begin with.
+pub const PROVENANCE_PREFIX: &str = "https://slsa.dev/provenance/";
 /// How parameters are to be read.
 const BUILD_TYPE: &str = "urn:wharf:dockerfile:v1";
 /// The type of an attestation that is an artifact, and of the configuration it does not have.
@@ -37,13 +38,31 @@ pub enum ProvenanceMode {
     Max,
 }
 
+/// In which version of SLSA's words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ProvenanceVersion {
+    /// <https://slsa.dev/spec/v0.2/provenance>, for readers that know no other.
+    V02,
+    /// <https://slsa.dev/spec/v1.1/provenance>
+    #[default]
+    V1,
+}
+
 /// What is to be told.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Provenance {
     /// How much.
     pub mode: ProvenanceMode,
+    /// In which words.
+    pub version: ProvenanceVersion,
     /// Who builds, as a URI.
     pub builder_id: Option<String>,
+    /// Whether the builder's user vouches for getting the same bytes again.
+    pub reproducible: bool,
+    /// Whether it stays out of directories and tars, which hold it as a file.
+    pub inline_only: bool,
+    /// What that file is called; `provenance.json` when nothing is said.
+    pub file_name: Option<String>,
 }
 
 /// An image whose program writes bills of materials.
@@ -86,6 +105,8 @@ pub struct Statement {
     pub told: Value,
     /// Whether it names itself what it is about; otherwise it is about the image, or the files it is written beside.
     pub own_subjects: bool,
+    /// Whether it stays out of directories and tars.
+    pub inline_only: bool,
 }
 
 /// A manifest with everything it names, none of it stored yet.
@@ -111,30 +132,83 @@ pub fn statement(
             "digest": { "sha256": image.digest.hex() },
         })
     };
-    let mut metadata = json!({});
-    // An image that is to be the same every time must not say when it was made.
-    if request.source_date_epoch.is_none() {
-        let text = |seconds| Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default();
-        metadata = json!({ "startedOn": text(times.started), "finishedOn": text(times.finished) });
-    }
     let version = format!("urn:wharf:version:{}", env!("CARGO_PKG_VERSION"));
+    let told = Told {
+        builder: json!({ "id": provenance.builder_id.clone().unwrap_or(version) }),
+        materials: result.bases.iter().map(used).collect(),
+        // An image that is to be the same every time must not say when it was made.
+        times: request.source_date_epoch.is_none().then_some(times),
+    };
+    let (predicate_type, predicate) = match provenance.version {
+        ProvenanceVersion::V1 => (PREDICATE, told.v1(request, provenance)),
+        ProvenanceVersion::V02 => (PREDICATE_V02, told.v02(request, provenance)),
+    };
     json!({
         "_type": STATEMENT,
-        "predicateType": PREDICATE,
+        "predicateType": predicate_type,
         "subject": subjects(&request.platform, &result.image, names),
-        "predicate": {
+        "predicate": predicate,
+    })
+}
+
+/// What both versions tell, each in its own places.
+struct Told {
+    builder: Value,
+    materials: Vec<Value>,
+    times: Option<Times>,
+}
+
+impl Told {
+    fn v1(self, request: &BuildRequest, provenance: &Provenance) -> Value {
+        let mut metadata = json!({});
+        if let Some(times) = self.times {
+            metadata = json!({ "startedOn": text(times.started), "finishedOn": text(times.finished) });
+        }
+        if provenance.reproducible {
+            metadata["buildkit_reproducible"] = json!(true);
+        }
+        json!({
             "buildDefinition": {
                 "buildType": BUILD_TYPE,
                 "externalParameters": parameters(request, provenance.mode),
                 "internalParameters": { "builderPlatform": request.build_platform.to_string() },
-                "resolvedDependencies": result.bases.iter().map(used).collect::<Vec<_>>(),
+                "resolvedDependencies": self.materials,
             },
-            "runDetails": {
-                "builder": { "id": provenance.builder_id.clone().unwrap_or(version) },
-                "metadata": metadata,
-            },
-        },
-    })
+            "runDetails": { "builder": self.builder, "metadata": metadata },
+        })
+    }
+
+    fn v02(self, request: &BuildRequest, provenance: &Provenance) -> Value {
+        // Files of the context are no materials: nothing names them.
+        let completeness = json!({
+            "parameters": provenance.mode == ProvenanceMode::Max, "environment": true, "materials": false,
+        });
+        let mut metadata = json!({ "completeness": completeness, "reproducible": provenance.reproducible });
+        if let Some(times) = self.times {
+            metadata["buildStartedOn"] = json!(text(times.started));
+            metadata["buildFinishedOn"] = json!(text(times.finished));
+        }
+        let mut parameters = parameters(request, provenance.mode);
+        let mut invocation = json!({
+            "configSource": { "entryPoint": request.dockerfile.name },
+            "parameters": parameters["request"].take(),
+            "environment": { "platform": request.build_platform.to_string() },
+        });
+        if let Some(dockerfile) = parameters.get("dockerfile") {
+            invocation["parameters"]["dockerfile"] = dockerfile.clone();
+        }
+        json!({
+            "builder": self.builder,
+            "buildType": BUILD_TYPE,
+            "materials": self.materials,
+            "invocation": invocation,
+            "metadata": metadata,
+        })
+    }
+}
+
+fn text(seconds: i64) -> String {
+    Timestamp::from_second(seconds).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// The image as statements name it, under each of its names.

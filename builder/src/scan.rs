@@ -69,7 +69,12 @@ fn statement(path: &LayerPath, bytes: &[u8]) -> Result<Statement, String> {
     let own_subjects = told["subject"].as_array().is_some_and(|subjects| !subjects.is_empty());
     let subject = if own_subjects { told["subject"].clone() } else { json!([]) };
     let told = json!({ "_type": STATEMENT, "predicateType": kind, "subject": subject, "predicate": told["predicate"] });
-    Ok(Statement { name: String::from_utf8_lossy(path.file_name()).into_owned(), told, own_subjects })
+    Ok(Statement {
+        name: String::from_utf8_lossy(path.file_name()).into_owned(),
+        told,
+        own_subjects,
+        inline_only: false,
+    })
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use wharf_builder::ImageName;
-use wharf_builder::attest::{Generator, Provenance, ProvenanceMode};
+use wharf_builder::attest::{Generator, Provenance, ProvenanceMode, ProvenanceVersion};
+use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::settings::is_true;
 
 use crate::args::Build;
@@ -11,6 +12,10 @@ use crate::failure::Failure;
 
 /// Who writes bills of materials when nobody is named, as Docker has it.
 const GENERATOR: &str = "docker/buildkit-syft-scanner:stable-1";
+
+/// What `type=provenance` takes.
+const FIELDS: [&str; 8] =
+    ["type", "disabled", "mode", "version", "builder-id", "reproducible", "inline-only", "filename"];
 
 /// What is to be told of the image.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,11 +66,22 @@ fn provenance_of(fields: &[(&str, &str)]) -> Result<Provenance, String> {
             ("mode", "max") => provenance.mode = ProvenanceMode::Max,
             ("mode", other) => return Err(format!("mode is min or max, not {other}")),
             ("builder-id", id) => provenance.builder_id = Some(id.to_owned()),
-            ("version", "v1") => {}
-            ("version", other) => return Err(format!("statements are of version v1, not {other}")),
-            // Whether everything that went in is named; what is named is the same.
-            ("reproducible" | "inline-only", value) if !is_true(value) => {}
-            (other, _) => return Err(format!("`{other}` is not known")),
+            ("version", "v1") => provenance.version = ProvenanceVersion::V1,
+            ("version", "v0.2") => provenance.version = ProvenanceVersion::V02,
+            ("version", other) => return Err(format!("version is v1 or v0.2, not {other}")),
+            ("reproducible", value) => provenance.reproducible = is_true(value),
+            ("inline-only", value) => provenance.inline_only = is_true(value),
+            ("filename", name) if !name.is_empty() && !name.contains('/') => {
+                provenance.file_name = Some(name.to_owned());
+            }
+            ("filename", name) => return Err(format!("filename is the name of one file, not `{name}`")),
+            (other, _) => {
+                let failure = format!("`{other}` is not known");
+                return Err(match did_you_mean(other, FIELDS) {
+                    Some(hint) => format!("{failure}; {hint}"),
+                    None => failure,
+                });
+            }
         }
     }
     Ok(provenance)
@@ -119,6 +135,15 @@ mod tests {
         }
         let named = read(&["--provenance=builder-id=https://ci.example/7"]).unwrap().provenance.unwrap();
         assert_eq!(named.builder_id.as_deref(), Some("https://ci.example/7"));
+        let all = read(&["--provenance=version=v0.2,reproducible=true,inline-only=true,filename=p.json"]).unwrap();
+        let expected = Provenance {
+            version: ProvenanceVersion::V02,
+            reproducible: true,
+            inline_only: true,
+            file_name: Some("p.json".to_owned()),
+            ..Provenance::default()
+        };
+        assert_eq!(all.provenance, Some(expected));
         let generator = |argument: &str| read(&[argument]).unwrap().generator;
         assert_eq!(generator("--sbom=true").unwrap().image.to_string(), GENERATOR);
         let own = generator("--attest=type=sbom,generator=team/scan:1,SELECT=all").unwrap();
@@ -130,6 +155,9 @@ mod tests {
             "--attest=type=what",
             "--attest=mode=max",
             "--provenance=mode=all",
+            "--provenance=version=v2",
+            "--provenance=filename=../x",
+            "--provenance=what=1",
         ] {
             assert!(read(&[bad]).is_err(), "{bad}");
         }

@@ -95,7 +95,8 @@ pub async fn build_all(
         let times = Times { started, finished: now() };
         let provenance = plan.provenance.map(|provenance| {
             let told = statement(&request, &result, (provenance, times), plan.names);
-            Statement { name: "provenance.json".to_owned(), told, own_subjects: false }
+            let name = provenance.file_name.as_deref().unwrap_or("provenance.json").to_owned();
+            Statement { name, told, own_subjects: false, inline_only: provenance.inline_only }
         });
         let about = subjects(&request.platform, &result.image, plan.names);
         let mut statements = result.statements.clone();

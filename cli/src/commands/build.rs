@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-use wharf_builder::attest::PREDICATE;
+use wharf_builder::attest::{PROVENANCE_PREFIX, Statement};
 use wharf_spec::Reference;
 
 use crate::annotations::Annotations;
@@ -231,6 +231,10 @@ pub fn save(path: &Path, text: String) -> Result<(), Failure> {
         .map_err(|error| Failure::new(format!("could not write {}", path.display())).because(error))
 }
 
+fn is_provenance(statement: &Statement) -> bool {
+    statement.told["predicateType"].as_str().is_some_and(|kind| kind.starts_with(PROVENANCE_PREFIX))
+}
+
 /// What was built, in Docker's words.
 fn metadata(destinations: &Destinations, built: &Built) -> Value {
     let untagged = destinations.untagged.iter().map(|name| name.with_digest(built.root.digest()).to_string());
@@ -242,7 +246,7 @@ fn metadata(destinations: &Destinations, built: &Built) -> Value {
         "image.name": names.join(","),
     });
     for part in &built.parts {
-        let provenance = part.statements.iter().find(|statement| statement.told["predicateType"] == PREDICATE);
+        let provenance = part.statements.iter().find(|statement| is_provenance(statement));
         let Some(provenance) = provenance else { continue };
         let key = match built.parts.len() {
             1 => "buildx.build.provenance".to_owned(),

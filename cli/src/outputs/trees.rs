@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use wharf_builder::attest::Statement;
 use wharf_builder::{TarPart, write_tar};
 
 use super::{truth, unknown};
@@ -138,13 +139,14 @@ impl FileTree {
 
     /// What is attested, now about each file.
     async fn attestations(&self, part: &Part, platform: Option<&str>) -> Result<Vec<(String, Vec<u8>)>, Failure> {
-        if part.statements.is_empty() {
+        let beside: Vec<&Statement> = part.statements.iter().filter(|statement| !statement.inline_only).collect();
+        if beside.is_empty() {
             return Ok(Vec::new());
         }
         let files = part.result.file_digests().await.map_err(|error| self.failed().because(error))?;
         let subject = |(path, digest): &(wharf_builder::layer::LayerPath, wharf_spec::Digest)| json!({ "name": String::from_utf8_lossy(path.as_bytes()), "digest": { "sha256": digest.hex() } });
         let subjects: Vec<Value> = files.iter().map(subject).collect();
-        let statement = |statement: &wharf_builder::attest::Statement| {
+        let statement = |statement: &Statement| {
             let mut told = statement.told.clone();
             if !statement.own_subjects {
                 told["subject"] = json!(subjects);
@@ -156,7 +158,7 @@ impl FileTree {
             };
             (format!("{}{name}", self.prefix), format!("{told:#}\n").into_bytes())
         };
-        Ok(part.statements.iter().map(statement).collect())
+        Ok(beside.into_iter().map(statement).collect())
     }
 
     /// All that will be there. Where platforms share a directory, no file of one may take the place of another's.

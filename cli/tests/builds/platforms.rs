@@ -158,6 +158,19 @@ fn provenance_says_how_an_image_was_made() {
     assert_eq!(told["predicate"]["runDetails"]["builder"]["id"], "https://ci.example/1");
     assert!(parameters["dockerfile"].as_str().expect("text").contains("FROM scratch"));
     assert!(!told.to_string().contains("hunter2"), "{told}");
+    // In the words of before, with the user's own claim.
+    let (told, _) = build("--provenance=version=v0.2,mode=max,reproducible=true");
+    assert_eq!(told["predicateType"], "https://slsa.dev/provenance/v0.2");
+    assert_eq!(told["predicate"]["invocation"]["parameters"]["args"]["TOKEN"], "told");
+    assert_eq!(told["predicate"]["invocation"]["configSource"]["entryPoint"], "Dockerfile");
+    assert_eq!(told["predicate"]["metadata"]["reproducible"], true);
+    assert!(!told.to_string().contains("hunter2"), "{told}");
+    // As a file beside others it has a name, or is not there.
+    desk.good(&["build", "-o", "named", "--provenance=filename=how.json", "context"]);
+    desk.good(&["build", "-o", "without", "--provenance=inline-only=true", "context"]);
+    let files = |directory: &str| std::fs::read_dir(desk.path(directory)).expect("a directory").count();
+    assert!(desk.path("named/how.json").is_file());
+    assert_eq!(files("named"), files("without") + 1);
     // Of a base, its digest; and what wants no provenance is a plain image.
     let base = json(&desk.good(&["inspect", "--raw", "team/app:1"]))["manifests"][0]["digest"].clone();
     desk.write("child/Dockerfile", "FROM team/app:1\nLABEL a=b\n");
