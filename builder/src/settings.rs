@@ -87,9 +87,18 @@ pub(crate) fn set_epoch(request: &mut BuildRequest, epoch: Option<i64>) {
     };
 }
 
+/// Yes or no, in any of Docker's spellings; `None` for everything else.
+pub fn truth(value: &str) -> Option<bool> {
+    match value {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
+        _ => None,
+    }
+}
+
 /// What counts as yes where arguments are switches.
 pub fn is_true(value: &str) -> bool {
-    matches!(value, "1" | "t" | "T" | "true" | "TRUE" | "True")
+    truth(value) == Some(true)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
-use wharf_builder::settings::is_true;
+use wharf_builder::settings;
 use wharf_client::archive::ArchiveWriter;
 use wharf_client::layout::LayoutDirectory;
 use wharf_client::transfer::{CopyOptions, Error as TransferError, copy, ignore_events};
@@ -178,12 +178,8 @@ fn unknown(text: &str, name: &str) -> Failure {
 
 /// `1`, `true`, `0`, `false`, or the bare name.
 fn truth(text: &str, (name, value): (&str, &str)) -> Result<bool, Failure> {
-    match value {
-        "" => Ok(true),
-        value if is_true(value) => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ => Err(Failure::usage(format!("--output {text}: {name} is true or false, not `{value}`"))),
-    }
+    let read = if value.is_empty() { Some(true) } else { settings::truth(value) };
+    read.ok_or_else(|| Failure::usage(format!("--output {text}: {name} is true or false, not `{value}`")))
 }
 
 fn reference(text: &str, name: &str) -> Result<Reference, Failure> {

@@ -6,7 +6,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, ValueEnum};
-use wharf_builder::settings::is_true;
+use wharf_builder::settings;
 use wharf_spec::{Platform, PlatformError, Reference};
 
 use super::limits::LimitOptions;
@@ -140,11 +140,7 @@ impl Taken {
 
 /// What Docker takes after a flag that is given or not: `--pull=true`, `--pull=0`.
 fn truth(text: &str) -> Result<bool, String> {
-    match text {
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        _ if is_true(text) => Ok(true),
-        _ => Err("it is true or false".to_owned()),
-    }
+    settings::truth(text).ok_or_else(|| "it is true or false".to_owned())
 }
 
 /// `local` is this machine's, as Docker has it.

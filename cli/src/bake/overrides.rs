@@ -2,8 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use wharf_builder::settings::is_true;
-
 use super::entries::{Entry, EntryKind, without_doubles};
 use super::glob;
 use super::place::{Complaint, Result};
@@ -197,11 +195,7 @@ impl Override {
 }
 
 fn truth(text: &str) -> std::result::Result<bool, String> {
-    match text {
-        text if is_true(text) => Ok(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
-        other => Err(format!("`{other}` is not true or false")),
-    }
+    wharf_builder::settings::truth(text).ok_or_else(|| format!("`{text}` is not true or false"))
 }
 
 /// `--set app.secret.ID=src=FILE` says where a secret comes from that the file has.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use wharf_builder::settings::truth;
+
 use super::number::Number;
 use super::place::{Complaint, Result};
 use super::syntax::{Expression, What};
@@ -143,11 +145,7 @@ impl Type {
         match self {
             Self::Any | Self::String => Ok(Value::text(text)),
             Self::Number => Number::parse(text).map(Value::Number).ok_or_else(|| format!("`{text}` is not a number")),
-            Self::Bool => match text {
-                "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(Value::Bool(true)),
-                "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(Value::Bool(false)),
-                _ => Err(format!("`{text}` is not true or false")),
-            },
+            Self::Bool => truth(text).map(Value::Bool).ok_or_else(|| format!("`{text}` is not true or false")),
             Self::List(of) if of.primitive() => Ok(Value::List(of.read_all(text)?)),
             Self::Set(of) if of.primitive() => Ok(Value::set(of.read_all(text)?)),
             Self::Tuple(of) if of.iter().all(Self::primitive) => {

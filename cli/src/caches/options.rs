@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
-use wharf_builder::settings::is_true;
+use wharf_builder::settings;
 use wharf_client::auth::Secret;
 
 use crate::csv;
@@ -152,9 +152,10 @@ impl Options {
     pub(super) fn truth(&self, name: &str) -> Result<Option<bool>, Failure> {
         match self.text(name) {
             None => Ok(self.has(name).then_some(true)),
-            Some(value) if is_true(value) => Ok(Some(true)),
-            Some("0" | "f" | "F" | "false" | "FALSE" | "False") => Ok(Some(false)),
-            Some(other) => Err(self.wrong(format!("{name} is true or false, not {other}"))),
+            Some(value) => match settings::truth(value) {
+                Some(truth) => Ok(Some(truth)),
+                None => Err(self.wrong(format!("{name} is true or false, not {value}"))),
+            },
         }
     }
 

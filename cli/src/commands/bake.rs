@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
-use wharf_builder::settings::is_true;
+use wharf_builder::settings::truth;
 use wharf_builder::{DockerfileText, ImageName};
 use wharf_spec::Platform;
 
@@ -178,10 +178,10 @@ impl Outer {
 /// What other flags mean in the words of `--set`.
 fn settings(command: &Bake) -> Vec<String> {
     let mut all = command.set.clone();
-    let canonical = |kind: &str, text: &str| match text {
-        text if is_true(text) => format!("*.attest=type={kind}"),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => format!("*.attest=type={kind},disabled=true"),
-        fields => format!("*.attest=type={kind},{fields}"),
+    let canonical = |kind: &str, text: &str| match truth(text) {
+        Some(true) => format!("*.attest=type={kind}"),
+        Some(false) => format!("*.attest=type={kind},disabled=true"),
+        None => format!("*.attest=type={kind},{text}"),
     };
     if command.push {
         all.push("*.push=true".to_owned());
