@@ -1,7 +1,7 @@
 //! `wharf push`: from the store to a registry.
 
 use wharf_client::transfer::{CopyOptions, ImageSource, Target, copy};
-use wharf_spec::{Digest, Reference};
+use wharf_spec::Reference;
 
 use crate::args::Push;
 use crate::built::Built;
@@ -46,8 +46,7 @@ async fn push(
 ) -> Result<String, Failure> {
     let local = store.require(image).await?;
     let (source, target) = (store.place(&local.name), Target::Digest(local.manifest.digest()));
-    let root = send(session, (&source, &target), destination, progress).await?;
-    Ok(session.remote(destination)?.reference.with_digest(root).to_string())
+    Ok(send(session, (&source, &target), destination, progress).await?.to_string())
 }
 
 /// Pushes what was just built, whether or not it has the name in the store.
@@ -67,13 +66,13 @@ pub async fn push_built(
     sent.map(drop)
 }
 
-/// Sends an image and what refers to it (a signature that stays behind is no signature); returns the digest it has there.
+/// Sends an image and what refers to it (a signature that stays behind is no signature); returns its name by digest there.
 async fn send(
     session: &Session,
     (source, target): (&dyn ImageSource, &Target),
     destination: &Reference,
     progress: &Progress,
-) -> Result<Digest, Failure> {
+) -> Result<Reference, Failure> {
     let remote = session.remote(destination)?;
     let tag = destination.tag_or_latest();
     let options = CopyOptions { referrers: true, ..CopyOptions::default() };
@@ -83,5 +82,5 @@ async fn send(
         progress.close();
         Failure::new(format!("could not push to {destination}")).because(error)
     })?;
-    Ok(report.root.digest)
+    Ok(remote.reference.with_digest(report.root.digest))
 }
