@@ -23,6 +23,7 @@
 //! must be told that it is unknown, so that the client uploads it again.
 
 mod collect;
+mod own;
 mod record;
 mod reliance;
 
@@ -36,6 +37,7 @@ use serde::{Deserialize, Serialize};
 use wharf_spec::{Algorithm, Digest, DigestMismatch, Hasher, HasherState};
 
 pub use collect::{BlobView, CANDIDATES, Candidate, view_entry};
+pub use own::OwnUpload;
 use record::BlobRecord;
 pub use record::{Arriving, Current};
 
@@ -197,13 +199,6 @@ impl BlobStore {
         Ok(BlobUpload { store, epoch, writer, gathered, hashing, algorithm, size: 0 })
     }
 
-    /// Begins an upload of bytes that this process makes and hashes itself.
-    pub async fn own_upload(&self) -> Result<OwnUpload> {
-        let epoch = ObjectKey::new(self.store.ids.fresh());
-        let writer = self.store.objects.create(epoch).await?;
-        Ok(OwnUpload { store: self.clone(), epoch, writer, size: 0 })
-    }
-
     /// Goes on with an upload from its state, in this process or another.
     pub async fn resume(&self, state: &UploadState) -> Result<BlobUpload> {
         let hasher = Hasher::restore(&state.hasher).ok_or(Error::UploadLost)?;
@@ -286,35 +281,6 @@ pub struct BlobUpload {
     hashing: Hashing,
     algorithm: Algorithm,
     size: u64,
-}
-
-/// An upload of bytes whose maker hashes them on their way here: they are not hashed a second time. Only for bytes made in
-/// this process; what comes from elsewhere is verified ([`BlobStore::upload`]).
-pub struct OwnUpload {
-    store: BlobStore,
-    epoch: ObjectKey,
-    writer: Box<dyn ObjectWriter>,
-    size: u64,
-}
-
-impl OwnUpload {
-    /// Takes in the next bytes.
-    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.size += bytes.len() as u64;
-        self.writer.write(bytes).await
-    }
-
-    /// Ends the upload: the bytes are durable, then visible as `digest`, which their maker vouches for.
-    pub async fn commit(self, digest: Digest) -> Result<Blob> {
-        let Self { store, epoch, writer, size } = self;
-        if let Some(blob) = store.find(&digest).await?.filter(Blob::is_live) {
-            // Nothing was finished, so dropping the writer leaves nothing.
-            return Ok(blob);
-        }
-        store.announce(digest, epoch).await?;
-        writer.finish().await?;
-        store.commit(digest, epoch, size).await
-    }
 }
 
 /// What is needed to go on with an upload elsewhere; a record's value.
