@@ -1,9 +1,11 @@
 //! Uploads in parts, as the protocol has them: begun, parts sent in any order, then completed or aborted.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
+use tokio::task::{JoinError, JoinSet};
 
 use super::bucket::{Bucket, Call};
 use super::documents::{self, Initiated, Part, Parts, Upload, Uploads, unquoted};
@@ -38,6 +40,50 @@ pub(super) struct Multipart<'a> {
     pub(super) bucket: &'a Bucket,
     pub(super) key: &'a str,
     pub(super) upload: &'a str,
+}
+
+/// Parts that are being sent, several at a time. Those that have not arrived when it is dropped do not.
+pub(super) struct Sending {
+    parts: JoinSet<Result<Part>>,
+    /// For errors: an infinitive.
+    doing: &'static str,
+}
+
+impl Sending {
+    pub(super) fn new(doing: &'static str) -> Self {
+        Self { parts: JoinSet::new(), doing }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.parts.len()
+    }
+
+    /// Begins to send a part of the object `key`.
+    pub(super) fn begin(
+        &mut self,
+        bucket: &Arc<Bucket>,
+        (key, upload): (String, String),
+        (number, body): (u16, Bytes),
+    ) {
+        let bucket = Arc::clone(bucket);
+        self.parts.spawn(async move {
+            let size = body.len() as u64;
+            let etag = Multipart { bucket: &bucket, key: &key, upload: &upload }.send(number, body).await?;
+            Ok(Part { number, etag, size, last_modified: String::new() })
+        });
+    }
+
+    /// Waits for one of them; `None` when there is none.
+    pub(super) async fn arrived(&mut self) -> Result<Option<Part>> {
+        let Some(sent) = self.parts.join_next().await else { return Ok(None) };
+        let lost = |error: JoinError| Error::Unavailable { doing: self.doing.to_owned(), problem: error.to_string() };
+        sent.map_err(lost)?.map(Some)
+    }
+
+    /// Gives up those on their way, and waits until they are.
+    pub(super) async fn stop(&mut self) {
+        self.parts.shutdown().await;
+    }
 }
 
 /// Begins an upload; its id.

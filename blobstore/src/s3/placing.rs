@@ -10,12 +10,11 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{Stream, TryStreamExt as _};
 use http::{HeaderName, Method, StatusCode, header};
 use percent_encoding::utf8_percent_encode;
-use tokio::task::JoinSet;
 
 use super::S3Files;
 use super::bucket::{Call, PATH};
 use super::documents::{self, Part};
-use super::multipart::{self, Multipart, part_size};
+use super::multipart::{self, Multipart, Sending, part_size};
 use crate::{Error, Result};
 
 /// Parts on their way at once.
@@ -41,7 +40,7 @@ struct Parts<'a> {
     key: &'a str,
     upload: Option<String>,
     next: u16,
-    sending: JoinSet<Result<Part>>,
+    sending: Sending,
     sent: BTreeMap<u16, Part>,
 }
 
@@ -68,11 +67,11 @@ impl S3Files {
         path: &str,
         bytes: impl Stream<Item = Result<Bytes, E>> + Send,
     ) -> Result<(), E> {
-        let (sending, sent) = (JoinSet::new(), BTreeMap::new());
+        let (sending, sent) = (Sending::new(DOING), BTreeMap::new());
         let mut parts = Parts { files: self, key: path, upload: None, next: 1, sending, sent };
         let written = parts.pour(bytes).await;
         if let (Err(_), Some(upload)) = (&written, &parts.upload) {
-            parts.sending.shutdown().await;
+            parts.sending.stop().await;
             let upload = Multipart { bucket: &self.bucket, key: path, upload };
             if let Err(error) = upload.abort().await {
                 tracing::warn!(path, error = &error as &dyn std::error::Error, "an unfinished upload stays on S3");
@@ -119,32 +118,22 @@ impl Parts<'_> {
         while self.sending.len() >= AT_ONCE {
             self.arrived().await?;
         }
-        let bucket = self.files.bucket.clone();
+        let bucket = &self.files.bucket;
         let upload = match &self.upload {
             Some(upload) => upload.clone(),
-            None => self.upload.insert(multipart::begin(&bucket, self.key).await?).clone(),
+            None => self.upload.insert(multipart::begin(bucket, self.key).await?).clone(),
         };
         if self.next > multipart::LAST {
             return Err(Error::Refused { doing: DOING.to_owned(), problem: "it is too long".to_owned() });
         }
-        let (number, key) = (self.next, self.key.to_owned());
+        self.sending.begin(bucket, (self.key.to_owned(), upload), (self.next, body));
         self.next += 1;
-        self.sending.spawn(async move {
-            let size = body.len() as u64;
-            let etag = Multipart { bucket: &bucket, key: &key, upload: &upload }.send(number, body).await?;
-            Ok(Part { number, etag, size, last_modified: String::new() })
-        });
         Ok(())
     }
 
     /// Waits for one of the parts on their way; `false` when there is none.
     async fn arrived(&mut self) -> Result<bool> {
-        let Some(sent) = self.sending.join_next().await else { return Ok(false) };
-        let lost = |problem: tokio::task::JoinError| Error::Unavailable {
-            doing: DOING.to_owned(),
-            problem: problem.to_string(),
-        };
-        let part = sent.map_err(lost)??;
+        let Some(part) = self.sending.arrived().await? else { return Ok(false) };
         self.sent.insert(part.number, part);
         Ok(true)
     }

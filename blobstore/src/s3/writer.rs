@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinSet;
 
 use super::bucket::Bucket;
 use super::documents::Part;
-use super::multipart::{self, LAST, Multipart, SMALLEST, part_size};
+use super::multipart::{self, LAST, Multipart, SMALLEST, Sending, part_size};
 use super::objects::object_name;
 use super::unfinished::{Mark, Seen, State, Unfinished, ranges};
 use crate::{Checkpoint, Error, Ids, ObjectKey, ObjectWriter, Result};
@@ -30,7 +29,7 @@ pub(super) struct S3Writer {
     seen: Option<Seen>,
     /// Parts of ours that have arrived.
     parts: BTreeMap<u16, Part>,
-    sending: JoinSet<Result<Part>>,
+    sending: Sending,
     /// Numbers handed out to us.
     numbers: std::ops::Range<u16>,
     block: u16,
@@ -49,7 +48,7 @@ impl S3Writer {
             key,
             seen: None,
             parts: BTreeMap::new(),
-            sending: JoinSet::new(),
+            sending: Sending::new("upload to S3"),
             numbers: 0..0,
             block: 1,
             buffer: BytesMut::new(),
@@ -156,21 +155,14 @@ impl S3Writer {
             self.arrived().await?;
         }
         let (number, upload) = self.number().await?;
-        let (bucket, key) = (Arc::clone(&self.bucket), object_name(self.key));
         let body = self.buffer.split().freeze();
-        self.sending.spawn(async move {
-            let size = body.len() as u64;
-            let etag = Multipart { bucket: &bucket, key: &key, upload: &upload }.send(number, body).await?;
-            Ok(Part { number, etag, size, last_modified: String::new() })
-        });
+        self.sending.begin(&self.bucket, (object_name(self.key), upload), (number, body));
         Ok(())
     }
 
     /// Waits for one of the parts on their way; `false` when there is none.
     async fn arrived(&mut self) -> Result<bool> {
-        let Some(sent) = self.sending.join_next().await else { return Ok(false) };
-        let part =
-            sent.map_err(|error| Error::Unavailable { doing: "upload to S3".to_owned(), problem: error.to_string() })??;
+        let Some(part) = self.sending.arrived().await? else { return Ok(false) };
         self.parts.insert(part.number, part);
         Ok(true)
     }
@@ -245,7 +237,7 @@ impl ObjectWriter for S3Writer {
 
     async fn finish(mut self: Box<Self>) -> Result<()> {
         self.enter()?;
-        let in_parts = !self.parts.is_empty() || !self.sending.is_empty();
+        let in_parts = !self.parts.is_empty() || self.sending.len() > 0;
         while self.arrived().await? {}
         let Some(seen) = self.seen.clone() else {
             let bytes = self.buffer.split().freeze();
