@@ -28,6 +28,9 @@ const PARAMETER: &AsciiSet = &PATH.add(b'/');
 /// Bodies are expected to travel at least this fast, in bytes a second.
 const SLOWEST: u64 = 128 << 10;
 
+/// What is done where something is written on a condition.
+const WRITING: &str = "write a record to S3";
+
 /// A bucket, and where in it the store lies.
 pub(super) struct Bucket {
     http: HttpClient,
@@ -82,6 +85,15 @@ pub(super) enum Written {
     Done(String),
     /// Something else is there, or nothing. Nothing was written.
     Refused,
+    /// The same, but an attempt before was not answered: it may have been carried out, and be what is there.
+    Doubtful,
+}
+
+impl Written {
+    /// What is left to say where what is there does not tell whose it is.
+    pub(super) fn unknown() -> Error {
+        Error::Unavailable { doing: WRITING.to_owned(), problem: "it is not known whether it was written".to_owned() }
+    }
 }
 
 impl Call {
@@ -334,10 +346,9 @@ impl Bucket {
         format!("{} answered {} {code}{separator}{message}{hint}", self.place, status.as_u16())
     }
 
-    /// Writes an object on a condition. `body` must be unlike any other that was ever written there: an attempt that was
-    /// not answered may have been carried out, and then the body tells whose it is.
+    /// Writes an object on a condition.
     pub(super) async fn write_if(&self, key: &str, condition: Condition<'_>, body: Bytes) -> Result<Written> {
-        let call = self.creating(Method::PUT, key, "write a record to S3").body(body.clone());
+        let call = self.creating(Method::PUT, key, WRITING).body(body);
         let call = match condition {
             Condition::Absent => call.header(header::IF_NONE_MATCH, "*"),
             Condition::Tag(tag) => call.header(header::IF_MATCH, format!("\"{tag}\"")),
@@ -348,14 +359,7 @@ impl Bucket {
             StatusCode::PRECONDITION_FAILED | StatusCode::NOT_FOUND | StatusCode::CONFLICT
                 if answer.problem().code != "NoSuchBucket" =>
             {
-                if !answer.doubtful {
-                    return Ok(Written::Refused);
-                }
-                let found = self.read_small(key).await?;
-                match found.filter(|(_, found)| *found == body) {
-                    Some((tag, _)) => Ok(Written::Done(tag)),
-                    None => Err(call.failed("it is not known whether it was written".to_owned())),
-                }
+                Ok(if answer.doubtful { Written::Doubtful } else { Written::Refused })
             }
             _ => Err(self.refusal(&call, &answer)),
         }

@@ -1,15 +1,17 @@
 //! What an object that holds a record looks like.
 //!
 //! ```text
-//! wharf record <32 hexadecimal digits>\n<value>     a record
-//! wharf gone <32 hexadecimal digits>\n              a tombstone: the record was deleted
+//! wharf record <32 hexadecimal digits>[ <16>]...\n<value>     a record
+//! wharf gone <32 hexadecimal digits>\n                        a tombstone: the record was deleted
 //! ```
 //!
-//! The digits are fresh for every write, so no two writes have one entity tag, whatever they write. A tombstone has a
-//! length that no record has, so a listing tells them apart.
+//! The digits are fresh for every write, so no two writes have one entity tag, whatever they write. After those of a
+//! record come the first 16 of each write before it, the newest first: see `lineage.rs`. A tombstone has a length that no
+//! record has, so a listing tells them apart, and no room for them.
 
 use bytes::Bytes;
 
+use super::lineage::Lineage;
 use crate::Ids;
 
 const RECORD: &[u8] = b"wharf record ";
@@ -29,28 +31,33 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// Puts it into an envelope that nothing else has.
-    pub(super) fn seal(&self, ids: &dyn Ids) -> Bytes {
-        let (start, value): (&[u8], &[u8]) = match self {
-            Self::Record(value) => (RECORD, value),
-            Self::Gone => (GONE, &[]),
+    /// Puts it into an envelope that nothing else has, to be written over what has this lineage. Returns its own, too.
+    pub(super) fn seal(&self, over: &Lineage, ids: &dyn Ids) -> (Bytes, Lineage) {
+        let id = u128::from_be_bytes(ids.fresh());
+        let lineage = over.then((id >> 64) as u64);
+        let body = match self {
+            Self::Record(value) => {
+                let head = format!("{id:032x}{}\n", lineage.earlier());
+                [RECORD, head.as_bytes(), value].concat()
+            }
+            Self::Gone => [GONE, format!("{id:032x}\n").as_bytes()].concat(),
         };
-        let id = format!("{:032x}\n", u128::from_be_bytes(ids.fresh()));
-        [start, id.as_bytes(), value].concat().into()
+        (body.into(), lineage)
     }
 
-    /// Takes it out; `None` when this is no envelope.
-    pub(super) fn open(body: &Bytes) -> Option<Self> {
-        let after = |start: &[u8]| {
-            let rest = body.strip_prefix(start)?;
-            let (id, rest) = rest.split_at_checked(ID)?;
-            (id.iter().all(u8::is_ascii_hexdigit) && rest.first() == Some(&b'\n')).then_some(start.len() + ID + 1)
-        };
-        match (after(RECORD), after(GONE)) {
-            (Some(start), _) => Some(Self::Record(body.slice(start..))),
-            (None, Some(length)) => (body.len() == length).then_some(Self::Gone),
-            (None, None) => None,
+    /// Takes it out, with as much of its lineage as is written there; `None` when this is no envelope.
+    pub(super) fn open(body: &Bytes) -> Option<(Self, Lineage)> {
+        let (start, gone) = if body.starts_with(RECORD) { (RECORD.len(), false) } else { (GONE.len(), true) };
+        if gone && (!body.starts_with(GONE) || body.len() as u64 != TOMBSTONE) {
+            return None;
         }
+        let end = start + body[start..].iter().position(|byte| *byte == b'\n')?;
+        let (id, earlier) = std::str::from_utf8(&body[start..end]).ok()?.split_at_checked(ID)?;
+        let hexadecimal = id.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let newest = hexadecimal.then(|| u64::from_str_radix(&id[..16], 16).ok())??;
+        let lineage = Lineage::parse(newest, earlier)?;
+        let content = if gone { Self::Gone } else { Self::Record(body.slice(end + 1..)) };
+        Some((content, lineage))
     }
 }
 
@@ -61,20 +68,40 @@ mod tests {
 
     #[test]
     fn what_was_sealed_is_opened_and_never_sealed_alike() {
+        let mut over = Lineage::nothing();
         for value in ["", "value", "\n"] {
             let content = Content::Record(Bytes::from(value));
-            let sealed = content.seal(&RandomIds);
-            assert_eq!(Content::open(&sealed), Some(content.clone()));
+            let (sealed, lineage) = content.seal(&over, &RandomIds);
+            assert_eq!(Content::open(&sealed), Some((content.clone(), lineage.clone())));
             assert_ne!(sealed.len() as u64, TOMBSTONE);
-            assert_ne!(sealed, content.seal(&RandomIds));
+            assert_ne!(sealed, content.seal(&over, &RandomIds).0);
+            over = lineage;
         }
-        let gone = Content::Gone.seal(&RandomIds);
-        assert_eq!((gone.len() as u64, Content::open(&gone)), (TOMBSTONE, Some(Content::Gone)));
+        let (gone, lineage) = Content::Gone.seal(&over, &RandomIds);
+        let (content, after) = Content::open(&gone).unwrap();
+        assert_eq!((gone.len() as u64, content), (TOMBSTONE, Content::Gone));
+        assert_eq!((after.has(&lineage), over.has(&lineage)), (Some(true), Some(false)));
+    }
+
+    #[test]
+    fn records_of_before_there_were_lineages_are_opened() {
+        let sealed = Bytes::from("wharf record 000000000000000100000000000000ff\nvalue");
+        let lineage = Lineage::default().then(1);
+        assert_eq!(Content::open(&sealed), Some((Content::Record(Bytes::from("value")), lineage)));
     }
 
     #[test]
     fn what_is_no_envelope_is_not_opened() {
-        for body in ["", "wharf record ", "wharf record 0123\nx", "wharf gone 00000000000000000000000000000000\nx"] {
+        for body in [
+            "",
+            "wharf record ",
+            "wharf record 0123\nx",
+            "wharf record 00000000000000000000000000000000",
+            "wharf record 00000000000000000000000000000000 0\nx",
+            "wharf record 0000000000000000000000000000000\u{e4}\nx",
+            "wharf gone 00000000000000000000000000000000\nx",
+            "wharf gone 0000000000000000\n0000000000000000",
+        ] {
             assert_eq!(Content::open(&Bytes::from(body)), None, "{body}");
         }
     }

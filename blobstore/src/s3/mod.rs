@@ -26,6 +26,7 @@ mod documents;
 mod envelope;
 mod foreign;
 mod housekeeping;
+mod lineage;
 mod listing;
 mod multipart;
 mod names;

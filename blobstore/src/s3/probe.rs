@@ -36,7 +36,7 @@ pub(super) async fn open(bucket: &Bucket) -> Result<()> {
     }
     for (condition, name) in [(Condition::Absent, "If-None-Match: *"), (Condition::Tag(STALE), "If-Match")] {
         match bucket.write_if(MARKER, condition, body.clone()).await {
-            Ok(Written::Refused) => {}
+            Ok(Written::Refused | Written::Doubtful) => {}
             Ok(Written::Done(_)) => {
                 return Err(unusable(
                     bucket,

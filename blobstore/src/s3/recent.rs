@@ -6,6 +6,8 @@ use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 
+use super::lineage::Lineage;
+
 /// Values of this many bytes are kept, twice.
 const BUDGET: usize = 16 << 20;
 
@@ -17,6 +19,7 @@ const LARGEST: usize = 1 << 20;
 pub(super) struct Known {
     pub(super) tag: String,
     pub(super) value: Bytes,
+    pub(super) lineage: Lineage,
 }
 
 /// Two generations: a full younger one becomes the older, and the older is forgotten.
@@ -59,7 +62,7 @@ impl Recent {
 
 impl Generations {
     fn keep(&mut self, name: &str, known: Known) {
-        self.size += known.value.len() + name.len() + 100;
+        self.size += known.value.len() + known.lineage.size() + name.len() + 100;
         if self.size > BUDGET {
             self.older = std::mem::take(&mut self.younger);
             self.size = 0;
@@ -75,7 +78,11 @@ mod tests {
     #[test]
     fn what_was_used_lately_stays_and_memory_is_bounded() {
         let recent = Recent::default();
-        let known = |tag: &str| Known { tag: tag.to_owned(), value: Bytes::from(vec![0; LARGEST]) };
+        let known = |tag: &str| Known {
+            tag: tag.to_owned(),
+            value: Bytes::from(vec![0; LARGEST]),
+            lineage: Lineage::nothing(),
+        };
         recent.put("used", known("1"));
         for number in 0..200 {
             recent.put(&number.to_string(), known("x"));

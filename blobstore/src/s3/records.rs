@@ -7,12 +7,14 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{Method, StatusCode, header};
 
 use super::bucket::{Bucket, Call, Condition, Written};
 use super::documents::{Listed, unquoted};
 use super::envelope::{Content, TOMBSTONE};
+use super::lineage::Lineage;
 use super::listing::{Listing, PAGE};
 use super::names;
 use super::recent::{Known, Recent};
@@ -42,8 +44,26 @@ pub struct S3Records {
 #[derive(Debug)]
 enum Found {
     Nothing,
-    Tombstone(String),
+    Tombstone(String, Lineage),
     Record(Known),
+}
+
+/// What became of a write.
+#[derive(Debug)]
+enum Settled {
+    /// It was carried out, and is there; the entity tag.
+    There(String),
+    /// It was carried out, and another came over it.
+    Overwritten,
+    /// It was not, and will not be: what it was to replace is gone.
+    Never,
+}
+
+/// What is to be written over.
+#[derive(Clone, Copy, Debug)]
+struct Over<'a> {
+    condition: Condition<'a>,
+    lineage: &'a Lineage,
 }
 
 impl S3Records {
@@ -52,7 +72,7 @@ impl S3Records {
     }
 
     async fn find(&self, key: &RecordKey) -> Result<Found> {
-        let name = RECORDS.to_owned() + &names::name(key.as_str());
+        let name = object(key);
         let known = self.recent.get(&name);
         let call = Call::new(Method::GET, &name, "read a record from S3");
         let call = match &known {
@@ -68,12 +88,12 @@ impl S3Records {
                     |problem: &str| Error::CorruptRecord { key: key.to_string(), problem: problem.to_owned() };
                 let tag = answer.etag().ok_or_else(|| corrupt("it came without an ETag"))?;
                 match Content::open(&answer.body).ok_or_else(|| corrupt("it is not one of Wharf's"))? {
-                    Content::Record(value) => {
-                        let known = Known { tag, value };
+                    (Content::Record(value), lineage) => {
+                        let known = Known { tag, value, lineage };
                         self.recent.put(&name, known.clone());
                         Ok(Found::Record(known))
                     }
-                    Content::Gone => Ok(Found::Tombstone(tag)),
+                    (Content::Gone, lineage) => Ok(Found::Tombstone(tag, lineage)),
                 }
             }
             _ => Err(self.bucket.refusal(&call, &answer)),
@@ -89,7 +109,11 @@ impl S3Records {
         };
         let outcome = match expect {
             Expect::Version(version) => match tag(&version) {
-                Some(tag) => self.put(&key, Condition::Tag(tag), &content).await?,
+                Some(tag) => {
+                    let known = self.recent.get(&object(&key)).filter(|known| known.tag == tag);
+                    let lineage = known.map(|known| known.lineage).unwrap_or_default();
+                    self.put(&key, Over { condition: Condition::Tag(tag), lineage: &lineage }, &content).await?
+                }
                 None => Outcome::Conflict,
             },
             Expect::Absent => self.create(&key, &content).await?,
@@ -103,7 +127,7 @@ impl S3Records {
     /// Nobody creates this record again, so deleting what lies there, which no condition guards, takes nothing but the
     /// tombstone, however late it happens. The record is gone already; where this does not happen, a tombstone stays.
     async fn remove_tombstone(&self, key: &RecordKey) {
-        let name = RECORDS.to_owned() + &names::name(key.as_str());
+        let name = object(key);
         if let Err(error) = self.bucket.delete(&name).await {
             tracing::debug!(name, error = &error as &dyn std::error::Error, "a tombstone stays");
         }
@@ -113,38 +137,65 @@ impl S3Records {
     async fn create(&self, key: &RecordKey, content: &Content) -> Result<Outcome> {
         if *content == Content::Gone {
             return Ok(match self.find(key).await? {
-                Found::Nothing | Found::Tombstone(_) => Outcome::Done(gone("")),
+                Found::Nothing | Found::Tombstone(..) => Outcome::Done(gone("")),
                 Found::Record(_) => Outcome::Conflict,
             });
         }
-        let mut outcome = self.put(key, Condition::Absent, content).await?;
+        let nothing = Lineage::nothing();
+        let absent = Over { condition: Condition::Absent, lineage: &nothing };
+        let mut outcome = self.put(key, absent, content).await?;
         for _ in 0..ATTEMPTS {
             if outcome != Outcome::Conflict {
                 return Ok(outcome);
             }
             outcome = match self.find(key).await? {
                 Found::Record(_) => return Ok(Outcome::Conflict),
-                Found::Tombstone(tag) => self.put(key, Condition::Tag(&tag), content).await?,
-                Found::Nothing => self.put(key, Condition::Absent, content).await?,
+                Found::Tombstone(tag, lineage) => {
+                    self.put(key, Over { condition: Condition::Tag(&tag), lineage: &lineage }, content).await?
+                }
+                Found::Nothing => self.put(key, absent, content).await?,
             };
         }
         Err(Error::Contended { key: key.to_string() })
     }
 
-    async fn put(&self, key: &RecordKey, condition: Condition<'_>, content: &Content) -> Result<Outcome> {
-        let name = RECORDS.to_owned() + &names::name(key.as_str());
-        let written = self.bucket.write_if(&name, condition, content.seal(&*self.ids)).await?;
-        Ok(match (written, content) {
-            (Written::Done(tag), Content::Record(value)) => {
-                self.recent.put(&name, Known { tag: tag.clone(), value: value.clone() });
+    async fn put(&self, key: &RecordKey, over: Over<'_>, content: &Content) -> Result<Outcome> {
+        let name = object(key);
+        let (body, lineage) = content.seal(over.lineage, &*self.ids);
+        let written = self.bucket.write_if(&name, over.condition, body.clone()).await?;
+        let tag = match written {
+            Written::Done(tag) => tag,
+            Written::Refused => return Ok(Outcome::Conflict),
+            Written::Doubtful => match self.settle(&name, &body, &lineage).await? {
+                Settled::There(tag) => tag,
+                // Whoever was told of this version finds another, as if he had come a little later.
+                Settled::Overwritten => return Ok(Outcome::Done(gone("and another came"))),
+                Settled::Never => return Ok(Outcome::Conflict),
+            },
+        };
+        Ok(match content {
+            Content::Record(value) => {
+                self.recent.put(&name, Known { tag: tag.clone(), value: value.clone(), lineage });
                 Outcome::Done(Version(tag))
             }
-            (Written::Done(tag), Content::Gone) => {
+            Content::Gone => {
                 self.recent.forget(&name);
                 Outcome::Done(gone(&tag))
             }
-            (Written::Refused, _) => Outcome::Conflict,
         })
+    }
+
+    /// What became of a write that was not answered and found, when it was tried again, that something else was there.
+    async fn settle(&self, name: &str, body: &Bytes, tried: &Lineage) -> Result<Settled> {
+        let Some((tag, found)) = self.bucket.read_small(name).await? else { return Err(Written::unknown()) };
+        if found == *body {
+            return Ok(Settled::There(tag));
+        }
+        match Content::open(&found).and_then(|(_, lineage)| lineage.has(tried)) {
+            Some(true) => Ok(Settled::Overwritten),
+            Some(false) => Ok(Settled::Never),
+            None => Err(Written::unknown()),
+        }
     }
 
     /// The record that was listed, as it is now; `None` for one that is gone meanwhile.
@@ -155,7 +206,7 @@ impl S3Records {
             Some(known) => known,
             None => match self.find(&key).await? {
                 Found::Record(known) => known,
-                Found::Nothing | Found::Tombstone(_) => return Ok(None),
+                Found::Nothing | Found::Tombstone(..) => return Ok(None),
             },
         };
         Ok(Some(Entry { key, record: record(known) }))
@@ -167,7 +218,7 @@ impl Records for S3Records {
     async fn get(&self, key: &RecordKey) -> Result<Option<Record>> {
         Ok(match self.find(key).await? {
             Found::Record(known) => Some(record(known)),
-            Found::Nothing | Found::Tombstone(_) => None,
+            Found::Nothing | Found::Tombstone(..) => None,
         })
     }
 
@@ -201,6 +252,11 @@ impl Records for S3Records {
 
 fn record(known: Known) -> Record {
     Record { value: known.value, version: Version(known.tag) }
+}
+
+/// Where a record lies.
+fn object(key: &RecordKey) -> String {
+    RECORDS.to_owned() + &names::name(key.as_str())
 }
 
 /// A version that was a tombstone's: nobody can expect it, because there is no record that has it.

@@ -150,10 +150,14 @@ impl Unfinished<'_> {
     async fn write(&self, condition: Condition<'_>, state: State) -> Result<Option<Seen>> {
         let state = State { id: self.fresh(), ..state };
         let body = serde_json::to_vec(&state).expect("a state is plain data");
-        Ok(match self.bucket.write_if(&self.name(), condition, body.into()).await? {
-            Written::Done(tag) => Some(Seen { state, tag }),
-            Written::Refused => None,
-        })
+        match self.bucket.write_if(&self.name(), condition, body.into()).await? {
+            Written::Done(tag) => Ok(Some(Seen { state, tag })),
+            Written::Refused => Ok(None),
+            Written::Doubtful => match self.state().await?.filter(|seen| seen.state.id == state.id) {
+                Some(ours) => Ok(Some(ours)),
+                None => Err(Written::unknown()),
+            },
+        }
     }
 
     /// The first state of an object, with so many numbers of parts handed out.

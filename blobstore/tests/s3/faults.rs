@@ -16,7 +16,7 @@ use wharf_blobstore::{
 use crate::Test;
 use crate::bench::fresh;
 use crate::large::{read, run};
-use crate::proxy::{Fate, Kind, Proxy};
+use crate::proxy::{Fate, Kind, Proxy, by_chance};
 
 pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     if !place.endpoint.as_ref().is_some_and(|endpoint| endpoint.starts_with("http://")) {
@@ -25,6 +25,9 @@ pub(crate) fn tests(place: &'static S3Config) -> Vec<Test> {
     }
     vec![
         Test::new("faults::no_acknowledged_record_is_lost", || run(no_acknowledged_record_is_lost(place))),
+        Test::new("faults::a_write_that_others_came_over_is_told_from_one_that_never_was", || {
+            run(a_write_that_others_came_over_is_told_from_one_that_never_was(place));
+        }),
         Test::new("faults::no_acknowledged_object_is_lost", || run(no_acknowledged_object_is_lost(place))),
         Test::new("faults::every_fault_is_survived_by_reads_and_by_writes", || {
             run(every_fault_is_survived_by_reads_and_by_writes(place));
@@ -46,13 +49,19 @@ struct Both {
 }
 
 async fn both(place: &S3Config) -> Both {
+    let both = both_through(place, by_chance).await;
+    both.proxy.set_percentage(10);
+    both
+}
+
+/// Everything goes well until [`Proxy::set_percentage`].
+async fn both_through(place: &S3Config, fate: impl Fn(u64, u64) -> Fate + Send + 'static) -> Both {
     let good = fresh(place);
-    let proxy = Proxy::start(good.endpoint.as_ref().unwrap()).await;
+    let proxy = Proxy::start(good.endpoint.as_ref().unwrap(), fate).await;
     let patience =
         Patience { connect: Duration::from_secs(2), answer: Duration::from_secs(2), retries: Duration::from_secs(20) };
     let bad = S3Config { endpoint: Some(proxy.endpoint.clone()), patience, ..good.clone() };
     let engines = (open_engines(&bad).await.unwrap(), open_engines(&good).await.unwrap());
-    proxy.set_percentage(10);
     Both { proxy, bad: engines.0, good: engines.1 }
 }
 
@@ -101,6 +110,52 @@ async fn no_acknowledged_record_is_lost(place: &S3Config) {
     assert!(acknowledged <= count, "{acknowledged} acknowledged, {count} there");
     assert!(count <= acknowledged + unknown, "{count} there, {acknowledged} acknowledged, {unknown} perhaps");
     assert!(acknowledged > 0 && both.proxy.harmed.load(Ordering::Relaxed) > 10, "the network was too good");
+}
+
+/// No attempt of a write is answered until others have written. Whether it was carried out is known all the same.
+async fn a_write_that_others_came_over_is_told_from_one_that_never_was(place: &S3Config) {
+    for (fate, expected) in [(Fate::Denied, true), (Fate::Lost, false)] {
+        let both = both_through(place, move |_, percentage| if percentage == 0 { Fate::Answered } else { fate }).await;
+        let (bad, good) = (both.bad.1, both.good.1);
+        for key in ["new", "old"].map(RecordKey::new) {
+            let value = |text: &'static str| Change::Put(Bytes::from_static(text.as_bytes()));
+            both.proxy.set_percentage(0);
+            let mut before = Expect::Absent;
+            if key.as_str() == "old" {
+                good.swap(key.clone(), Expect::Absent, value("before")).await.unwrap();
+                before = Expect::Version(bad.get(&key).await.unwrap().unwrap().version);
+            }
+            let expect = before.clone();
+            both.proxy.set_percentage(100);
+            let (records, own) = (bad.clone(), key.clone());
+            let write = tokio::spawn(async move { records.swap(own, expect, value("ours")).await });
+            if expected {
+                let carried_out = async {
+                    loop {
+                        if let Some(found) = good.get(&key).await.unwrap().filter(|found| found.value == "ours") {
+                            break found.version;
+                        }
+                    }
+                };
+                let version = tokio::time::timeout(Duration::from_secs(20), carried_out).await;
+                before = Expect::Version(version.expect("it is carried out"));
+            }
+            for text in ["theirs", "theirs again"] {
+                match good.swap(key.clone(), before, value(text)).await.unwrap() {
+                    Outcome::Done(version) => before = Expect::Version(version),
+                    Outcome::Conflict => panic!("a conflict with nobody"),
+                }
+            }
+            both.proxy.set_percentage(0);
+            let outcome = write.await.unwrap().unwrap();
+            assert_eq!(outcome != Outcome::Conflict, expected, "{key} {fate:?}: {outcome:?}");
+            if let Outcome::Done(version) = outcome {
+                let again = bad.swap(key.clone(), Expect::Version(version), value("later")).await.unwrap();
+                assert_eq!(again, Outcome::Conflict, "what others wrote would be lost");
+            }
+            assert_eq!(good.get(&key).await.unwrap().unwrap().value, "theirs again");
+        }
+    }
 }
 
 /// Until each of the faults has met reads and writes; then everything that was acknowledged is there, as it was written.
@@ -215,7 +270,7 @@ async fn a_service_that_is_gone_is_told_in_time(place: &S3Config) {
 async fn a_service_without_conditions_is_refused(place: &S3Config) {
     for (header, shown) in [("if-none-match", "If-None-Match: *"), ("if-match", "If-Match")] {
         let good = fresh(place);
-        let proxy = Proxy::without(good.endpoint.as_ref().unwrap(), header).await;
+        let proxy = Proxy::start(good.endpoint.as_ref().unwrap(), move |_, _| Fate::Unconditional(header)).await;
         let config = S3Config { endpoint: Some(proxy.endpoint.clone()), ..good };
         let error = open_engines(&config).await.unwrap_err().to_string();
         assert!(error.contains(&format!("ignores `{shown}`")), "{error}");

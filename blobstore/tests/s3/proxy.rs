@@ -58,17 +58,8 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    /// In front of this endpoint, `http://HOST:PORT`.
-    pub(crate) async fn start(endpoint: &str) -> Self {
-        Self::with(endpoint, fate).await
-    }
-
-    /// One that seems to ignore conditions in this header.
-    pub(crate) async fn without(endpoint: &str, header: &'static str) -> Self {
-        Self::with(endpoint, move |_, _| Fate::Unconditional(header)).await
-    }
-
-    async fn with(endpoint: &str, fate: impl Fn(u64, u64) -> Fate + Send + 'static) -> Self {
+    /// In front of this endpoint, `http://HOST:PORT`. What befalls a request depends on its number and the percentage.
+    pub(crate) async fn start(endpoint: &str, fate: impl Fn(u64, u64) -> Fate + Send + 'static) -> Self {
         let upstream = endpoint.strip_prefix("http://").expect("a plain endpoint").to_owned();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -101,7 +92,8 @@ impl Proxy {
     }
 }
 
-fn fate(number: u64, percentage: u64) -> Fate {
+/// So many of a hundred requests are harmed, each in another way.
+pub(crate) fn by_chance(number: u64, percentage: u64) -> Fate {
     // Spread, and the same in every run.
     let mixed =
         (number + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(31).wrapping_mul(0xBF58_476D_1CE4_E5B9) >> 20;
