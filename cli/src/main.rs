@@ -54,6 +54,9 @@ use crate::env::Environment;
 use crate::failure::{EXIT_USAGE, Failure};
 use crate::session::Session;
 
+/// The `nice` value of what tidies up while others work.
+const STEPPED_BACK: i32 = 10;
+
 fn main() -> ExitCode {
     // Before anything else: this process may be the one that runs a build's step.
     wharf_builder::sandbox::run_helper_if_asked();
@@ -92,6 +95,10 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     if builds {
         wharf_builder::sandbox::enter_user_namespace_if_needed()
             .map_err(|error| Failure::new("builds cannot run here").because(error).hint("`wharf doctor` says why"))?;
+    }
+    // Nobody waits for these, and whoever is served beside them should not wait on their account.
+    if let Command::Gc(_) | Command::Fsck(_) = &cli.command {
+        rustix::process::setpriority_process(None, STEPPED_BACK).ok();
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new("could not start").because(error))?;
     runtime.block_on(dispatch(session, cli.command))

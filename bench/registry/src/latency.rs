@@ -1,11 +1,14 @@
-//! How long a small read takes while a large blob is being pushed.
+//! How long a small read takes while a large blob is being pushed and garbage is collected.
 
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Bench;
-use crate::fixture::{Content, push_blob};
+use crate::fixture::Content;
+use crate::http::with_parameter;
 use crate::peers::{Peer, Software};
 use crate::table::{Goal, Row, Table};
 
@@ -13,45 +16,76 @@ use crate::table::{Goal, Row, Table};
 const READS: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// What is announced of the blob that is pushed meanwhile, and what is sent of it at once.
+const PUSHED: u64 = 10_000_000_000;
+const PIECE: usize = 1 << 20;
+
 pub fn latency(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let mut idle = Row::new("manifest GET, 99 of 100 are faster than, nothing else going on", "µs");
-    let mut busy = Row::new("manifest GET, 99 of 100 are faster than, while 100 MB blobs are pushed", "µs");
-    for round in 0..bench.options.rounds {
+    let mut busy = Row::new("manifest GET, 99 of 100 are faster than, while a blob of 10 GB is pushed", "µs");
+    let mut collected = Row::new("the same, and collections run one after the other", "µs");
+    let binary = bench.options.software.iter().find(|(software, _)| *software == Software::Wharf);
+    for _ in 0..bench.options.rounds {
         for peer in bench.those(&[Software::Wharf, Software::Distribution, Software::Zot]) {
             let name = peer.software.name();
             idle.sample(name, percentile(peer)?);
-            busy.sample(name, while_pushing(peer, round as u64)?);
+            busy.sample(name, meanwhile(peer, &[&pushing])?);
+            if let (Software::Wharf, Some((_, binary))) = (peer.software, binary) {
+                let collecting = |peer: &Peer, stop: &AtomicBool| collecting(binary, peer, stop);
+                collected.sample(name, meanwhile(peer, &[&pushing, &collecting])?);
+            }
         }
     }
     let quiet = idle.median("wharf");
     table.add(idle);
     table.add(busy.against("idle", quiet, &Goal::AtMost(3.0)));
+    table.add(collected.against("idle", quiet, &Goal::AtMost(3.0)));
     Ok(())
 }
 
-fn while_pushing(peer: &Peer, round: u64) -> Result<f64, String> {
+/// What goes on until it is told to stop.
+type Work<'a> = &'a (dyn Fn(&Peer, &AtomicBool) -> Result<(), String> + Sync);
+
+fn meanwhile(peer: &Peer, works: &[Work<'_>]) -> Result<f64, String> {
     let stop = AtomicBool::new(false);
-    let mut content = Content::random(100_000_000, 77 + round);
     std::thread::scope(|scope| {
-        let pusher = scope.spawn(|| {
-            let mut number = 0_u64;
-            while !stop.load(Ordering::Relaxed) {
-                number += 1;
-                content.bytes[8..16].copy_from_slice(&number.to_le_bytes());
-                // With a wrong digest, so that our own hashing does not take the processor; it is refused in the end.
-                let mut client = peer.client()?;
-                if push_blob(&mut client, "pushed", &content).is_ok() && number > 1 {
-                    return Err("a blob with a wrong digest was taken".to_owned());
-                }
-            }
-            Ok(())
-        });
+        let works: Vec<_> = works.iter().map(|work| scope.spawn(|| work(peer, &stop))).collect();
         sleep(Duration::from_millis(100));
         let found = percentile(peer);
         stop.store(true, Ordering::Relaxed);
-        pusher.join().map_err(|_| "the pushing client panicked".to_owned())??;
+        for work in works {
+            work.join().map_err(|_| "what went on meanwhile panicked".to_owned())??;
+        }
         found
     })
+}
+
+/// A blob that never ends while this is measured; it is given up then.
+fn pushing(peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
+    let content = Content::random(PIECE, 77);
+    let mut client = peer.client()?;
+    let begun = client.call(("POST", "/v2/pushed/blobs/uploads/"), "", &[], 202)?;
+    let end = with_parameter(&begun.location()?, &format!("digest={}", content.digest));
+    client.begin("PUT", &end, "Content-Type: application/octet-stream\r\n", Some(PUSHED))?;
+    let mut left = PUSHED;
+    while !stop.load(Ordering::Relaxed) && left > PIECE as u64 {
+        client.send(&content.bytes)?;
+        left -= PIECE as u64;
+    }
+    Ok(())
+}
+
+/// Wharf's collector, beside the server as an administrator would start it.
+fn collecting(binary: &Path, peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
+    while !stop.load(Ordering::Relaxed) {
+        let mut command = Command::new(binary);
+        command.args(["gc", "--quiet", "--grace", "0s", "--store"]).arg(&peer.directory).stdout(Stdio::null());
+        let ended = command.status().map_err(|error| format!("start {command:?}: {error}"))?;
+        if !ended.success() {
+            return Err(format!("{command:?}: {ended}"));
+        }
+    }
+    Ok(())
 }
 
 /// The time in microseconds that 99 of 100 reads stay under.
