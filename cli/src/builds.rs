@@ -23,7 +23,7 @@ use crate::caches;
 use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
-use crate::progress::{How, Progress, Task, Update};
+use crate::progress::{How, Paint, Progress, Task, Update};
 use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -99,7 +99,7 @@ pub async fn run(
         Ok(result) => {
             if !session.global.quiet {
                 result.warnings.iter().for_each(|warning| eprintln!("{}", rendered(warning)));
-                eprint!("{}", summary(&result.findings, &source.text));
+                eprint!("{}", summary(&result.findings, &source.text, &session.palette.warning));
             }
             Ok(result)
         }
@@ -123,11 +123,11 @@ pub async fn run(
 }
 
 /// What the linter found, a line each.
-fn summary(findings: &[Finding], source: &str) -> String {
+fn summary(findings: &[Finding], source: &str, paint: &Paint) -> String {
     let mut text = match findings {
         [] => return String::new(),
-        [_] => "1 warning".to_owned(),
-        many => format!("{} warnings", many.len()),
+        [_] => paint.on("1 warning"),
+        many => paint.on(&format!("{} warnings", many.len())),
     };
     text.push_str(" about the Dockerfile (`wharf build --check` shows the places):\n");
     for finding in findings {
@@ -208,6 +208,11 @@ impl State {
             BuildEvent::Failed { step, .. } => {
                 if let Some(task) = self.running.remove(&step.0) {
                     task.update(&Update::Failed { reason: "failed".to_owned() });
+                }
+            }
+            BuildEvent::Cancelled(step) => {
+                if let Some(task) = self.running.remove(&step.0) {
+                    task.update(&Update::Cancelled);
                 }
             }
         }

@@ -6,7 +6,7 @@ use crate::args::Global;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::failure::Failure;
-use crate::progress::Progress;
+use crate::progress::{Palette, Progress};
 
 /// One run of the program.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Session {
     pub root: bool,
     /// Whether standard error takes colours.
     pub color: bool,
+    /// In which colours it shows progress; none where it takes none.
+    pub palette: Palette,
 }
 
 impl Session {
@@ -29,12 +31,20 @@ impl Session {
         let root = rustix::process::geteuid().is_root();
         let config = Config::load(global.config.as_deref(), &environment, root)?;
         let color = std::io::stderr().is_terminal() && !environment.no_color();
-        Ok(Self { global, environment, config, root, color })
+        let (palette, complaints) = match environment.colors() {
+            Some(text) if color => Palette::read(text),
+            None if color => (Palette::usual(), Vec::new()),
+            Some(_) | None => (Palette::plain(), Vec::new()),
+        };
+        for complaint in complaints.iter().filter(|_| !global.quiet) {
+            eprintln!("warning: {complaint}");
+        }
+        Ok(Self { global, environment, config, root, color, palette })
     }
 
     /// Progress in the style the user asked for.
     pub fn progress(&self) -> Result<Progress, Failure> {
-        Progress::new(&self.global, &self.environment)
+        Progress::new(self)
     }
 
     #[cfg(test)]
@@ -47,6 +57,6 @@ impl Session {
             progress: None,
             quiet: true,
         };
-        Self { global, environment, config: Config::default(), root, color: false }
+        Self { global, environment, config: Config::default(), root, color: false, palette: Palette::plain() }
     }
 }

@@ -454,6 +454,10 @@ impl<'a> Solver<'a> {
                 let Descriptor { digest, size, .. } = layer.descriptor;
                 self.reporter.done(step.id, start, MadeLayer { digest, size, in_image: self.is_in_image(step) });
             }
+            Err(BuildError::Cancelled) => {
+                self.reporter.cancelled(step.id);
+                self.cancel.cancel();
+            }
             Err(_) => {
                 self.reporter.failed(step.id, start);
                 self.cancel.cancel();

@@ -2,6 +2,7 @@
 //! tasks; a renderer shows them in one of the styles of `--progress`. All of it goes to standard error.
 
 mod json;
+mod palette;
 mod plain;
 mod rawjson;
 mod tty;
@@ -13,6 +14,9 @@ use std::time::Duration;
 use crate::args::{Global, ProgressStyle};
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::session::Session;
+
+pub use palette::{Paint, Palette};
 
 /// Something happened to a task.
 #[derive(Clone, Debug)]
@@ -48,6 +52,8 @@ pub enum Update {
         /// One line; the whole story is the command's error.
         reason: String,
     },
+    /// A task was stopped, because of something that is not its fault.
+    Cancelled,
 }
 
 /// How a task ended.
@@ -95,17 +101,18 @@ struct Inner {
 
 impl Progress {
     /// The style the user asked for, or the one that fits where standard error goes.
-    pub fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
+    pub fn new(session: &Session) -> Result<Self, Failure> {
         let terminal = std::io::stderr().is_terminal();
-        let color = terminal && !environment.no_color();
-        let renderer: Option<Box<dyn Renderer>> = match (global.quiet, style(global, environment)?) {
+        let live = || Box::new(tty::Tty::new(session.palette.clone(), session.environment.tty_log_lines()));
+        let style = style(&session.global, &session.environment)?;
+        let renderer: Option<Box<dyn Renderer>> = match (session.global.quiet, style) {
             (true, _) | (_, ProgressStyle::Quiet) => None,
             (false, ProgressStyle::Json) => Some(Box::new(json::Json)),
             (false, ProgressStyle::Rawjson) => {
                 Some(Box::new(rawjson::RawJson::new(std::io::stderr(), jiff::Timestamp::now)))
             }
-            (false, ProgressStyle::Tty) => Some(Box::new(tty::Tty::new(color))),
-            (false, ProgressStyle::Auto) if terminal => Some(Box::new(tty::Tty::new(color))),
+            (false, ProgressStyle::Tty) => Some(live()),
+            (false, ProgressStyle::Auto) if terminal => Some(live()),
             (false, ProgressStyle::Auto | ProgressStyle::Plain) => Some(Box::new(plain::Plain::new(std::io::stderr()))),
         };
         Ok(Self { inner: Arc::new(Mutex::new(Inner { renderer, tasks: 0 })) })
