@@ -27,6 +27,7 @@ pub mod git;
 pub mod ignore;
 mod image;
 pub mod layer;
+mod layer_ids;
 mod output;
 mod plan;
 pub mod policy;
