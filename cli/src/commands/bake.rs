@@ -1,7 +1,7 @@
 //! `wharf bake`
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::{Map, Value};
@@ -11,7 +11,7 @@ use wharf_spec::Platform;
 
 use crate::args::{Bake, BakeList, Listing, Question};
 use crate::bake::{
-    self, BakeFile, Complaint, Elsewhere, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target,
+    self, BakeFile, Beside, Complaint, Elsewhere, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target,
 };
 use crate::commands::build::{Done, Extra, Job, cancel_on_signal, save};
 use crate::contexts::{self, Fetching, MainContext};
@@ -34,10 +34,15 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
         Some(url) => Some(fetch(session, &command, url).await?),
         None => None,
     };
-    let files = files(session, &command, fetched.as_ref())?;
-    let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
+    let mut files = files(session, &command, fetched.as_ref())?;
+    let beside = match &fetched {
+        Some(fetched) => Beside { directory: fetched.elsewhere.directory.clone(), confined: true },
+        None => Beside { directory: Some(PathBuf::from(".")), confined: false },
+    };
     let definition = Outer::of(session, &command, words.context)?;
-    let mut loaded = definition.load(&files).map_err(refused)?;
+    let loaded = definition.load((&mut files, &beside));
+    let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
+    let mut loaded = loaded.map_err(refused)?;
     loaded.config.elsewhere = fetched.is_some();
     if let Some(listing) = command.list {
         return list(&loaded, listing);
@@ -168,7 +173,7 @@ impl Outer {
         self.set.get(name).cloned().or_else(|| self.variable(name))
     }
 
-    fn load(&self, files: &[BakeFile]) -> bake::Result<Loaded> {
+    fn load(&self, files: (&mut Vec<BakeFile>, &Beside)) -> bake::Result<Loaded> {
         let lookup = |name: &str| self.given(name);
         let outside = Outside { lookup: &lookup, builtin: self.builtin.clone() };
         bake::load(files, &outside, &|name| self.given(name).or_else(|| self.dotenv.get(name).cloned()))
