@@ -44,13 +44,25 @@ pub struct Prepared {
     _agents: Vec<OwnAgent>,
 }
 
+/// Where the file of `--file` is, unless its path is absolute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilePlace {
+    /// Relative to where the user is, or else to the context.
+    #[default]
+    Anywhere,
+    /// Relative to where the user is.
+    Here,
+    /// In the context.
+    Context,
+}
+
 /// What a build gets that no option says.
 #[derive(Default)]
 pub struct Given {
     /// The Dockerfile itself.
     pub dockerfile: Option<DockerfileText>,
-    /// Whether `--file` is a path in the context, and nowhere else.
-    pub file_in_context: bool,
+    /// Where `--file` is.
+    pub file: FilePlace,
     /// Images that were just made, as named contexts.
     pub images: BTreeMap<String, ImageName>,
 }
@@ -91,7 +103,7 @@ pub async fn prepare(
     let dockerfile = match (given.dockerfile, main.dockerfile.take()) {
         (Some(text), _) => text,
         (None, Some(text)) if options.file.is_none() => text,
-        (None, _) => dockerfile(options, directory.as_deref(), given.file_in_context)?,
+        (None, _) => dockerfile(options, directory.as_deref(), given.file)?,
     };
     let mut named = contexts::named(&fetching, &options.contexts).await?;
     named.sources.extend(given.images.into_iter().map(|(name, image)| (name, ContextSource::Image(image))));
@@ -168,11 +180,7 @@ fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     }
 }
 
-fn dockerfile(
-    options: &BuildOptions,
-    context: Option<&Path>,
-    only_in_context: bool,
-) -> Result<DockerfileText, Failure> {
+fn dockerfile(options: &BuildOptions, context: Option<&Path>, place: FilePlace) -> Result<DockerfileText, Failure> {
     let inside = |path: &Path| context.map_or_else(|| path.to_path_buf(), |context| context.join(path));
     match &options.file {
         Some(path) if path.as_os_str() == "-" => {
@@ -183,8 +191,11 @@ fn dockerfile(
         }
         Some(path) => {
             // As Docker does: relative to where the user is, then to the context.
-            let as_it_is = path.is_absolute() || (!only_in_context && path.exists());
-            let path = if as_it_is { path.clone() } else { inside(path) };
+            let path = match place {
+                FilePlace::Anywhere if !path.exists() => inside(path),
+                FilePlace::Anywhere | FilePlace::Here => path.clone(),
+                FilePlace::Context => inside(path),
+            };
             Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
         }
         None => {

@@ -1,5 +1,7 @@
 //! `wharf bake`
 
+mod ask;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -78,6 +80,9 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
         }
         let piece = bake::piece(target, &flags).map_err(wrong)?;
         pieces.push((target, piece));
+    }
+    if command.call.json && command.asked().question.is_some() {
+        return Box::pin(ask::answer(session, &selection, pieces)).await;
     }
     Box::pin(build(session, &command, pieces)).await
 }
@@ -249,13 +254,13 @@ async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>)
     let mut jobs = Vec::new();
     for (target, piece) in pieces {
         let job = Job::of(session, piece.command).map_err(|failure| failure.of(&format!("target {}", target.name)))?;
-        jobs.push((target, job, piece.dockerfile, piece.needs));
+        jobs.push((target, job, (piece.file, piece.dockerfile), piece.needs));
     }
     let several = jobs.len() > 1;
     let (store, cancel) = (OpenStore::open(session).await?, cancel_on_signal()?);
     let (mut made, mut metadata) = (BTreeMap::<&str, Arc<Made>>::new(), Map::new());
     let mut failed = None;
-    for (target, job, dockerfile, needs) in jobs {
+    for (target, job, (file, dockerfile), needs) in jobs {
         let (mut images, mut contexts) = (Vec::new(), BTreeMap::new());
         for (context, other) in needs {
             // Nothing is there where the other was only asked a question.
@@ -264,10 +269,9 @@ async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>)
             contexts.insert(context, name);
             images.push(Arc::clone(image));
         }
-        let given = Given { dockerfile, file_in_context: true, images: contexts };
+        let given = Given { dockerfile, file, images: contexts };
         let shown = several.then(|| target.name.clone());
-        // Answers in JSON follow each other, and nothing stands between them.
-        if several && job.asks() && !command.call.json {
+        if several && job.asks() {
             output::line(&format!("{}:", target.name))?;
         }
         match job.run(&store, Extra { given, images, shown }, cancel.clone()).await {

@@ -122,6 +122,20 @@ fn a_target_takes_files_from_another() {
 }
 
 #[test]
+fn a_dockerfile_is_named_from_the_context_or_from_here() {
+    let desk = desk();
+    desk.write("base/Other", "FROM scratch\nCOPY <<EOT /other\nother\nEOT\n");
+    desk.write("here/Other", "FROM scratch\nCOPY <<EOT /other\nhere\nEOT\n");
+    for (file, expected) in
+        [("Other", "other\n"), ("./Other", "other\n"), ("../here/Other", "here\n"), ("cwd://here/Other", "here\n")]
+    {
+        let set = format!("base.dockerfile={file}");
+        desk.good(&["bake", "base", "--set", &set, "--set=base.output=type=local,mode=delete,dest=out"]);
+        assert_eq!(read(&desk, "out/other"), expected, "{file}");
+    }
+}
+
+#[test]
 fn a_matrix_builds_each_of_its_targets() {
     let desk = desk();
     desk.good(&["bake", "mx"]);
@@ -194,6 +208,33 @@ fn dockerfiles_of_all_targets_are_checked() {
     for words in ["app:", "base:", "ConsistentInstructionCasing"] {
         assert!(finished.stdout.contains(words), "{words} in {finished}");
     }
+}
+
+#[test]
+fn answers_about_several_targets_are_one_object() {
+    let desk = desk();
+    desk.write("base/Dockerfile", "FROM scratch AS first\nfrom scratch\nCOPY . /\n");
+    desk.write("base/Wrong", "FROM scratch\nCOPY\n");
+    let ask = |method: &str, target: &str, code: i32| {
+        let finished = desk.run(&["bake", &format!("--call={method},format=json"), target, "base"]);
+        assert_eq!(finished.code, Some(code), "{finished}");
+        json(&finished.stdout)["target"].clone()
+    };
+    let targets = ask("targets", "app", 0);
+    assert_eq!(targets["app"]["build"]["call"], "targets");
+    assert_eq!(targets["base"]["build"]["context"], "base");
+    let base = &targets["base"]["targets"]["targets"];
+    assert_eq!((&base[0]["name"], &base[1]["default"]), (&"first".into(), &true.into()));
+    assert!(targets["app"]["targets"]["targets"].is_array(), "{targets}");
+    let outlines = ask("outline", "app", 0);
+    assert!(outlines["app"]["outline"]["sources"].is_array() && outlines["base"]["outline"]["name"].is_string());
+    let checks = ask("check", "app", 1);
+    assert_eq!(checks["base"]["check"]["warnings"][0]["ruleName"], "ConsistentInstructionCasing");
+    assert_eq!(checks["app"]["check"]["warnings"].as_array().map(Vec::len), Some(0), "{checks}");
+    let finished = desk.run(&["bake", "--call=check,format=json", "--set=base.dockerfile=Wrong", "base"]);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    let check = json(&finished.stdout)["target"]["base"]["check"].clone();
+    assert!(check["error"].as_str().expect("text").contains("COPY") && check["buildError"].is_object(), "{check}");
 }
 
 #[test]
