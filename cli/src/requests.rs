@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::dockerfile::{NetworkMode, parse};
@@ -87,11 +88,8 @@ pub async fn prepare(
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
-    if !session.global.quiet {
-        for text in options.taken.unmet() {
-            eprintln!("warning: {text}");
-        }
-    }
+    let voice = session.voice();
+    options.taken.unmet().iter().for_each(|text| voice.say(&format!("warning: {text}")));
     let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
@@ -373,7 +371,9 @@ fn has_stage(dockerfile: &str, name: &str) -> bool {
 impl OwnProgram {
     /// A copy and not a link: it may lie on another file system, and its owner and mode are to be the image's.
     fn make(scratch: &Path) -> Result<Self, Failure> {
-        let directory = scratch.join(format!("self-{}", std::process::id()));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = scratch.join(format!("self-{}-{number}", std::process::id()));
         let failed = |error: std::io::Error| Failure::new("could not offer this program to the build").because(error);
         std::fs::create_dir_all(&directory).map_err(failed)?;
         let program = Self(directory);

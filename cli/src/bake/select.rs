@@ -155,7 +155,7 @@ impl Selection {
 
     /// As `--print` shows it.
     pub fn json(&self) -> Ordered {
-        self.json_with(|target| target.json())
+        self.json_with(Target::json)
     }
 
     /// The same, with something else for each target.

@@ -91,7 +91,11 @@ impl Job {
         cancel: CancellationToken,
     ) -> Result<Option<Done>, Failure> {
         let Self { session, command, destinations, wanted, annotations } = self;
-        let mut prepared = prepare(session, &command.options, &command.context, &store.scratch()?, given).await?;
+        let scratch = store.scratch()?;
+        let mut prepared = tokio::select! {
+            prepared = prepare(session, &command.options, &command.context, &scratch, given) => prepared?,
+            () = cancel.cancelled() => return Err(Failure::interrupted("the build was stopped")),
+        };
         if let Some(asked) = self.asked(&prepared.request) {
             return questions::answer(session, store, &asked).await.map(|()| None);
         }
@@ -160,6 +164,11 @@ impl Job {
         self.destinations.outputs.iter().any(Output::takes_stdout)
     }
 
+    /// Says something about it.
+    pub fn say(&self, line: &str) {
+        self.session.voice().say(line);
+    }
+
     /// What the image is called in the store.
     pub fn names(&self) -> &[Reference] {
         &self.destinations.names
@@ -205,10 +214,8 @@ async fn give(session: &Session, store: &OpenStore, destinations: &Destinations,
     }
     if let Some(address) = &destinations.engine {
         let loaded = load(store, built, names, address).await?;
-        if !session.global.quiet {
-            let how = if loaded == Loaded::There { "had it already" } else { "loaded it" };
-            eprintln!("the engine at {address} {how}");
-        }
+        let how = if loaded == Loaded::There { "had it already" } else { "loaded it" };
+        session.voice().say(&format!("the engine at {address} {how}"));
     }
     if !pushed.is_empty() {
         let progress: Progress = session.progress()?;

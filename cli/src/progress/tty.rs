@@ -116,6 +116,10 @@ impl Renderer for Tty {
         }
     }
 
+    fn say(&mut self, line: &str) {
+        self.screen.suspend(|| eprintln!("{line}"));
+    }
+
     fn close(&mut self) {
         for (_, live) in self.tasks.drain() {
             live.bar.finish_and_clear();

@@ -1,5 +1,6 @@
 //! `wharf bake`: the corpus of `testdata/bake`, and real builds of several targets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -207,6 +208,48 @@ fn dockerfiles_of_all_targets_are_checked() {
     assert_eq!(finished.code, Some(1), "{finished}");
     for words in ["app:", "base:", "ConsistentInstructionCasing"] {
         assert!(finished.stdout.contains(words), "{words} in {finished}");
+    }
+}
+
+#[test]
+fn targets_are_built_at_once_and_one_that_fails_ends_the_others() {
+    if !crate::run_works("targets_are_built_at_once_and_one_that_fails_ends_the_others") {
+        return;
+    }
+    let desk = Desk::new();
+    let base = crate::BASE;
+    // One goes on until it is stopped; the other fails, and a third would need the first.
+    let serve = r#"RUN ["/wharf", "serve", "--store", "/inner", "--listen", "127.0.0.1:0"]"#;
+    desk.write("server/Dockerfile", format!("{base}{serve}\n"));
+    desk.write("broken/Dockerfile", format!("{base}RUN [\"/wharf\", \"nonsense\"]\n"));
+    desk.write("after/Dockerfile", "FROM server\n");
+    desk.write(
+        "docker-bake.hcl",
+        "target \"server\" { context = \"server\" }\ntarget \"broken\" { context = \"broken\" }\n\
+         target \"after\" {\n  context = \"after\"\n  contexts = { server = \"target:server\" }\n}\n",
+    );
+    let finished = desk.run(&["bake", "server", "after", "broken"]);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.stderr.ends_with("error: target broken failed\n"), "{finished}");
+    assert!(finished.stderr.contains("[broken 2/2] RUN") && !finished.stderr.contains("[after"), "{finished}");
+    assert_eq!(finished.stderr.matches(" ERROR ").count(), 1, "{finished}");
+}
+
+#[test]
+fn progress_of_several_targets_is_told_apart() {
+    let desk = desk();
+    let finished = desk.run(&["bake", "app", "mx", "--metadata-file", "built.json"]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    let labels =
+        finished.stderr.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" [")).collect::<Vec<_>>();
+    let numbers: BTreeSet<_> = labels.iter().map(|(number, _)| number).collect();
+    assert_eq!((numbers.len(), labels.is_empty()), (labels.len(), false), "each task has its own number: {finished}");
+    for target in ["base", "app", "mx-a", "mx-b"] {
+        assert!(labels.iter().any(|(_, label)| label.starts_with(&format!("{target} "))), "{target}: {finished}");
+    }
+    for target in ["app", "mx-a", "mx-b"] {
+        assert!(finished.stderr.contains(&format!("built target {target}: ")), "{finished}");
+        assert!(json(&read(&desk, "built.json"))[target].is_object());
     }
 }
 
