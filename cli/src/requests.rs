@@ -98,10 +98,11 @@ pub async fn prepare(
     let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
     let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
+    let path = dockerfile_path(options, directory.as_deref(), given.file);
     let dockerfile = match (given.dockerfile, main.dockerfile.take()) {
         (Some(text), _) => text,
         (None, Some(text)) if options.file.is_none() => text,
-        (None, _) => dockerfile(options, directory.as_deref(), given.file)?,
+        (None, _) => dockerfile(options, path.as_deref())?,
     };
     let mut named = contexts::named(&fetching, &options.contexts).await?;
     named.sources.extend(given.images.into_iter().map(|(name, image)| (name, ContextSource::Image(image))));
@@ -111,18 +112,7 @@ pub async fn prepare(
         named.sources.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
         own = Some(program);
     }
-    let ignore = match &options.file {
-        Some(file) if file.as_os_str() != "-" => {
-            let mut path = file.clone().into_os_string();
-            path.push(".dockerignore");
-            Path::new(&path).is_file().then(|| read_text(Path::new(&path), "the ignore file")).transpose()?
-        }
-        Some(_) => None,
-        None => {
-            let path = directory.as_deref().unwrap_or(Path::new("")).join("Dockerfile.dockerignore");
-            (directory.is_some() && path.is_file()).then(|| read_text(&path, "the ignore file")).transpose()?
-        }
-    };
+    let ignore = path.map(ignore_beside).transpose()?.flatten();
     let mut request = BuildRequest::new(dockerfile);
     request.context = directory.map(ContextSource::Directory);
     request.ignore = ignore;
@@ -178,30 +168,46 @@ fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     }
 }
 
-fn dockerfile(options: &BuildOptions, context: Option<&Path>, place: FilePlace) -> Result<DockerfileText, Failure> {
+/// Where the Dockerfile is, or would be; nowhere for standard input, or without a context.
+fn dockerfile_path(options: &BuildOptions, context: Option<&Path>, place: FilePlace) -> Option<PathBuf> {
     let inside = |path: &Path| context.map_or_else(|| path.to_path_buf(), |context| context.join(path));
     match &options.file {
-        Some(path) if path.as_os_str() == "-" => {
+        Some(path) if path.as_os_str() == "-" => None,
+        // As Docker does: relative to where the user is, then to the context.
+        Some(path) => Some(match place {
+            FilePlace::Anywhere if !path.exists() => inside(path),
+            FilePlace::Anywhere | FilePlace::Here => path.clone(),
+            FilePlace::Context => inside(path),
+        }),
+        None => context.map(|context| context.join("Dockerfile")),
+    }
+}
+
+fn dockerfile(options: &BuildOptions, path: Option<&Path>) -> Result<DockerfileText, Failure> {
+    match (&options.file, path) {
+        (Some(_), None) => {
             let mut text = String::new();
             let read = std::io::stdin().take(MAX_DOCKERFILE).read_to_string(&mut text);
             read.map_err(|error| Failure::new("could not read a Dockerfile from standard input").because(error))?;
             Ok(DockerfileText { name: "stdin".to_owned(), text })
         }
-        Some(path) => {
-            // As Docker does: relative to where the user is, then to the context.
-            let path = match place {
-                FilePlace::Anywhere if !path.exists() => inside(path),
-                FilePlace::Anywhere | FilePlace::Here => path.clone(),
-                FilePlace::Context => inside(path),
-            };
-            Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
+        (Some(_), Some(path)) => {
+            Ok(DockerfileText { text: read_text(path, "the Dockerfile")?, name: path.display().to_string() })
         }
-        None => {
-            let text = read_text(&inside(Path::new("Dockerfile")), "the Dockerfile")
+        (None, path) => {
+            let text = read_text(path.unwrap_or(Path::new("Dockerfile")), "the Dockerfile")
                 .map_err(|failure| failure.hint("name another one with -f FILE"))?;
             Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
         }
     }
+}
+
+/// The ignore file of this Dockerfile alone, if there is one.
+fn ignore_beside(dockerfile: PathBuf) -> Result<Option<String>, Failure> {
+    let mut path = dockerfile.into_os_string();
+    path.push(".dockerignore");
+    let path = Path::new(&path);
+    path.is_file().then(|| read_text(path, "the ignore file")).transpose()
 }
 
 /// `--label`: without a value it is empty, as Docker has it.

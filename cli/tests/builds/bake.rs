@@ -137,6 +137,22 @@ fn a_dockerfile_is_named_from_the_context_or_from_here() {
 }
 
 #[test]
+fn the_ignore_file_is_that_of_the_dockerfile() {
+    let desk = Desk::new();
+    desk.write("context/Other", "FROM scratch\nCOPY . /\n");
+    desk.write("context/Other.dockerignore", "secret\n");
+    desk.write("Other.dockerignore", "kept\n");
+    desk.write("context/secret", "secret");
+    desk.write("context/kept", "kept");
+    desk.write("docker-bake.hcl", "target \"default\" {\n  context = \"context\"\n  dockerfile = \"Other\"\n}\n");
+    desk.good(&["bake", "--set=default.output=out"]);
+    desk.good(&["build", "-f", "Other", "-o", "same", "context"]);
+    for out in ["out", "same"] {
+        assert!(desk.path(&format!("{out}/kept")).is_file() && !desk.path(&format!("{out}/secret")).exists(), "{out}");
+    }
+}
+
+#[test]
 fn a_matrix_builds_each_of_its_targets() {
     let desk = desk();
     desk.good(&["bake", "mx"]);
