@@ -34,7 +34,8 @@ pub async fn build(request: BuildRequest, environment: BuildEnvironment) -> Resu
     let file = parse(&request.dockerfile.text)?;
     let cache = CacheDir::enter(&environment.cache_dir, environment.store.ids.fresh())
         .map_err(|source| BuildError::io(format!("use {}", environment.cache_dir.display()), source))?;
-    let depot = Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter));
+    let depot =
+        Depot::new(environment.store.blobs(), Arc::new(cache), Arc::clone(&reporter), environment.together.clone());
     if let Some(stage) = epoch_stage(&request) {
         let source = epoch_source(&request, &file, stage)?;
         let time =

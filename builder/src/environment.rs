@@ -10,6 +10,7 @@ use crate::base::BaseImages;
 use crate::event::Events;
 use crate::fetch::Fetch;
 use crate::shared::StepCache;
+use crate::solve::Together;
 use crate::tap::Taps;
 
 /// What a build works with. Cloning is cheap; clones share everything.
@@ -31,6 +32,6 @@ pub struct BuildEnvironment {
     pub taps: Option<Taps>,
     /// Ends the build when cancelled; everything it started is killed.
     pub cancel: CancellationToken,
-    /// How many steps run at once.
-    pub jobs: usize,
+    /// How much is done at once, by this build and others that share it.
+    pub together: Together,
 }

@@ -144,6 +144,8 @@ pub enum BuildEvent {
         /// From start to end.
         took: Duration,
     },
+    /// A step under way was stopped, because another failed or the whole build is to end.
+    Cancelled(StepId),
 }
 
 /// Takes events. Called from several tasks at once; must not block.

@@ -27,6 +27,7 @@ pub mod git;
 pub mod ignore;
 mod image;
 pub mod layer;
+mod layer_ids;
 mod output;
 mod plan;
 pub mod policy;
@@ -54,5 +55,5 @@ pub use request::{
 };
 pub use result::{BuildResult, StepOutcome, StepReport};
 pub use shared::{SharedLayer, StepCache, StepLayer};
-pub use solve::{CachePart, CacheUsage, LayerFault, PartUsage, Pruning, cache_usage, prune_cache};
+pub use solve::{CachePart, CacheUsage, LayerFault, PartUsage, Pruning, Together, cache_usage, prune_cache};
 pub use tap::{LayerTap, Taps};

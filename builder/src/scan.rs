@@ -47,8 +47,13 @@ pub(crate) async fn statements(depot: &Depot, scan: &Scan, stack: &Stack) -> Res
     let parse =
         |(path, bytes): (LayerPath, Vec<u8>)| statement(&path, &bytes).map_err(|what| wrong(scan, &path, &what));
     let mut statements = files.into_iter().map(parse).collect::<Result<Vec<_>, _>>()?;
-    statements.sort_by_key(|statement| statement.name.split('.').next() != Some(CORE));
+    statements.sort_by_key(|statement| !is_about_the_image(&statement.name));
     Ok(statements)
+}
+
+/// Whether a statement of this name is about the image, and not about something else that was looked at.
+pub(crate) fn is_about_the_image(name: &str) -> bool {
+    name.split('.').next() == Some(CORE)
 }
 
 fn wrong(scan: &Scan, path: &LayerPath, what: &str) -> Diagnostic {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_builder::ssh::{KeyAgent, KeyError, PrivateKey};
 
@@ -31,6 +32,7 @@ impl Drop for OwnAgent {
 
 /// `ID[=SOCKET|KEY[,KEY]]`; alone, an id means the agent of `$SSH_AUTH_SOCK`.
 pub fn of(session: &Session, texts: &[String], scratch: &Path) -> Result<Agents, Failure> {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let mut agents = Agents { sockets: BTreeMap::new(), own: Vec::new() };
     for text in texts {
         let (id, paths) = text.split_once('=').map_or((text.as_str(), None), |(id, paths)| (id, Some(paths)));
@@ -42,7 +44,8 @@ pub fn of(session: &Session, texts: &[String], scratch: &Path) -> Result<Agents,
             PathBuf::from(paths)
         } else {
             let keys = paths.split(',').map(|path| key(text, Path::new(path))).collect::<Result<Vec<_>, _>>()?;
-            let room = scratch.join(format!("agent-{}-{}", std::process::id(), agents.own.len()));
+            let number = NEXT.fetch_add(1, Ordering::Relaxed);
+            let room = scratch.join(format!("agent-{}-{number}", std::process::id()));
             let own = OwnAgent::start(keys, room)?;
             let socket = own.socket();
             agents.own.push(own);

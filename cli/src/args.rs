@@ -36,7 +36,7 @@ Examples:
   wharf copy registry.example/app:1 oci:./app
 
 A name without a registry host is an image in the store; with a host, it is one in that registry.
-Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, … (docs/environment.md).";
+Environment: WHARF_STORE, WHARF_CONFIG, DOCKER_CONFIG, NO_COLOR, BUILDKIT_COLORS, … (docs/environment.md).";
 
 /// Options of every command.
 #[derive(Clone, Debug, Args)]

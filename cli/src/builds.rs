@@ -13,7 +13,7 @@ use wharf_builder::dockerfile::lint::Finding;
 use wharf_builder::dockerfile::{Diagnostic, Level, render};
 use wharf_builder::{
     BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult, Events, MadeLayer, StepCache, StepInfo, Taps,
-    build,
+    Together, build,
 };
 use wharf_spec::Digest;
 
@@ -23,7 +23,7 @@ use crate::caches;
 use crate::explain::explain;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
-use crate::progress::{How, Progress, Task, Update};
+use crate::progress::{How, Paint, Progress, Task, Update};
 use crate::publish::Made;
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -63,9 +63,11 @@ impl Order {
     }
 }
 
-/// As many steps as processors, but two at least: most of a step's time is somebody else's.
-fn default_jobs() -> usize {
-    available_parallelism().map_or(2, |processors| processors.get().max(2))
+/// How many steps run at once: as many as processors where nothing is said, but two at least, for most of a step's time is
+/// somebody else's.
+pub fn steps_at_once(jobs: Option<NonZeroUsize>) -> usize {
+    let processors = || available_parallelism().map_or(2, |processors| processors.get().max(2));
+    jobs.map_or_else(processors, NonZeroUsize::get)
 }
 
 /// Runs a build, showing its progress. The image is in the store afterwards, but nobody sees it yet.
@@ -78,7 +80,7 @@ pub async fn run(
 ) -> Result<BuildResult, Failure> {
     let source = request.dockerfile.clone();
     let rendered = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, session.color);
-    let explained = Arc::default();
+    let (explained, together) = (Arc::default(), session.shared.as_ref().map(|shared| shared.together.clone()));
     let environment = BuildEnvironment {
         store: store.repositories.store().clone(),
         cache_dir: store.build_cache(),
@@ -88,18 +90,19 @@ pub async fn run(
         events: show(progress, State { explained: Arc::clone(&explained), shown, made, ..State::default() }),
         taps,
         cancel,
-        jobs: jobs.map_or_else(default_jobs, NonZeroUsize::get),
+        together: together.unwrap_or_else(|| Together::new(steps_at_once(jobs))),
     };
     let built = Box::pin(build(request, environment)).await;
     progress.close();
     for line in explained.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-        eprintln!("{line}");
+        progress.say(&line);
     }
     match built {
         Ok(result) => {
-            if !session.global.quiet {
-                result.warnings.iter().for_each(|warning| eprintln!("{}", rendered(warning)));
-                eprint!("{}", summary(&result.findings, &source.text));
+            let voice = session.voice();
+            result.warnings.iter().for_each(|warning| voice.say(&rendered(warning)));
+            if let Some(summary) = summary(&result.findings, &source.text, &session.palette.warning) {
+                voice.say(&summary);
             }
             Ok(result)
         }
@@ -123,18 +126,18 @@ pub async fn run(
 }
 
 /// What the linter found, a line each.
-fn summary(findings: &[Finding], source: &str) -> String {
+fn summary(findings: &[Finding], source: &str, paint: &Paint) -> Option<String> {
     let mut text = match findings {
-        [] => return String::new(),
-        [_] => "1 warning".to_owned(),
-        many => format!("{} warnings", many.len()),
+        [] => return None,
+        [_] => paint.on("1 warning"),
+        many => paint.on(&format!("{} warnings", many.len())),
     };
-    text.push_str(" about the Dockerfile (`wharf build --check` shows the places):\n");
+    text.push_str(" about the Dockerfile (`wharf build --check` shows the places):");
     for finding in findings {
         let line = *finding.span.lines(source).start();
-        text.push_str(&format!(" - {}: {} (line {line})\n", finding.rule.name, finding.detail));
+        text.push_str(&format!("\n - {}: {} (line {line})", finding.rule.name, finding.detail));
     }
-    text
+    Some(text)
 }
 
 /// Shows a build's events: each step is a task, and each base layer that is fetched.
@@ -162,14 +165,14 @@ impl State {
             BuildEvent::Planned(steps) => self.steps = steps,
             BuildEvent::Warning(_) => {}
             BuildEvent::Waiting(step) => {
-                let task = progress.start(self.label(step.0));
+                let task = progress.start_named(self.label(step.0));
                 let line = "another build is doing this: waiting for its result".to_owned();
                 task.update(&Update::Output { stderr: true, line });
                 self.running.insert(step.0, task);
             }
             BuildEvent::Started(step) => {
                 let label = self.label(step.0);
-                self.running.entry(step.0).or_insert_with(|| progress.start(label));
+                self.running.entry(step.0).or_insert_with(|| progress.start_named(label));
             }
             BuildEvent::Output { step, stream, line } => {
                 if let Some(task) = self.running.get(&step.0) {
@@ -191,7 +194,7 @@ impl State {
                 self.explained.lock().unwrap_or_else(PoisonError::into_inner).push(text);
             }
             BuildEvent::Cached(step) => {
-                let task = self.running.remove(&step.0).unwrap_or_else(|| progress.start(self.label(step.0)));
+                let task = self.running.remove(&step.0).unwrap_or_else(|| progress.start_named(self.label(step.0)));
                 task.done(How::Cached, Duration::ZERO);
             }
             BuildEvent::Stored(layer) => {
@@ -208,6 +211,11 @@ impl State {
             BuildEvent::Failed { step, .. } => {
                 if let Some(task) = self.running.remove(&step.0) {
                     task.update(&Update::Failed { reason: "failed".to_owned() });
+                }
+            }
+            BuildEvent::Cancelled(step) => {
+                if let Some(task) = self.running.remove(&step.0) {
+                    task.update(&Update::Cancelled);
                 }
             }
         }

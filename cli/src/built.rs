@@ -92,6 +92,8 @@ pub async fn build_all(
         let request = BuildRequest { source_date_epoch: result.source_date_epoch, ..request };
         let attested = plan.provenance.is_some() || !result.statements.is_empty();
         shape(&mut result, &request, plan.form, attested).await?;
+        let named = result.name_layers().await;
+        named.map_err(|error| Failure::new("could not look up what the layers brought").because(error))?;
         let times = Times { started, finished: now() };
         let provenance = plan.provenance.map(|provenance| {
             let told = statement(&request, &result, (provenance, times), plan.names);

@@ -1,6 +1,7 @@
 //! The environment: the only file that reads it. Every variable Wharf knows stands here, and in `docs/environment.md`.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 /// What each variable is for; tests hold this against the code below and against the page.
@@ -12,6 +13,8 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ("DOCKER_HOST", "engine that `build --load` loads into, unix:///path or tcp://host:port (default Docker's socket)"),
     ("BUILDKIT_PROGRESS", "progress style, where --progress is not given"),
     ("NO_COLOR", "no colours, unless it is empty"),
+    ("BUILDKIT_COLORS", "colours of progress on a terminal, run=green:warning=yellow:error=red:cancel=255,165,0"),
+    ("BUILDKIT_TTY_LOG_LINES", "lines of a running step that live progress shows (default 6)"),
     ("BUILDX_BAKE_FILE", "files that `bake` reads, where -f is not given, between colons"),
     ("BUILDX_BAKE_PATH_SEPARATOR", "what stands between them instead"),
     ("BUILDX_BAKE_DISABLE_VARS_ENV_LOOKUP", "1: variables of bake files do not come from the environment"),
@@ -166,6 +169,16 @@ impl Environment {
         self.known("NO_COLOR").is_some()
     }
 
+    /// `BUILDKIT_COLORS`
+    pub fn colors(&self) -> Option<&str> {
+        self.known("BUILDKIT_COLORS")
+    }
+
+    /// `BUILDKIT_TTY_LOG_LINES`; what is no positive number is as if it was not set.
+    pub fn tty_log_lines(&self) -> Option<NonZeroUsize> {
+        self.known("BUILDKIT_TTY_LOG_LINES")?.parse().ok()
+    }
+
     /// `BUILDX_BAKE_FILE`: files between colons, or what `BUILDX_BAKE_PATH_SEPARATOR` says.
     pub fn bake_files(&self) -> Vec<String> {
         let separator = self.known("BUILDX_BAKE_PATH_SEPARATOR").unwrap_or(":");
@@ -285,7 +298,8 @@ mod tests {
         assert_eq!(environment.source_policy(), None);
         assert!(environment.bake_files().is_empty() && !environment.bake_ignores_environment());
         assert_eq!(environment.ssh_agent(), None);
-        assert!(!environment.no_color());
+        assert!(!environment.no_color() && environment.colors().is_none());
+        assert_eq!(environment.tty_log_lines(), None);
         assert_eq!(environment.docker_config(), Some(PathBuf::from("/home/ann/.docker")));
         assert_eq!(environment.data_home(), Some(PathBuf::from("/home/ann/.local/share")));
         assert_eq!(environment.config_home(), Some(PathBuf::from("/home/ann/.config")));
@@ -297,6 +311,13 @@ mod tests {
         assert_eq!(environment.proxies(), [("https_proxy".to_owned(), "http://p:1".to_owned())]);
         for name in PROXIES {
             assert!(VARIABLES.iter().any(|(known, _)| *known == name));
+        }
+    }
+
+    #[test]
+    fn a_number_of_lines_is_positive_or_nothing() {
+        for (text, lines) in [("12", NonZeroUsize::new(12)), ("0", None), ("-3", None), ("many", None), ("", None)] {
+            assert_eq!(Environment::of([("BUILDKIT_TTY_LOG_LINES", text)]).tty_log_lines(), lines, "{text}");
         }
     }
 

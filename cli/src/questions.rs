@@ -6,7 +6,7 @@ use base64::Engine as _;
 use serde_json::{Value, json};
 use wharf_builder::dockerfile::outline::{Outline, Target, Use};
 use wharf_builder::dockerfile::{Diagnostic, Level, Span, render};
-use wharf_builder::{BuildRequest, Checked, DockerfileText, check, outline, targets};
+use wharf_builder::{BuildError, BuildRequest, Checked, DockerfileText, check, outline, targets};
 
 use crate::args::{Call, Question};
 use crate::bases::Bases;
@@ -15,49 +15,88 @@ use crate::output;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
-/// Answers `question` about the Dockerfile of `request`.
-pub async fn answer(
-    session: &Session,
-    store: &OpenStore,
-    (question, call): (Question, Call),
-    request: &BuildRequest,
-    pull: bool,
-) -> Result<(), Failure> {
-    let source = &request.dockerfile;
-    let color = session.color && std::io::stdout().is_terminal();
-    let refused = |error: wharf_builder::BuildError| match error {
-        wharf_builder::BuildError::Dockerfile(diagnostics) => {
-            let all = diagnostics.iter().map(|one| render(one, &source.name, &source.text, session.color));
-            Failure::rendered(all.collect::<String>().trim_end().to_owned())
-        }
-        other => Failure::new("could not look at the Dockerfile").because(other),
-    };
+/// Something to answer.
+pub struct Asked<'a> {
+    /// What.
+    pub question: Question,
+    /// And how.
+    pub call: Call,
+    /// About which Dockerfile.
+    pub request: &'a BuildRequest,
+    /// Whether registries are asked for newer base images.
+    pub pull: bool,
+}
+
+/// An answer in Docker's JSON shape.
+pub struct Answer {
+    /// The answer.
+    pub value: Value,
+    /// What keeps the Dockerfile from being built, where that was the question.
+    pub error: Option<String>,
+    /// Whether it makes the command fail.
+    pub bad: bool,
+}
+
+/// Prints the answer.
+pub async fn answer(session: &Session, store: &OpenStore, asked: &Asked<'_>) -> Result<(), Failure> {
+    if asked.call.json {
+        let answer = json_answer(session, store, asked).await?;
+        output::json(&answer.value)?;
+        return if answer.bad { Err(Failure::silent()) } else { Ok(()) };
+    }
+    let Asked { question, call, request, .. } = *asked;
     match question {
         Question::Check => {
-            let bases = Bases::new(session, store, pull);
-            let checked = check(request, &bases).await;
-            if call.json {
-                output::json(&check_json(&checked, source))?;
-            } else {
-                check_text(&checked, source, color)?;
-            }
-            finish(&checked, call)
+            let checked = checked(session, store, asked).await;
+            check_text(&checked, &request.dockerfile, session.color && std::io::stdout().is_terminal())?;
+            if is_bad(&checked, call) { Err(Failure::silent()) } else { Ok(()) }
+        }
+        Question::Outline => outline_text(&outline(request).map_err(|error| refused(session, request, error))?),
+        Question::Targets => targets_text(&targets(request).map_err(|error| refused(session, request, error))?),
+    }
+}
+
+/// The answer, for whoever prints it with others.
+pub async fn json_answer(session: &Session, store: &OpenStore, asked: &Asked<'_>) -> Result<Answer, Failure> {
+    let Asked { question, call, request, .. } = *asked;
+    let source = &request.dockerfile;
+    let good = |value| Answer { value, error: None, bad: false };
+    match question {
+        Question::Check => {
+            let checked = checked(session, store, asked).await;
+            let show = |diagnostic: &Diagnostic| render(diagnostic, &source.name, &source.text, false);
+            let (error, bad) = (checked.error.as_ref().map(show), is_bad(&checked, call));
+            Ok(Answer { value: check_json(&checked, source), error, bad })
         }
         Question::Outline => {
-            let outline = outline(request).map_err(refused)?;
-            if call.json { output::json(&outline_json(&outline, source)) } else { outline_text(&outline) }
+            let outline = outline(request).map_err(|error| refused(session, request, error))?;
+            Ok(good(outline_json(&outline, source)))
         }
         Question::Targets => {
-            let targets = targets(request).map_err(refused)?;
-            if call.json { output::json(&targets_json(&targets, source)) } else { targets_text(&targets) }
+            let targets = targets(request).map_err(|error| refused(session, request, error))?;
+            Ok(good(targets_json(&targets, source)))
         }
     }
 }
 
+async fn checked(session: &Session, store: &OpenStore, asked: &Asked<'_>) -> Checked {
+    check(asked.request, &Bases::new(session, store, asked.pull)).await
+}
+
+fn refused(session: &Session, request: &BuildRequest, error: BuildError) -> Failure {
+    let source = &request.dockerfile;
+    match error {
+        BuildError::Dockerfile(diagnostics) => {
+            let all = diagnostics.iter().map(|one| render(one, &source.name, &source.text, session.color));
+            Failure::rendered(all.collect::<String>().trim_end().to_owned())
+        }
+        other => Failure::new("could not look at the Dockerfile").because(other),
+    }
+}
+
 /// Findings are a failure unless nobody cares; a file that cannot be built is one in any case.
-fn finish(checked: &Checked, call: Call) -> Result<(), Failure> {
-    let found = !checked.findings.is_empty() && !call.ignore_status;
-    if found || checked.error.is_some() { Err(Failure::silent()) } else { Ok(()) }
+fn is_bad(checked: &Checked, call: Call) -> bool {
+    checked.error.is_some() || !(checked.findings.is_empty() || call.ignore_status)
 }
 
 fn check_text(checked: &Checked, source: &DockerfileText, color: bool) -> Result<(), Failure> {

@@ -72,7 +72,7 @@ impl Session {
 
     /// Says on standard error what the client thinks is worth saying.
     pub fn notices(&self) -> Notices {
-        let quiet = self.global.quiet;
+        let voice = self.voice();
         Arc::new(move |notice| {
             let text = match notice {
                 Notice::Warning { host, text } => format!("warning from {host}: {text}"),
@@ -84,9 +84,7 @@ impl Session {
                     format!("mirror {host}: {problem}; going on without it")
                 }
             };
-            if !quiet {
-                eprintln!("{text}");
-            }
+            voice.say(&text);
         })
     }
 

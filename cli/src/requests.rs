@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::dockerfile::{NetworkMode, parse};
@@ -44,13 +45,25 @@ pub struct Prepared {
     _agents: Vec<OwnAgent>,
 }
 
+/// Where the file of `--file` is, unless its path is absolute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FilePlace {
+    /// Relative to where the user is, or else to the context.
+    #[default]
+    Anywhere,
+    /// Relative to where the user is.
+    Here,
+    /// In the context.
+    Context,
+}
+
 /// What a build gets that no option says.
 #[derive(Default)]
 pub struct Given {
     /// The Dockerfile itself.
     pub dockerfile: Option<DockerfileText>,
-    /// Whether `--file` is a path in the context, and nowhere else.
-    pub file_in_context: bool,
+    /// Where `--file` is.
+    pub file: FilePlace,
     /// Images that were just made, as named contexts.
     pub images: BTreeMap<String, ImageName>,
 }
@@ -75,11 +88,8 @@ pub async fn prepare(
     if context == "-" && options.file.as_ref().is_some_and(|file| file.as_os_str() == "-") {
         return Err(Failure::usage("standard input cannot be both the context and the Dockerfile"));
     }
-    if !session.global.quiet {
-        for text in options.taken.unmet() {
-            eprintln!("warning: {text}");
-        }
-    }
+    let voice = session.voice();
+    options.taken.unmet().iter().for_each(|text| voice.say(&format!("warning: {text}")));
     let Agents { sockets: ssh, own: agents } = agents::of(session, &options.ssh, scratch)?;
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
@@ -88,10 +98,11 @@ pub async fn prepare(
     let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
     let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
+    let path = dockerfile_path(options, directory.as_deref(), given.file);
     let dockerfile = match (given.dockerfile, main.dockerfile.take()) {
         (Some(text), _) => text,
         (None, Some(text)) if options.file.is_none() => text,
-        (None, _) => dockerfile(options, directory.as_deref(), given.file_in_context)?,
+        (None, _) => dockerfile(options, path.as_deref())?,
     };
     let mut named = contexts::named(&fetching, &options.contexts).await?;
     named.sources.extend(given.images.into_iter().map(|(name, image)| (name, ContextSource::Image(image))));
@@ -101,18 +112,7 @@ pub async fn prepare(
         named.sources.insert(SELF.to_owned(), ContextSource::Directory(program.0.clone()));
         own = Some(program);
     }
-    let ignore = match &options.file {
-        Some(file) if file.as_os_str() != "-" => {
-            let mut path = file.clone().into_os_string();
-            path.push(".dockerignore");
-            Path::new(&path).is_file().then(|| read_text(Path::new(&path), "the ignore file")).transpose()?
-        }
-        Some(_) => None,
-        None => {
-            let path = directory.as_deref().unwrap_or(Path::new("")).join("Dockerfile.dockerignore");
-            (directory.is_some() && path.is_file()).then(|| read_text(&path, "the ignore file")).transpose()?
-        }
-    };
+    let ignore = path.map(ignore_beside).transpose()?.flatten();
     let mut request = BuildRequest::new(dockerfile);
     request.context = directory.map(ContextSource::Directory);
     request.ignore = ignore;
@@ -168,31 +168,46 @@ fn compression(options: &BuildOptions) -> Result<LayerCompression, Failure> {
     }
 }
 
-fn dockerfile(
-    options: &BuildOptions,
-    context: Option<&Path>,
-    only_in_context: bool,
-) -> Result<DockerfileText, Failure> {
+/// Where the Dockerfile is, or would be; nowhere for standard input, or without a context.
+fn dockerfile_path(options: &BuildOptions, context: Option<&Path>, place: FilePlace) -> Option<PathBuf> {
     let inside = |path: &Path| context.map_or_else(|| path.to_path_buf(), |context| context.join(path));
     match &options.file {
-        Some(path) if path.as_os_str() == "-" => {
+        Some(path) if path.as_os_str() == "-" => None,
+        // As Docker does: relative to where the user is, then to the context.
+        Some(path) => Some(match place {
+            FilePlace::Anywhere if !path.exists() => inside(path),
+            FilePlace::Anywhere | FilePlace::Here => path.clone(),
+            FilePlace::Context => inside(path),
+        }),
+        None => context.map(|context| context.join("Dockerfile")),
+    }
+}
+
+fn dockerfile(options: &BuildOptions, path: Option<&Path>) -> Result<DockerfileText, Failure> {
+    match (&options.file, path) {
+        (Some(_), None) => {
             let mut text = String::new();
             let read = std::io::stdin().take(MAX_DOCKERFILE).read_to_string(&mut text);
             read.map_err(|error| Failure::new("could not read a Dockerfile from standard input").because(error))?;
             Ok(DockerfileText { name: "stdin".to_owned(), text })
         }
-        Some(path) => {
-            // As Docker does: relative to where the user is, then to the context.
-            let as_it_is = path.is_absolute() || (!only_in_context && path.exists());
-            let path = if as_it_is { path.clone() } else { inside(path) };
-            Ok(DockerfileText { text: read_text(&path, "the Dockerfile")?, name: path.display().to_string() })
+        (Some(_), Some(path)) => {
+            Ok(DockerfileText { text: read_text(path, "the Dockerfile")?, name: path.display().to_string() })
         }
-        None => {
-            let text = read_text(&inside(Path::new("Dockerfile")), "the Dockerfile")
+        (None, path) => {
+            let text = read_text(path.unwrap_or(Path::new("Dockerfile")), "the Dockerfile")
                 .map_err(|failure| failure.hint("name another one with -f FILE"))?;
             Ok(DockerfileText { text, name: "Dockerfile".to_owned() })
         }
     }
+}
+
+/// The ignore file of this Dockerfile alone, if there is one.
+fn ignore_beside(dockerfile: PathBuf) -> Result<Option<String>, Failure> {
+    let mut path = dockerfile.into_os_string();
+    path.push(".dockerignore");
+    let path = Path::new(&path);
+    path.is_file().then(|| read_text(path, "the ignore file")).transpose()
 }
 
 /// `--label`: without a value it is empty, as Docker has it.
@@ -362,7 +377,9 @@ fn has_stage(dockerfile: &str, name: &str) -> bool {
 impl OwnProgram {
     /// A copy and not a link: it may lie on another file system, and its owner and mode are to be the image's.
     fn make(scratch: &Path) -> Result<Self, Failure> {
-        let directory = scratch.join(format!("self-{}", std::process::id()));
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let directory = scratch.join(format!("self-{}-{number}", std::process::id()));
         let failed = |error: std::io::Error| Failure::new("could not offer this program to the build").because(error);
         std::fs::create_dir_all(&directory).map_err(failed)?;
         let program = Self(directory);

@@ -1,12 +1,17 @@
 //! What every command needs: the options all share, the environment, the configuration, and who runs it.
 
+use std::fmt;
 use std::io::IsTerminal as _;
+use std::num::NonZeroUsize;
+
+use wharf_builder::Together;
 
 use crate::args::Global;
+use crate::builds::steps_at_once;
 use crate::config::Config;
 use crate::env::Environment;
 use crate::failure::Failure;
-use crate::progress::Progress;
+use crate::progress::{Palette, Progress};
 
 /// One run of the program.
 #[derive(Clone, Debug)]
@@ -21,6 +26,37 @@ pub struct Session {
     pub root: bool,
     /// Whether standard error takes colours.
     pub color: bool,
+    /// In which colours it shows progress; none where it takes none.
+    pub palette: Palette,
+    /// What it has in common with other things that are done at once.
+    pub shared: Option<Shared>,
+}
+
+/// What several builds of one command have in common.
+#[derive(Clone)]
+pub struct Shared {
+    /// All of them are shown together.
+    pub progress: Progress,
+    /// How much they do at once, all together.
+    pub together: Together,
+}
+
+impl Shared {
+    /// For builds that run so many steps at once.
+    pub fn new(session: &Session, jobs: Option<NonZeroUsize>) -> Result<Self, Failure> {
+        Ok(Self { progress: session.progress()?, together: Together::new(steps_at_once(jobs)) })
+    }
+
+    /// For one of them.
+    pub fn of(&self, whose: &str) -> Self {
+        Self { progress: self.progress.of(whose), together: self.together.clone() }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("progress", &self.progress).finish_non_exhaustive()
+    }
 }
 
 impl Session {
@@ -29,12 +65,33 @@ impl Session {
         let root = rustix::process::geteuid().is_root();
         let config = Config::load(global.config.as_deref(), &environment, root)?;
         let color = std::io::stderr().is_terminal() && !environment.no_color();
-        Ok(Self { global, environment, config, root, color })
+        let (palette, complaints) = match environment.colors() {
+            Some(text) if color => Palette::read(text),
+            None if color => (Palette::usual(), Vec::new()),
+            Some(_) | None => (Palette::plain(), Vec::new()),
+        };
+        for complaint in complaints.iter().filter(|_| !global.quiet) {
+            eprintln!("warning: {complaint}");
+        }
+        Ok(Self { global, environment, config, root, color, palette, shared: None })
     }
 
     /// Progress in the style the user asked for.
     pub fn progress(&self) -> Result<Progress, Failure> {
-        Progress::new(&self.global, &self.environment)
+        match &self.shared {
+            Some(shared) => Ok(shared.progress.clone()),
+            None => Progress::new(self),
+        }
+    }
+
+    /// The same for one of several things that are done at once.
+    pub fn sharing(&self, shared: Shared) -> Self {
+        Self { shared: Some(shared), ..self.clone() }
+    }
+
+    /// Says something that is no result.
+    pub fn voice(&self) -> Voice {
+        Voice { quiet: self.global.quiet, progress: self.shared.as_ref().map(|shared| shared.progress.clone()) }
     }
 
     #[cfg(test)]
@@ -47,6 +104,32 @@ impl Session {
             progress: None,
             quiet: true,
         };
-        Self { global, environment, config: Config::default(), root, color: false }
+        Self {
+            global,
+            environment,
+            config: Config::default(),
+            root,
+            color: false,
+            palette: Palette::plain(),
+            shared: None,
+        }
+    }
+}
+
+/// Who says things on standard error while something is under way.
+#[derive(Clone, Debug)]
+pub struct Voice {
+    quiet: bool,
+    progress: Option<Progress>,
+}
+
+impl Voice {
+    /// Says a line, unless nothing is to be said.
+    pub fn say(&self, line: &str) {
+        match &self.progress {
+            _ if self.quiet => {}
+            Some(progress) => progress.say(line),
+            None => eprintln!("{line}"),
+        }
     }
 }

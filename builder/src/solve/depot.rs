@@ -14,9 +14,9 @@ use wharf_spec::{Compression, Digest, MediaKind};
 
 use super::cache_dir::CacheDir;
 use super::layer::{Layer, Stack};
-use super::once::KeyedLocks;
 use super::report::Reporter;
 use super::settling::Settling;
+use super::together::Together;
 use super::transport::{BlobReader, blocking};
 use crate::error::BuildError;
 use crate::event::StepId;
@@ -36,8 +36,7 @@ struct Inner {
     blobs: BlobStore,
     cache: Arc<CacheDir>,
     reporter: Arc<Reporter>,
-    fetches: KeyedLocks<Digest>,
-    unpacks: KeyedLocks<Digest>,
+    together: Together,
     indexes: Mutex<HashMap<Digest, Arc<LayerIndex>>>,
     trees: Mutex<HashMap<Digest, Arc<Tree>>>,
     /// Layers that the cache knows to be in use.
@@ -89,11 +88,10 @@ pub enum LayerFault {
 }
 
 impl Depot {
-    pub(crate) fn new(blobs: BlobStore, cache: Arc<CacheDir>, reporter: Arc<Reporter>) -> Self {
+    pub(crate) fn new(blobs: BlobStore, cache: Arc<CacheDir>, reporter: Arc<Reporter>, together: Together) -> Self {
         let (indexes, trees) = (Mutex::default(), Mutex::default());
-        let (fetches, unpacks) = (KeyedLocks::default(), KeyedLocks::default());
         let (used, settling) = (Mutex::default(), Settling::default());
-        Self { inner: Arc::new(Inner { blobs, cache, reporter, fetches, unpacks, indexes, trees, used, settling }) }
+        Self { inner: Arc::new(Inner { blobs, cache, reporter, together, indexes, trees, used, settling }) }
     }
 
     pub(crate) fn blobs(&self) -> &BlobStore {
@@ -119,7 +117,7 @@ impl Depot {
     /// The layer's blob, fetched if the store does not have it. `step` is who needs it.
     pub(crate) async fn fetch(&self, layer: &Layer, step: Option<StepId>) -> Result<Blob, BuildError> {
         let digest = layer.descriptor.digest;
-        let _turn = self.inner.fetches.lock(digest).await;
+        let _turn = self.inner.together.fetches.lock(digest).await;
         self.inner.settling.wait(&digest).await;
         if let Some(blob) = self.inner.blobs.find(&digest).await?.filter(Blob::is_live) {
             return Ok(blob);
@@ -145,7 +143,7 @@ impl Depot {
     /// What the layer holds.
     pub(crate) async fn index(&self, layer: &Layer, step: Option<StepId>) -> Result<Arc<LayerIndex>, BuildError> {
         let diff_id = layer.diff_id;
-        let _turn = self.inner.unpacks.lock(diff_id).await;
+        let _turn = self.inner.together.unpacks.lock(diff_id).await;
         if let Some(index) = lock(&self.inner.indexes).get(&diff_id) {
             return Ok(Arc::clone(index));
         }
@@ -259,7 +257,7 @@ impl Depot {
         }
         let compression = compression(layer)?;
         let blob = self.fetch(layer, step).await?;
-        let turn = self.inner.unpacks.lock(layer.diff_id).await;
+        let turn = self.inner.together.unpacks.lock(layer.diff_id).await;
         if let Some(path) = self.where_unpacked(layer, &below) {
             drop(turn);
             let hides = self.index(layer, step).await?.hides_everything_below();

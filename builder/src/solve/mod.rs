@@ -34,11 +34,13 @@ mod settling;
 mod shared_mount;
 mod solver;
 mod stage_files;
+mod together;
 mod transport;
 mod turn;
 
 pub use cache_use::{CachePart, CacheUsage, PartUsage, Pruning, cache_usage, prune_cache};
 pub use depot::LayerFault;
+pub use together::Together;
 
 pub(crate) use cache_dir::CacheDir;
 pub(crate) use depot::{Depot, compression};

@@ -78,6 +78,10 @@ impl Reporter {
         self.send(BuildEvent::Failed { step, took: self.since(start) });
     }
 
+    pub(crate) fn cancelled(&self, step: StepId) {
+        self.send(BuildEvent::Cancelled(step));
+    }
+
     pub(crate) fn output(&self, step: StepId, stream: Stream, line: String) {
         self.send(BuildEvent::Output { step, stream, line });
     }

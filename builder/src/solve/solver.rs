@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::future::{BoxFuture, FutureExt as _, try_join, try_join_all};
-use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
+use tokio::sync::{OnceCell, SemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use wharf_spec::Descriptor;
@@ -23,6 +23,7 @@ use super::memory;
 use super::notes::Notes;
 use super::once::KeyedLocks;
 use super::report::Reporter;
+use super::together::{MEMORY_UNIT, MEMORY_UNITS};
 use super::transport::blocking;
 use super::turn::Turn;
 use crate::context::{Context, Hashes};
@@ -47,10 +48,6 @@ pub(crate) enum Need {
     Live,
 }
 
-/// What layers that are written at the same time may take together: 128 MiB. One that wants more has it to itself.
-const MEMORY_UNITS: u32 = 128;
-const MEMORY_UNIT: u64 = 1 << 20;
-
 /// One build being solved.
 pub(crate) struct Solver<'a> {
     pub(super) plan: &'a Plan,
@@ -71,9 +68,6 @@ pub(crate) struct Solver<'a> {
     /// Results of this very build, for steps that several stages have in common.
     made: Mutex<HashMap<Key, Layer>>,
     steps: KeyedLocks<Key>,
-    slots: Semaphore,
-    /// Memory for layers that are being written, in [`MEMORY_UNIT`]s.
-    memory: Semaphore,
 }
 
 #[derive(Default)]
@@ -121,8 +115,6 @@ impl<'a> Solver<'a> {
             contexts: plan.contexts.iter().map(|_| OnceCell::new()).collect(),
             made: Mutex::default(),
             steps: KeyedLocks::default(),
-            slots: Semaphore::new(environment.jobs.max(1)),
-            memory: Semaphore::new(MEMORY_UNITS as usize),
         }
     }
 
@@ -361,7 +353,7 @@ impl<'a> Solver<'a> {
     /// Waits until there is memory to write a layer.
     pub(super) async fn memory_for(&self, options: &WriterOptions) -> Result<SemaphorePermit<'_>, BuildError> {
         let wanted = u32::try_from(options.memory().div_ceil(MEMORY_UNIT)).unwrap_or(MEMORY_UNITS);
-        self.memory.acquire_many(wanted.min(MEMORY_UNITS)).await.map_err(|_| BuildError::Cancelled)
+        self.environment.together.memory.acquire_many(wanted.min(MEMORY_UNITS)).await.map_err(|_| BuildError::Cancelled)
     }
 
     pub(super) fn used_mounts(&self) -> MutexGuard<'_, BTreeMap<String, Span>> {
@@ -433,7 +425,7 @@ impl<'a> Solver<'a> {
     }
 
     async fn make(&self, step: &Step, before: &Stack, prepared: Prepared<'_>) -> Result<Layer, BuildError> {
-        let _slot = self.slots.acquire().await.map_err(|_| BuildError::Cancelled)?;
+        let _slot = self.environment.together.slots.acquire().await.map_err(|_| BuildError::Cancelled)?;
         if self.cancel.is_cancelled() {
             return Err(BuildError::Cancelled);
         }
@@ -453,6 +445,10 @@ impl<'a> Solver<'a> {
             Ok(layer) => {
                 let Descriptor { digest, size, .. } = layer.descriptor;
                 self.reporter.done(step.id, start, MadeLayer { digest, size, in_image: self.is_in_image(step) });
+            }
+            Err(BuildError::Cancelled) => {
+                self.reporter.cancelled(step.id);
+                self.cancel.cancel();
             }
             Err(_) => {
                 self.reporter.failed(step.id, start);

@@ -3,7 +3,7 @@
 use std::fs;
 
 use tokio::task::yield_now;
-use wharf_builder::{BuildError, BuildEvent, CacheVerdict, MissReason};
+use wharf_builder::{BuildError, BuildEvent, CacheVerdict, MissReason, Together};
 use wharf_spec::Digest;
 
 use crate::fixture::{World, outcomes, settle_times};
@@ -164,4 +164,25 @@ async fn of_two_builds_that_come_to_the_same_step_one_does_it() {
     assert!(outcomes(&one)[0].ends_with(": ran") && outcomes(&other)[0].ends_with(": cached"));
     assert_eq!(fs::read_to_string(cache.join("log")).unwrap(), "done\n");
     assert_eq!(fs::read_dir(first.cache_dir.join("turns")).unwrap().count(), 0);
+}
+
+/// A step that fails when another is under way.
+const ALONE: &str = "mkdir /w/alone || exit 9; n=0; while [ $n -lt 20000 ]; do n=$((n+1)); done; rmdir /w/alone";
+
+#[tokio::test]
+async fn builds_that_know_of_each_other_do_no_more_at_once_than_one_and_fetch_a_layer_once() {
+    let mut first = world();
+    first.together = Some(Together::new(1));
+    let mut second = beside(&first);
+    second.together.clone_from(&first.together);
+    let text = |name: &str| {
+        let run = format!("RUN --mount=type=cache,id=w,target=/w {ALONE}");
+        format!(
+            "FROM shell AS a\n{run}; echo {name}1 > /x\nFROM shell\n{run}; echo {name}2 > /x\nCOPY --from=a /x /y\n"
+        )
+    };
+    let (one, other) = (text("one"), text("other"));
+    let (one, other) = tokio::join!(first.build(&one), second.build(&other));
+    assert_ne!(one.image.digest(), other.image.digest());
+    assert_eq!(first.bases.fetched(), 1, "the base has one layer");
 }

@@ -19,7 +19,7 @@ use wharf_builder::layer::{
 use wharf_builder::sandbox::Tier;
 use wharf_builder::{
     BaseError, BaseImage, BaseImages, BuildEnvironment, BuildError, BuildEvent, BuildRequest, BuildResult,
-    ContextSource, DockerfileText, Fetch, ImageName, Offline, StepCache, StepOutcome, build,
+    ContextSource, DockerfileText, Fetch, ImageName, Offline, StepCache, StepOutcome, Together, build,
 };
 use wharf_client::transfer::{self, ByteStream, ImageSource, Origin, Target};
 use wharf_spec::{Descriptor, Digest, ImageConfig, Manifest, MediaType, Platform, RawManifest, RootFs};
@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) store: Store,
     pub(crate) cache_dir: PathBuf,
     pub(crate) jobs: usize,
+    /// Of builds that know of each other.
+    pub(crate) together: Option<Together>,
     pub(crate) caches: Vec<Arc<dyn StepCache>>,
     pub(crate) fetch: Arc<dyn Fetch>,
     _room: TempDir,
@@ -47,6 +49,7 @@ impl World {
             store: Store::memory(),
             cache_dir: room.path().join("cache"),
             jobs: 2,
+            together: None,
             caches: Vec::new(),
             fetch: Arc::new(Offline),
             _room: room,
@@ -102,7 +105,7 @@ impl World {
             events: Arc::new(move |event| events.lock().unwrap().push(event)),
             taps: None,
             cancel: self.cancel.clone(),
-            jobs: self.jobs,
+            together: self.together.clone().unwrap_or_else(|| Together::new(self.jobs)),
         };
         build(request, environment).await
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use wharf_builder::attest::Generator;
+use wharf_builder::layer::LayerFormat;
 use wharf_builder::sandbox::Tier;
-use wharf_builder::{BuildRequest, ImageName};
+use wharf_builder::{BuildRequest, BuildResult, ImageName, LayerCompression};
+use wharf_spec::ManifestView;
 
 use crate::fixture::{World, explain, outcomes};
 use crate::support::image;
@@ -62,6 +64,44 @@ async fn a_generator_sees_the_image_and_what_else_it_is_shown() {
     let again = world.build_request(request(&world, text, "scanner")).await;
     assert!(outcomes(&again).iter().all(|step| step.ends_with("cached")), "{:?}", outcomes(&again));
     assert_eq!(again.statements, result.statements);
+}
+
+/// Writes an SPDX document that names these files.
+const SPDX: &str = r#"
+for file in kept changed deleted directory/below nowhere; do
+  files="$files,{\"fileName\":\"/$file\"}"
+done
+printf '{"predicateType":"https://spdx.dev/Document","predicate":{"spdxVersion":"SPDX-2.3","files":[%s]}}' \
+  "${files#,},{\"fileName\":\"kept\",\"comment\":\"mine\"}" > $BUILDKIT_SCAN_DESTINATION/sbom.spdx.json
+"#;
+
+#[tokio::test]
+async fn files_are_told_the_layer_that_brought_them() {
+    let Some(mut world) = world(SPDX) else { return };
+    world.bases.add("base", &[image::layer()], |_| ());
+    let text = "FROM base\nCOPY a /kept\nCOPY a /changed\nCOPY a /deleted\nCOPY b /changed\n\
+                RUN rm /deleted && mkdir /directory && touch /directory/below\n";
+    let mut result = world.build_request(request(&world, text, "scanner")).await;
+    let comments = |result: &BuildResult| {
+        let files = result.statements[0].told["predicate"]["files"].as_array().unwrap().clone();
+        files.iter().map(|file| file["comment"].as_str().map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let expected = |result: &BuildResult| {
+        let ManifestView::Manifest(manifest) = result.image.view() else { panic!("an image") };
+        let layer = |at: usize| Some(format!("layerID: {}", manifest.layers[at].digest));
+        // The base, and then a layer for each line.
+        vec![layer(1), layer(4), layer(3), layer(5), None, Some("mine".to_owned())]
+    };
+    let mut again = result.clone();
+    result.name_layers().await.unwrap();
+    assert_eq!(comments(&result), expected(&result));
+    let creators = result.statements[0].told["predicate"]["creationInfo"]["creators"].as_array().unwrap();
+    assert!(creators[0].as_str().unwrap().starts_with("Tool: wharf-"), "{creators:?}");
+    // Layers that are compressed anew have other names.
+    again.recompress(LayerCompression { format: LayerFormat::Uncompressed, level: None }).await.unwrap();
+    again.name_layers().await.unwrap();
+    assert_eq!(comments(&again), expected(&again));
+    assert_ne!(comments(&again), comments(&result));
 }
 
 #[tokio::test]

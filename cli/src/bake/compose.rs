@@ -1,17 +1,20 @@
 //! Compose files: services that are built are targets, and all of them together the group `default`.
 //!
-//! Only what says how to build is looked at: `build`, `image`, and what variables in it mean. Several files come over each
-//! other first, as compose has it.
+//! Only what says how to build is looked at: `build`, `image`, and what variables in it mean. What several files say together
+//! is found out first ([`model`]).
+
+mod model;
 
 use std::collections::BTreeMap;
 
 use super::config::{Config, Group};
 use super::entries::{Entry, EntryKind, without_doubles};
-use super::interpolate::interpolate;
+use super::files::Beside;
 use super::place::{BakeFile, Complaint, Place, Result};
 use super::resolve::Said;
 use super::settings::{Setting, Settings};
-use super::yaml::{self, Node, Yaml};
+use super::yaml::{Node, Yaml};
+use model::Reader;
 
 /// What a variable is worth.
 type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
@@ -59,30 +62,22 @@ const EXTENSION: [&str; 11] = [
     "contexts",
 ];
 
-/// Adds the services of the files of these numbers.
-pub fn add(config: &mut Config, files: &[BakeFile], which: &[usize], lookup: Lookup<'_>) -> Result<()> {
-    let mut whole: Option<Node> = None;
-    for index in which {
-        let mut read = yaml::parse(*index, &files[*index])?;
-        if let Some((_, place, _)) = read.members().iter().find(|(name, ..)| name == "include") {
-            return Err(Complaint::at(*place, "`include` is not followed")
-                .help("name all the files: wharf bake -f compose.yaml -f other.yaml"));
-        }
-        used(&mut read, lookup)?;
-        whole = Some(match whole {
-            Some(earlier) => merged(earlier, read),
-            None => read,
-        });
-    }
+/// Adds the services of the files of these numbers, and of those that they name, which are added to `files`.
+pub fn add(
+    config: &mut Config,
+    (files, beside): (&mut Vec<BakeFile>, &Beside),
+    which: &[usize],
+    lookup: Lookup<'_>,
+) -> Result<()> {
+    let whole = Reader { files, beside }.whole(which, lookup)?;
     let Some(whole) = whole else { return Ok(()) };
     let mut names = Vec::new();
     let services =
         whole.get("services").ok_or_else(|| Complaint::at(whole.place, "this compose file has no `services`"))?;
-    for (name, place, _) in services.members() {
-        let service = extended(services, (name, *place), &mut Vec::new())?;
+    for (name, place, service) in services.members() {
         let Some(build) = service.get("build").filter(|build| !matches!(build.what, Yaml::Null)) else { continue };
         let target = name.replace('.', "_");
-        let service = Service { whole: &service, build, secrets: whole.get("secrets"), lookup };
+        let service = Service { whole: service, build, secrets: whole.get("secrets"), lookup };
         let said = service.target(&target, *place)?;
         names.push(target);
         config.add_target(said);
@@ -90,109 +85,6 @@ pub fn add(config: &mut Config, files: &[BakeFile], which: &[usize], lookup: Loo
     names.sort();
     config.groups.push(Group { name: "default".to_owned(), description: String::new(), targets: names, place: None });
     Ok(())
-}
-
-/// Puts variables into what is looked at; the rest of the file may have some that nobody sets.
-fn used(node: &mut Node, lookup: Lookup<'_>) -> Result<()> {
-    let Yaml::Map(members) = &mut node.what else {
-        return Err(Complaint::at(node.place, format!("this compose file is {}, and is to be a map", node.kind())));
-    };
-    members.retain(|(name, ..)| matches!(name.as_str(), "services" | "secrets"));
-    for (section, _, node) in members {
-        let Yaml::Map(entries) = &mut node.what else { continue };
-        for (_, _, entry) in entries {
-            if section == "services"
-                && let Yaml::Map(fields) = &mut entry.what
-            {
-                fields.retain(|(name, ..)| matches!(name.as_str(), "build" | "image" | "environment" | "extends"));
-            }
-            filled(entry, lookup)?;
-        }
-    }
-    Ok(())
-}
-
-fn filled(node: &mut Node, lookup: Lookup<'_>) -> Result<()> {
-    match &mut node.what {
-        Yaml::Text(text) => {
-            *text = interpolate(text, lookup).map_err(|reason| Complaint::at(node.place, reason))?;
-            Ok(())
-        }
-        Yaml::List(nodes) => nodes.iter_mut().try_for_each(|node| filled(node, lookup)),
-        Yaml::Map(members) => members.iter_mut().try_for_each(|(.., node)| filled(node, lookup)),
-        Yaml::Null | Yaml::Bool(_) => Ok(()),
-    }
-}
-
-/// Maps go name by name, lists follow each other, and of anything else the later counts.
-fn merged(earlier: Node, later: Node) -> Node {
-    let place = later.place;
-    let what = match (earlier.what, later.what) {
-        (Yaml::Map(mut members), Yaml::Map(more)) => {
-            for (name, at, node) in more {
-                match members.iter_mut().find(|(known, ..)| *known == name) {
-                    Some((.., known)) => {
-                        let (a, b) = alike(&name, std::mem::replace(known, Node { place, what: Yaml::Null }), node);
-                        *known = merged(a, b);
-                    }
-                    None => members.push((name, at, node)),
-                }
-            }
-            Yaml::Map(members)
-        }
-        (Yaml::List(mut nodes), Yaml::List(more)) => {
-            let texts: Vec<_> = nodes.iter().filter_map(Node::text).collect();
-            nodes.extend(more.into_iter().filter(|node| node.text().is_none_or(|text| !texts.contains(&text))));
-            Yaml::List(nodes)
-        }
-        (earlier, Yaml::Null) => earlier,
-        (_, later) => later,
-    };
-    Node { place, what }
-}
-
-/// Two ways to say the same become one, so that both count: `build: DIR`, and lists of `NAME=VALUE`.
-fn alike(name: &str, earlier: Node, later: Node) -> (Node, Node) {
-    let long = |node: Node| match (&node.what, name) {
-        (Yaml::Text(_), "build") => {
-            let place = node.place;
-            Node { place, what: Yaml::Map(vec![("context".to_owned(), place, node)]) }
-        }
-        (Yaml::List(_), "args" | "labels" | "additional_contexts" | "environment") => {
-            let pairs = pairs(&node).unwrap_or_default();
-            let member = |(name, value): (String, Option<String>)| {
-                let what = value.map_or(Yaml::Null, Yaml::Text);
-                (name, node.place, Node { place: node.place, what })
-            };
-            Node { place: node.place, what: Yaml::Map(pairs.into_iter().map(member).collect()) }
-        }
-        _ => node,
-    };
-    (long(earlier), long(later))
-}
-
-/// A service with what it extends.
-fn extended(services: &Node, (name, place): (&str, Place), way: &mut Vec<String>) -> Result<Node> {
-    let Some(service) = services.get(name) else {
-        let known = services.members().iter().map(|(name, ..)| name.as_str());
-        return Err(Complaint::at(place, format!("there is no service `{name}`")).nearest(name, known));
-    };
-    let Some(extends) = service.get("extends") else { return Ok(service.clone()) };
-    let base = extends.text().or_else(|| extends.get("service").and_then(Node::text));
-    let Some(base) = base.filter(|_| extends.get("file").is_none()) else {
-        return Err(Complaint::at(extends.place, "services of other files cannot be extended")
-            .help("name that file, too, and extend the service by its name alone: wharf bake -f FILE -f FILE"));
-    };
-    if way.contains(&base) || base == name {
-        return Err(Complaint::at(extends.place, format!("the service {name} extends itself")));
-    }
-    way.push(name.to_owned());
-    let base = extended(services, (&base, extends.place), way)?;
-    Ok(alike_services(base, service.clone()))
-}
-
-fn alike_services(base: Node, service: Node) -> Node {
-    merged(base, service)
 }
 
 /// `NAME=VALUE` in a list, or a map. None for a name without a value.

@@ -1,7 +1,7 @@
 //! Which files make a definition, and what each is written in.
 
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::place::BakeFile;
 use crate::failure::Failure;
@@ -80,9 +80,54 @@ fn read_one(name: &str, place: &Path) -> Result<BakeFile, Failure> {
     Ok(BakeFile { name: name.to_owned(), text: text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text) })
 }
 
+/// Where the files are that files of a definition name.
+pub struct Beside {
+    /// What their paths are relative to; none where a definition is one file alone.
+    pub directory: Option<PathBuf>,
+    /// Whether no way may lead out of that: somebody else wrote the definition.
+    pub confined: bool,
+}
+
+impl Beside {
+    /// Reads one. The error says why not.
+    pub fn read(&self, path: &str) -> std::result::Result<String, String> {
+        let Some(directory) = &self.directory else {
+            return Err("the definition is one file alone".to_owned());
+        };
+        let found = directory.join(path).canonicalize().map_err(|error| error.to_string())?;
+        if self.confined && !directory.canonicalize().is_ok_and(|root| found.starts_with(root)) {
+            return Err("it is not among the definition's files".to_owned());
+        }
+        let mut text = String::new();
+        let file = std::fs::File::open(&found).map_err(|error| error.to_string())?;
+        file.take(LONGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;
+        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_way_leads_out_of_a_definition_of_somebody_else() {
+        let outer = tempfile::tempdir().unwrap();
+        let root = outer.path().join("root");
+        std::fs::create_dir_all(root.join("sub")).unwrap();
+        std::fs::write(outer.path().join("secret"), "secret").unwrap();
+        std::fs::write(root.join("sub/a"), "a").unwrap();
+        std::os::unix::fs::symlink("../secret", root.join("link")).unwrap();
+        let (own, other) = [false, true].map(|confined| Beside { directory: Some(root.clone()), confined }).into();
+        let absolute = outer.path().join("secret").display().to_string();
+        for path in ["../secret", "link", "sub/../../secret", &absolute] {
+            assert_eq!(own.read(path).as_deref(), Ok("secret"), "{path}");
+            assert_eq!(other.read(path).unwrap_err(), "it is not among the definition's files", "{path}");
+        }
+        assert_eq!(other.read("sub/../sub/a").as_deref(), Ok("a"));
+        assert!(other.read("none").unwrap_err().contains("No such file"));
+        let alone = Beside { directory: None, confined: true };
+        assert_eq!(alone.read("sub/a").unwrap_err(), "the definition is one file alone");
+    }
 
     #[test]
     fn files_are_told_apart() {

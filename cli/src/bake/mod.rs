@@ -37,7 +37,7 @@ mod yaml;
 pub use config::{Config, ListedTarget, Target};
 pub use dotenv::parse as dotenv;
 pub use elsewhere::{Elsewhere, check_files};
-pub use files::read;
+pub use files::{Beside, read};
 pub use order::{Flags, Piece, piece, remote};
 pub use ordered::Ordered;
 pub use overrides::Overrides;
@@ -58,8 +58,13 @@ pub struct Loaded {
     pub variables: Vec<Listed>,
 }
 
-/// Reads a definition. `dotenv` is what `.env` says, which only compose files look at.
-pub fn load(files: &[BakeFile], outside: &Outside<'_>, dotenv: &dyn Fn(&str) -> Option<String>) -> Result<Loaded> {
+/// Reads a definition. `dotenv` is what `.env` says, which only compose files look at, and `beside` where files are that
+/// these name; they are added to `files`.
+pub fn load(
+    (files, beside): (&mut Vec<BakeFile>, &Beside),
+    outside: &Outside<'_>,
+    dotenv: &dyn Fn(&str) -> Option<String>,
+) -> Result<Loaded> {
     let (mut definition, mut services) = (Definition::default(), Vec::new());
     for (index, file) in files.iter().enumerate() {
         match files::syntax(file) {
@@ -69,7 +74,7 @@ pub fn load(files: &[BakeFile], outside: &Outside<'_>, dotenv: &dyn Fn(&str) -> 
         }
     }
     let mut config = Config::default();
-    compose::add(&mut config, files, &services, dotenv)?;
+    compose::add(&mut config, (files, beside), &services, dotenv)?;
     let resolver = Resolver::new(&definition, outside)?;
     let variables = Listed::all(&definition, &resolver)?;
     config.add(&resolver)?;

@@ -14,6 +14,7 @@ use super::paths::clean;
 use super::settings::Settings;
 use crate::args::{Build, BuildOptions, Call, CompressionName, LimitOptions, Taken};
 use crate::failure::Failure;
+use crate::requests::FilePlace;
 
 /// What the command line says of all targets, and no target says of itself.
 pub struct Flags<'f> {
@@ -35,6 +36,8 @@ pub struct Flags<'f> {
 pub struct Piece {
     /// The build.
     pub command: Build,
+    /// Where the file of its `--file` is.
+    pub file: FilePlace,
     /// `dockerfile-inline`
     pub dockerfile: Option<DockerfileText>,
     /// Named contexts that are the results of other targets.
@@ -75,8 +78,9 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
         }
     }
     let texts = |name: &str, kind| settings.entries(name).iter().map(|entry| entry.text(kind)).collect::<Vec<_>>();
+    let (file, place) = file(settings, context);
     let options = BuildOptions {
-        file: file(settings, context),
+        file,
         tags: if target.linked { Vec::new() } else { parsed("tags", settings.list("tags"))? },
         build_args: pairs(settings, "args"),
         target: settings.text("target").filter(|stage| !stage.is_empty()).map(str::to_owned),
@@ -129,20 +133,20 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
     };
     let inline = settings.text("dockerfile-inline").filter(|text| !text.is_empty());
     let dockerfile = inline.map(|text| DockerfileText { name: "dockerfile-inline".to_owned(), text: text.to_owned() });
-    Ok(Piece { command, dockerfile, needs })
+    Ok(Piece { command, file: place, dockerfile, needs })
 }
 
 /// The Dockerfile, which is in the context. The one with the common name is found there anyway.
-fn file(settings: &Settings, context: &str) -> Option<PathBuf> {
+fn file(settings: &Settings, context: &str) -> (Option<PathBuf>, FilePlace) {
     let file = settings.text("dockerfile").unwrap_or("Dockerfile");
     if let Some(local) = file.strip_prefix("cwd://") {
-        return Some(PathBuf::from(format!("./{}", clean(local))));
+        return (Some(PathBuf::from(clean(local))), FilePlace::Here);
     }
     let file = clean(file);
     match (file.as_str(), remote(context)) {
-        ("Dockerfile", _) => None,
-        (file, true) => Some(PathBuf::from(file)),
-        (file, false) => Some(Path::new(&self::context(context)).join(file)),
+        ("Dockerfile", _) => (None, FilePlace::Context),
+        (file, true) => (Some(PathBuf::from(file)), FilePlace::Context),
+        (file, false) => (Some(Path::new(&self::context(context)).join(file)), FilePlace::Here),
     }
 }
 

@@ -21,9 +21,19 @@ pub fn clean(path: &str) -> String {
     }
 }
 
+/// `path` seen from where `directory` is relative to.
+pub fn join(directory: &str, path: &str) -> String {
+    if directory.is_empty() || path.starts_with('/') { clean(path) } else { clean(&format!("{directory}/{path}")) }
+}
+
+/// The directory a path is in.
+pub fn parent(path: &str) -> String {
+    clean(&format!("{path}/.."))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::clean;
+    use super::{clean, join, parent};
 
     #[test]
     fn paths_are_cleaned() {
@@ -31,6 +41,23 @@ mod tests {
             [("", "."), ("./a//b/", "a/b"), ("a/../b", "b"), ("../a/..", ".."), ("/../a", "/a"), ("/", "/"), (".", ".")]
         {
             assert_eq!(clean(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn paths_follow_each_other() {
+        for (directory, path, expected) in [
+            ("", "./a", "a"),
+            ("", "", "."),
+            ("a/b", "../c", "a/c"),
+            ("a", "/c", "/c"),
+            ("/a", "b", "/a/b"),
+            ("..", ".", ".."),
+        ] {
+            assert_eq!(join(directory, path), expected, "{directory} {path}");
+        }
+        for (path, directory) in [("a/b", "a"), ("a", "."), ("../a", ".."), ("/a", "/"), ("..", "../..")] {
+            assert_eq!(parent(path), directory, "{path}");
         }
     }
 }

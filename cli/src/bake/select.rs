@@ -155,6 +155,11 @@ impl Selection {
 
     /// As `--print` shows it.
     pub fn json(&self) -> Ordered {
+        self.json_with(Target::json)
+    }
+
+    /// The same, with something else for each target.
+    pub fn json_with(&self, mut shown: impl FnMut(&Target) -> Ordered) -> Ordered {
         let groups = self.groups.values().map(|group| {
             let mut members = Vec::new();
             if !group.description.is_empty() {
@@ -163,7 +168,7 @@ impl Selection {
             members.push(("targets".to_owned(), Ordered::texts(&group.targets)));
             (group.name.clone(), Ordered::Map(members))
         });
-        let targets = self.targets.values().map(|target| (target.name.clone(), target.json()));
+        let targets = self.targets.values().map(|target| (target.name.clone(), shown(target)));
         let mut all = Vec::new();
         if !self.groups.is_empty() {
             all.push(("group".to_owned(), Ordered::Map(groups.collect())));

@@ -45,6 +45,27 @@ impl Node {
         }
     }
 
+    /// The same, to be changed.
+    pub fn members_mut(&mut self) -> &mut [(String, Place, Node)] {
+        match &mut self.what {
+            Yaml::Map(members) => members,
+            Yaml::Null | Yaml::Bool(_) | Yaml::Text(_) | Yaml::List(_) => &mut [],
+        }
+    }
+
+    /// Gives a map this member, instead of what it had of that name. What was no map is one then.
+    pub fn put(&mut self, name: &str, place: Place, node: Node) {
+        match &mut self.what {
+            Yaml::Map(members) => match members.iter_mut().find(|(known, ..)| known == name) {
+                Some((.., known)) => *known = node,
+                None => members.push((name.to_owned(), place, node)),
+            },
+            Yaml::Null | Yaml::Bool(_) | Yaml::Text(_) | Yaml::List(_) => {
+                self.what = Yaml::Map(vec![(name.to_owned(), place, node)]);
+            }
+        }
+    }
+
     /// A single value as text.
     pub fn text(&self) -> Option<String> {
         match &self.what {

@@ -14,7 +14,7 @@ use wharf_client::transfer::{Error as TransferError, Result as TransferResult, T
 use super::flag::{CacheFlag, CachePlace, LocalPlace};
 use super::places::{self, Place, unusable};
 use crate::failure::Failure;
-use crate::session::Session;
+use crate::session::{Session, Voice};
 
 /// Longer than this no build waits for an answer.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub fn readers(session: &Session, flags: &[CacheFlag]) -> Result<Vec<Arc<dyn StepCache>>, Failure> {
     let mut readers: Vec<Arc<dyn StepCache>> = Vec::new();
     let mut add = |place: Arc<dyn Place>, image| {
-        readers.push(Arc::new(Reader::new(place, image, session.global.quiet)));
+        readers.push(Arc::new(Reader::new(place, image, session.voice())));
     };
     for flag in flags {
         match &flag.place {
@@ -55,12 +55,10 @@ pub fn readers(session: &Session, flags: &[CacheFlag]) -> Result<Vec<Arc<dyn Ste
 
 /// As with Docker, files that are made for Actions build elsewhere, too.
 pub(super) fn outside_of_actions(session: &Session) {
-    if !session.global.quiet {
-        eprintln!(
-            "warning: the cache type=gha is not used: this is no job of GitHub Actions (ACTIONS_RUNTIME_TOKEN and \
-             ACTIONS_RESULTS_URL are not set)"
-        );
-    }
+    session.voice().say(
+        "warning: the cache type=gha is not used: this is no job of GitHub Actions (ACTIONS_RUNTIME_TOKEN and \
+         ACTIONS_RESULTS_URL are not set)",
+    );
 }
 
 /// Entries of one place.
@@ -69,13 +67,13 @@ struct Reader {
     /// The image that may list its steps.
     image: Option<Target>,
     inline: OnceCell<Vec<StepLayer>>,
-    quiet: bool,
+    voice: Voice,
     complained: AtomicBool,
 }
 
 impl Reader {
-    fn new(place: Arc<dyn Place>, image: Option<Target>, quiet: bool) -> Self {
-        Self { place, image, inline: OnceCell::new(), quiet, complained: AtomicBool::new(false) }
+    fn new(place: Arc<dyn Place>, image: Option<Target>, voice: Voice) -> Self {
+        Self { place, image, inline: OnceCell::new(), voice, complained: AtomicBool::new(false) }
     }
 
     async fn inline(&self) -> &[StepLayer] {
@@ -110,8 +108,8 @@ impl Reader {
     }
 
     fn give_up(&self, why: &str) {
-        if !self.complained.swap(true, Ordering::Relaxed) && !self.quiet {
-            eprintln!("warning: the cache {} is not used: {why}", self.place.origin());
+        if !self.complained.swap(true, Ordering::Relaxed) {
+            self.voice.say(&format!("warning: the cache {} is not used: {why}", self.place.origin()));
         }
     }
 }

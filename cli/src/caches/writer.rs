@@ -39,10 +39,9 @@ pub async fn send(
             (Ok(()), _) => {}
             (Err(failure), OnError::Fail) => return Err(failure),
             (Err(failure), OnError::Warn) => {
-                if !session.global.quiet {
-                    let text = failure.render(false);
-                    eprintln!("warning: {}", text.strip_prefix("error: ").unwrap_or(&text).trim_end());
-                }
+                let text = failure.render(false);
+                let text = text.strip_prefix("error: ").unwrap_or(&text).trim_end();
+                session.voice().say(&format!("warning: {text}"));
             }
         }
     }

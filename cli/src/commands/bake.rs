@@ -1,24 +1,23 @@
 //! `wharf bake`
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::Arc;
+mod ask;
+mod build;
 
-use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+
+use wharf_builder::DockerfileText;
 use wharf_builder::settings::truth;
-use wharf_builder::{DockerfileText, ImageName};
 use wharf_spec::Platform;
 
 use crate::args::{Bake, BakeList, Listing, Question};
 use crate::bake::{
-    self, BakeFile, Complaint, Elsewhere, Flags, Loaded, Ordered, Outside, Overrides, Piece, Selection, Target,
+    self, BakeFile, Beside, Complaint, Elsewhere, Flags, Loaded, Ordered, Outside, Overrides, Selection,
 };
-use crate::commands::build::{Done, Extra, Job, cancel_on_signal, save};
 use crate::contexts::{self, Fetching, MainContext};
 use crate::failure::Failure;
 use crate::output;
-use crate::publish::Made;
-use crate::requests::{Given, policies};
+use crate::requests::policies;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
@@ -34,10 +33,15 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
         Some(url) => Some(fetch(session, &command, url).await?),
         None => None,
     };
-    let files = files(session, &command, fetched.as_ref())?;
-    let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
+    let mut files = files(session, &command, fetched.as_ref())?;
+    let beside = match &fetched {
+        Some(fetched) => Beside { directory: fetched.elsewhere.directory.clone(), confined: true },
+        None => Beside { directory: Some(PathBuf::from(".")), confined: false },
+    };
     let definition = Outer::of(session, &command, words.context)?;
-    let mut loaded = definition.load(&files).map_err(refused)?;
+    let loaded = definition.load((&mut files, &beside));
+    let refused = |complaint: Box<Complaint>| complaint.failure(&files, session.color);
+    let mut loaded = loaded.map_err(refused)?;
     loaded.config.elsewhere = fetched.is_some();
     if let Some(listing) = command.list {
         return list(&loaded, listing);
@@ -74,7 +78,10 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
         let piece = bake::piece(target, &flags).map_err(wrong)?;
         pieces.push((target, piece));
     }
-    Box::pin(build(session, &command, pieces)).await
+    if command.call.json && command.asked().question.is_some() {
+        return Box::pin(ask::answer(session, &selection, pieces)).await;
+    }
+    Box::pin(build::build(session, &command, pieces)).await
 }
 
 /// What the command line names: perhaps where the definition is and what its targets' main context is, then targets.
@@ -168,7 +175,7 @@ impl Outer {
         self.set.get(name).cloned().or_else(|| self.variable(name))
     }
 
-    fn load(&self, files: &[BakeFile]) -> bake::Result<Loaded> {
+    fn load(&self, files: (&mut Vec<BakeFile>, &Beside)) -> bake::Result<Loaded> {
         let lookup = |name: &str| self.given(name);
         let outside = Outside { lookup: &lookup, builtin: self.builtin.clone() };
         bake::load(files, &outside, &|name| self.given(name).or_else(|| self.dotenv.get(name).cloned()))
@@ -237,52 +244,4 @@ fn list(loaded: &Loaded, listing: Listing) -> Result<(), Failure> {
             output::table(["TARGET", "DESCRIPTION"], &rows)
         }
     }
-}
-
-/// Builds one target after the other: what two have in common is built once.
-async fn build(session: &Session, command: &Bake, pieces: Vec<(&Target, Piece)>) -> Result<(), Failure> {
-    let mut jobs = Vec::new();
-    for (target, piece) in pieces {
-        let job = Job::of(session, piece.command).map_err(|failure| failure.of(&format!("target {}", target.name)))?;
-        jobs.push((target, job, piece.dockerfile, piece.needs));
-    }
-    let several = jobs.len() > 1;
-    let (store, cancel) = (OpenStore::open(session).await?, cancel_on_signal()?);
-    let (mut made, mut metadata) = (BTreeMap::<&str, Arc<Made>>::new(), Map::new());
-    let mut failed = None;
-    for (target, job, dockerfile, needs) in jobs {
-        let (mut images, mut contexts) = (Vec::new(), BTreeMap::new());
-        for (context, other) in needs {
-            // Nothing is there where the other was only asked a question.
-            let Some(image) = made.get(other.as_str()) else { continue };
-            let name = ImageName::Made { shown: format!("target {other}"), digest: image.digest() };
-            contexts.insert(context, name);
-            images.push(Arc::clone(image));
-        }
-        let given = Given { dockerfile, file_in_context: true, images: contexts };
-        let shown = several.then(|| target.name.clone());
-        // Answers in JSON follow each other, and nothing stands between them.
-        if several && job.asks() && !command.call.json {
-            output::line(&format!("{}:", target.name))?;
-        }
-        match job.run(&store, Extra { given, images, shown }, cancel.clone()).await {
-            Ok(Some(Done { built, metadata: told })) => {
-                if !session.global.quiet && !target.linked {
-                    let names: Vec<_> = job.names().iter().map(ToString::to_string).collect();
-                    let known = if names.is_empty() { String::new() } else { format!(" as {}", names.join(", ")) };
-                    eprintln!("built target {}: {}{known}", target.name, built.root.digest().short());
-                }
-                made.insert(&target.name, Arc::new(Made::of(&store, &built)));
-                metadata.insert(target.name.clone(), told);
-            }
-            Ok(None) => {}
-            // A check that found something has said so; the others have their say, too.
-            Err(failure) if job.asks() && failure.is_silent() => failed = Some(failure),
-            Err(failure) => return Err(failure.of(&format!("target {}", target.name))),
-        }
-    }
-    if let Some(path) = &command.metadata_file {
-        save(path, format!("{:#}\n", Value::Object(metadata)))?;
-    }
-    failed.map_or(Ok(()), Err)
 }

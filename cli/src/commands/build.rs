@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
+use wharf_builder::BuildRequest;
 use wharf_builder::attest::{PROVENANCE_PREFIX, Statement};
 use wharf_spec::Reference;
 
 use crate::annotations::Annotations;
-use crate::args::Build;
+use crate::args::{Build, Question};
 use crate::attestations::{self, Wanted};
 use crate::builds::Order;
 use crate::built::{Built, Plan, build_all};
@@ -25,7 +26,7 @@ use crate::output;
 use crate::outputs::{Output, write};
 use crate::progress::Progress;
 use crate::publish::{Made, publish_built};
-use crate::questions;
+use crate::questions::{self, Answer, Asked};
 use crate::requests::{Given, prepare};
 use crate::session::Session;
 use crate::stores::OpenStore;
@@ -90,11 +91,13 @@ impl Job {
         cancel: CancellationToken,
     ) -> Result<Option<Done>, Failure> {
         let Self { session, command, destinations, wanted, annotations } = self;
-        let call = command.asked();
-        let mut prepared = prepare(session, &command.options, &command.context, &store.scratch()?, given).await?;
-        if let Some(question) = call.question {
-            let pull = command.options.pull;
-            return questions::answer(session, store, (question, call), &prepared.request, pull).await.map(|()| None);
+        let scratch = store.scratch()?;
+        let mut prepared = tokio::select! {
+            prepared = prepare(session, &command.options, &command.context, &scratch, given) => prepared?,
+            () = cancel.cancelled() => return Err(Failure::interrupted("the build was stopped")),
+        };
+        if let Some(asked) = self.asked(&prepared.request) {
+            return questions::answer(session, store, &asked).await.map(|()| None);
         }
         prepared.request.generator.clone_from(&wanted.generator);
         let (platforms, names) = (&command.options.platforms, destinations.all_names());
@@ -137,6 +140,20 @@ impl Job {
         Ok(Some(Done { built, metadata }))
     }
 
+    /// Answers what was asked, for whoever prints it; nothing if nothing was asked.
+    pub async fn ask(&self, store: &OpenStore, given: Given) -> Result<Option<(Question, Answer)>, Failure> {
+        let Self { session, command, .. } = self;
+        let prepared = prepare(session, &command.options, &command.context, &store.scratch()?, given).await?;
+        let Some(asked) = self.asked(&prepared.request) else { return Ok(None) };
+        questions::json_answer(session, store, &asked).await.map(|answer| Some((asked.question, answer)))
+    }
+
+    fn asked<'a>(&self, request: &'a BuildRequest) -> Option<Asked<'a>> {
+        let call = self.command.asked();
+        let pull = self.command.options.pull;
+        call.question.map(|question| Asked { question, call, request, pull })
+    }
+
     /// Whether it asks a question, and builds nothing.
     pub fn asks(&self) -> bool {
         self.command.asked().question.is_some()
@@ -145,6 +162,11 @@ impl Job {
     /// Whether an output takes standard output.
     pub fn takes_stdout(&self) -> bool {
         self.destinations.outputs.iter().any(Output::takes_stdout)
+    }
+
+    /// Says something about it.
+    pub fn say(&self, line: &str) {
+        self.session.voice().say(line);
     }
 
     /// What the image is called in the store.
@@ -192,10 +214,8 @@ async fn give(session: &Session, store: &OpenStore, destinations: &Destinations,
     }
     if let Some(address) = &destinations.engine {
         let loaded = load(store, built, names, address).await?;
-        if !session.global.quiet {
-            let how = if loaded == Loaded::There { "had it already" } else { "loaded it" };
-            eprintln!("the engine at {address} {how}");
-        }
+        let how = if loaded == Loaded::There { "had it already" } else { "loaded it" };
+        session.voice().say(&format!("the engine at {address} {how}"));
     }
     if !pushed.is_empty() {
         let progress: Progress = session.progress()?;

@@ -48,6 +48,7 @@ impl Renderer for Json {
             Update::Bytes { done, total } => Line::Bytes { task, done: *done, total: *total },
             Update::Done { how, elapsed } => Line::Done { task, how: how.word(), seconds: elapsed.as_secs_f64() },
             Update::Failed { reason } => Line::Failed { task, reason },
+            Update::Cancelled => Line::Failed { task, reason: "cancelled" },
         };
         let mut text = serde_json::to_vec(&line).expect("plain data");
         text.push(b'\n');

@@ -2,17 +2,22 @@
 //! tasks; a renderer shows them in one of the styles of `--progress`. All of it goes to standard error.
 
 mod json;
+mod palette;
 mod plain;
 mod rawjson;
 mod tty;
 
+use std::fmt;
 use std::io::IsTerminal as _;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::args::{Global, ProgressStyle};
 use crate::env::Environment;
 use crate::failure::Failure;
+use crate::session::Session;
+
+pub use palette::{Paint, Palette};
 
 /// Something happened to a task.
 #[derive(Clone, Debug)]
@@ -48,6 +53,8 @@ pub enum Update {
         /// One line; the whole story is the command's error.
         reason: String,
     },
+    /// A task was stopped, because of something that is not its fault.
+    Cancelled,
 }
 
 /// How a task ended.
@@ -80,12 +87,18 @@ trait Renderer: Send {
     fn update(&mut self, task: usize, update: &Update);
     /// Takes live lines away, so that other output can follow.
     fn close(&mut self);
+    /// Writes a line to standard error that is about no task.
+    fn say(&mut self, line: &str) {
+        eprintln!("{line}");
+    }
 }
 
 /// Where updates go. Clones share one renderer.
 #[derive(Clone)]
 pub struct Progress {
     inner: Arc<Mutex<Inner>>,
+    /// Who among several that are shown together.
+    whose: Option<Arc<str>>,
 }
 
 struct Inner {
@@ -95,37 +108,71 @@ struct Inner {
 
 impl Progress {
     /// The style the user asked for, or the one that fits where standard error goes.
-    pub fn new(global: &Global, environment: &Environment) -> Result<Self, Failure> {
+    pub fn new(session: &Session) -> Result<Self, Failure> {
         let terminal = std::io::stderr().is_terminal();
-        let color = terminal && !environment.no_color();
-        let renderer: Option<Box<dyn Renderer>> = match (global.quiet, style(global, environment)?) {
+        let live = || Box::new(tty::Tty::new(session.palette.clone(), session.environment.tty_log_lines()));
+        let style = style(&session.global, &session.environment)?;
+        let renderer: Option<Box<dyn Renderer>> = match (session.global.quiet, style) {
             (true, _) | (_, ProgressStyle::Quiet) => None,
             (false, ProgressStyle::Json) => Some(Box::new(json::Json)),
             (false, ProgressStyle::Rawjson) => {
                 Some(Box::new(rawjson::RawJson::new(std::io::stderr(), jiff::Timestamp::now)))
             }
-            (false, ProgressStyle::Tty) => Some(Box::new(tty::Tty::new(color))),
-            (false, ProgressStyle::Auto) if terminal => Some(Box::new(tty::Tty::new(color))),
+            (false, ProgressStyle::Tty) => Some(live()),
+            (false, ProgressStyle::Auto) if terminal => Some(live()),
             (false, ProgressStyle::Auto | ProgressStyle::Plain) => Some(Box::new(plain::Plain::new(std::io::stderr()))),
         };
-        Ok(Self { inner: Arc::new(Mutex::new(Inner { renderer, tasks: 0 })) })
+        Ok(Self { inner: Arc::new(Mutex::new(Inner { renderer, tasks: 0 })), whose: None })
+    }
+
+    /// The same for one of several that are shown together: its tasks are named after it, and it closes nothing.
+    pub fn of(&self, whose: &str) -> Self {
+        Self { inner: Arc::clone(&self.inner), whose: Some(whose.into()) }
     }
 
     /// Begins a task.
     pub fn start(&self, label: impl Into<String>) -> Task {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        match &self.whose {
+            Some(whose) => self.start_named(format!("[{whose}] {}", label.into())),
+            None => self.start_named(label.into()),
+        }
+    }
+
+    /// Begins a task whose label says whose it is.
+    pub fn start_named(&self, label: String) -> Task {
+        let mut inner = self.inner();
         inner.tasks += 1;
         let number = inner.tasks;
-        inner.show(number, &Update::Started { label: label.into() });
+        inner.show(number, &Update::Started { label });
         Task { progress: self.clone(), number }
     }
 
     /// Takes live lines away, so that other output can follow.
     pub fn close(&self) {
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(renderer) = &mut inner.renderer {
+        if self.whose.is_some() {
+            return;
+        }
+        if let Some(renderer) = &mut self.inner().renderer {
             renderer.close();
         }
+    }
+
+    /// Writes a line to standard error, above what is live there.
+    pub fn say(&self, line: &str) {
+        match &mut self.inner().renderer {
+            Some(renderer) => renderer.say(line),
+            None => eprintln!("{line}"),
+        }
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Progress").field("whose", &self.whose).finish_non_exhaustive()
     }
 }
 
@@ -147,8 +194,7 @@ pub struct Task {
 impl Task {
     /// Shows an update.
     pub fn update(&self, update: &Update) {
-        let mut inner = self.progress.inner.lock().unwrap_or_else(PoisonError::into_inner);
-        inner.show(self.number, update);
+        self.progress.inner().show(self.number, update);
     }
 
     /// Ends it well.

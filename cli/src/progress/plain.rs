@@ -53,6 +53,7 @@ impl<W: Write + Send> Renderer for Plain<W> {
                 self.line(task, format_args!("{} {:.1}s", how.word(), elapsed.as_secs_f64()));
             }
             Update::Failed { reason } => self.line(task, format_args!("ERROR {reason}")),
+            Update::Cancelled => self.line(task, format_args!("CANCELED")),
         }
     }
 
@@ -78,10 +79,13 @@ mod tests {
         }
         plain.update(2, &Update::Done { how: How::Exists, elapsed: Duration::from_millis(1240) });
         plain.update(1, &Update::Failed { reason: "exit code 2".into() });
+        plain.update(3, &Update::Started { label: "[tests 1/2] RUN check".into() });
+        plain.update(3, &Update::Cancelled);
         let text = String::from_utf8(plain.out).unwrap();
         assert_eq!(
             text,
-            "#1 [build 1/2] RUN make\n#2 pull sha256:12\n#2 20 B / 100 B\n#2 50 B / 100 B\n#2 EXISTS 1.2s\n#1 ERROR exit code 2\n"
+            "#1 [build 1/2] RUN make\n#2 pull sha256:12\n#2 20 B / 100 B\n#2 50 B / 100 B\n#2 EXISTS 1.2s\n\
+             #1 ERROR exit code 2\n#3 [tests 1/2] RUN check\n#3 CANCELED\n"
         );
     }
 }

@@ -117,6 +117,8 @@ impl<W: Write + Send> Renderer for RawJson<W> {
             }
             Update::Done { how, elapsed: _ } => self.end(task, *how == How::Cached, None),
             Update::Failed { reason } => self.end(task, false, Some(reason)),
+            // The words by which readers of BuildKit's lines know it.
+            Update::Cancelled => self.end(task, false, Some("context canceled")),
         }
     }
 

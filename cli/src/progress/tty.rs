@@ -2,34 +2,57 @@
 //! output; finished ones scroll up.
 
 use std::collections::{HashMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
-use super::{How, Renderer, Update, size};
+use super::{How, Palette, Renderer, Update, size};
 
-/// Lines of a command's output that are shown while it runs.
-const TAIL: usize = 6;
+/// Lines of a command's output that are shown while it runs, where `BUILDKIT_TTY_LOG_LINES` does not say.
+const TAIL: NonZeroUsize = NonZeroUsize::new(6).unwrap();
 
 pub(super) struct Tty {
     screen: MultiProgress,
     tasks: HashMap<usize, Live>,
-    color: bool,
+    palette: Palette,
+    lines: NonZeroUsize,
 }
 
 struct Live {
     bar: ProgressBar,
     label: String,
-    tail: VecDeque<String>,
+    tail: Tail,
+}
+
+/// The last lines of a command's output.
+struct Tail {
+    lines: VecDeque<String>,
+    most: NonZeroUsize,
+}
+
+impl Tail {
+    fn new(most: NonZeroUsize) -> Self {
+        Self { lines: VecDeque::new(), most }
+    }
+
+    fn push(&mut self, line: &str) {
+        if self.lines.len() == self.most.get() {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(printable(line));
+    }
+
+    /// What is shown below `label`.
+    fn below(&self, label: &str) -> String {
+        self.lines.iter().fold(label.to_owned(), |text, line| text + "\n    " + line)
+    }
 }
 
 impl Tty {
-    pub(super) fn new(color: bool) -> Self {
-        Self { screen: MultiProgress::new(), tasks: HashMap::new(), color }
-    }
-
-    fn paint(&self, code: &str, text: &str) -> String {
-        if self.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    /// Shows so many lines of a command's output.
+    pub(super) fn new(palette: Palette, lines: Option<NonZeroUsize>) -> Self {
+        Self { screen: MultiProgress::new(), tasks: HashMap::new(), palette, lines: lines.unwrap_or(TAIL) }
     }
 
     fn start(&mut self, task: usize, label: &str) {
@@ -37,7 +60,7 @@ impl Tty {
         bar.set_style(spinner());
         bar.set_message(label.to_owned());
         bar.enable_steady_tick(Duration::from_millis(100));
-        self.tasks.insert(task, Live { bar, label: label.to_owned(), tail: VecDeque::new() });
+        self.tasks.insert(task, Live { bar, label: label.to_owned(), tail: Tail::new(self.lines) });
     }
 
     /// Moves a task from the live lines to the lines above them.
@@ -64,12 +87,8 @@ impl Renderer for Tty {
             Update::Started { label } => self.start(task, label),
             Update::Output { line, .. } => {
                 if let Some(live) = self.tasks.get_mut(&task) {
-                    if live.tail.len() == TAIL {
-                        live.tail.pop_front();
-                    }
-                    live.tail.push_back(printable(line));
-                    let tail = live.tail.iter().fold(String::new(), |text, line| text + "\n    " + line);
-                    live.bar.set_message(format!("{}{tail}", live.label));
+                    live.tail.push(line);
+                    live.bar.set_message(live.tail.below(&live.label));
                 }
             }
             Update::Bytes { done, total } => {
@@ -79,23 +98,52 @@ impl Renderer for Tty {
                 }
             }
             Update::Done { how: How::Done, elapsed } => {
-                let mark = self.paint("32", "✔");
+                let mark = self.palette.done.on("✔");
                 self.end(task, &mark, &format!("{:.1}s", elapsed.as_secs_f64()));
             }
             Update::Done { how, .. } => {
-                let mark = self.paint("36", "✔");
+                let mark = self.palette.saved.on("✔");
                 self.end(task, &mark, how.word());
             }
             Update::Failed { reason } => {
-                let mark = self.paint("31", "✘");
+                let mark = self.palette.failed.on("✘");
                 self.end(task, &mark, reason);
             }
+            Update::Cancelled => {
+                let mark = self.palette.cancelled.on("✘");
+                self.end(task, &mark, "CANCELED");
+            }
         }
+    }
+
+    fn say(&mut self, line: &str) {
+        self.screen.suspend(|| eprintln!("{line}"));
     }
 
     fn close(&mut self) {
         for (_, live) in self.tasks.drain() {
             live.bar.finish_and_clear();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_lines_stand_below_the_label() {
+        let mut tail = Tail::new(NonZeroUsize::new(2).unwrap());
+        assert_eq!(tail.below("RUN make"), "RUN make");
+        for line in ["one", "\x1b[31mtwo\x1b[0m", "three\r"] {
+            tail.push(line);
+        }
+        assert_eq!(tail.below("RUN make"), "RUN make\n    [31mtwo[0m\n    three");
+    }
+
+    #[test]
+    fn six_lines_are_kept_unless_another_number_is_given() {
+        let lines = |given| Tty::new(Palette::plain(), NonZeroUsize::new(given)).lines.get();
+        assert_eq!((lines(0), lines(20)), (6, 20));
     }
 }

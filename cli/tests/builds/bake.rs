@@ -1,5 +1,6 @@
 //! `wharf bake`: the corpus of `testdata/bake`, and real builds of several targets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -122,6 +123,36 @@ fn a_target_takes_files_from_another() {
 }
 
 #[test]
+fn a_dockerfile_is_named_from_the_context_or_from_here() {
+    let desk = desk();
+    desk.write("base/Other", "FROM scratch\nCOPY <<EOT /other\nother\nEOT\n");
+    desk.write("here/Other", "FROM scratch\nCOPY <<EOT /other\nhere\nEOT\n");
+    for (file, expected) in
+        [("Other", "other\n"), ("./Other", "other\n"), ("../here/Other", "here\n"), ("cwd://here/Other", "here\n")]
+    {
+        let set = format!("base.dockerfile={file}");
+        desk.good(&["bake", "base", "--set", &set, "--set=base.output=type=local,mode=delete,dest=out"]);
+        assert_eq!(read(&desk, "out/other"), expected, "{file}");
+    }
+}
+
+#[test]
+fn the_ignore_file_is_that_of_the_dockerfile() {
+    let desk = Desk::new();
+    desk.write("context/Other", "FROM scratch\nCOPY . /\n");
+    desk.write("context/Other.dockerignore", "secret\n");
+    desk.write("Other.dockerignore", "kept\n");
+    desk.write("context/secret", "secret");
+    desk.write("context/kept", "kept");
+    desk.write("docker-bake.hcl", "target \"default\" {\n  context = \"context\"\n  dockerfile = \"Other\"\n}\n");
+    desk.good(&["bake", "--set=default.output=out"]);
+    desk.good(&["build", "-f", "Other", "-o", "same", "context"]);
+    for out in ["out", "same"] {
+        assert!(desk.path(&format!("{out}/kept")).is_file() && !desk.path(&format!("{out}/secret")).exists(), "{out}");
+    }
+}
+
+#[test]
 fn a_matrix_builds_each_of_its_targets() {
     let desk = desk();
     desk.good(&["bake", "mx"]);
@@ -194,6 +225,75 @@ fn dockerfiles_of_all_targets_are_checked() {
     for words in ["app:", "base:", "ConsistentInstructionCasing"] {
         assert!(finished.stdout.contains(words), "{words} in {finished}");
     }
+}
+
+#[test]
+fn targets_are_built_at_once_and_one_that_fails_ends_the_others() {
+    if !crate::run_works("targets_are_built_at_once_and_one_that_fails_ends_the_others") {
+        return;
+    }
+    let desk = Desk::new();
+    let base = crate::BASE;
+    // One goes on until it is stopped; the other fails, and a third would need the first.
+    let serve = r#"RUN ["/wharf", "serve", "--store", "/inner", "--listen", "127.0.0.1:0"]"#;
+    desk.write("server/Dockerfile", format!("{base}{serve}\n"));
+    desk.write("broken/Dockerfile", format!("{base}RUN [\"/wharf\", \"nonsense\"]\n"));
+    desk.write("after/Dockerfile", "FROM server\n");
+    desk.write(
+        "docker-bake.hcl",
+        "target \"server\" { context = \"server\" }\ntarget \"broken\" { context = \"broken\" }\n\
+         target \"after\" {\n  context = \"after\"\n  contexts = { server = \"target:server\" }\n}\n",
+    );
+    let finished = desk.run(&["bake", "server", "after", "broken"]);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    assert!(finished.stderr.ends_with("error: target broken failed\n"), "{finished}");
+    assert!(finished.stderr.contains("[broken 2/2] RUN") && !finished.stderr.contains("[after"), "{finished}");
+    assert_eq!(finished.stderr.matches(" ERROR ").count(), 1, "{finished}");
+}
+
+#[test]
+fn progress_of_several_targets_is_told_apart() {
+    let desk = desk();
+    let finished = desk.run(&["bake", "app", "mx", "--metadata-file", "built.json"]);
+    assert_eq!(finished.code, Some(0), "{finished}");
+    let labels =
+        finished.stderr.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" [")).collect::<Vec<_>>();
+    let numbers: BTreeSet<_> = labels.iter().map(|(number, _)| number).collect();
+    assert_eq!((numbers.len(), labels.is_empty()), (labels.len(), false), "each task has its own number: {finished}");
+    for target in ["base", "app", "mx-a", "mx-b"] {
+        assert!(labels.iter().any(|(_, label)| label.starts_with(&format!("{target} "))), "{target}: {finished}");
+    }
+    for target in ["app", "mx-a", "mx-b"] {
+        assert!(finished.stderr.contains(&format!("built target {target}: ")), "{finished}");
+        assert!(json(&read(&desk, "built.json"))[target].is_object());
+    }
+}
+
+#[test]
+fn answers_about_several_targets_are_one_object() {
+    let desk = desk();
+    desk.write("base/Dockerfile", "FROM scratch AS first\nfrom scratch\nCOPY . /\n");
+    desk.write("base/Wrong", "FROM scratch\nCOPY\n");
+    let ask = |method: &str, target: &str, code: i32| {
+        let finished = desk.run(&["bake", &format!("--call={method},format=json"), target, "base"]);
+        assert_eq!(finished.code, Some(code), "{finished}");
+        json(&finished.stdout)["target"].clone()
+    };
+    let targets = ask("targets", "app", 0);
+    assert_eq!(targets["app"]["build"]["call"], "targets");
+    assert_eq!(targets["base"]["build"]["context"], "base");
+    let base = &targets["base"]["targets"]["targets"];
+    assert_eq!((&base[0]["name"], &base[1]["default"]), (&"first".into(), &true.into()));
+    assert!(targets["app"]["targets"]["targets"].is_array(), "{targets}");
+    let outlines = ask("outline", "app", 0);
+    assert!(outlines["app"]["outline"]["sources"].is_array() && outlines["base"]["outline"]["name"].is_string());
+    let checks = ask("check", "app", 1);
+    assert_eq!(checks["base"]["check"]["warnings"][0]["ruleName"], "ConsistentInstructionCasing");
+    assert_eq!(checks["app"]["check"]["warnings"].as_array().map(Vec::len), Some(0), "{checks}");
+    let finished = desk.run(&["bake", "--call=check,format=json", "--set=base.dockerfile=Wrong", "base"]);
+    assert_eq!(finished.code, Some(1), "{finished}");
+    let check = json(&finished.stdout)["target"]["base"]["check"].clone();
+    assert!(check["error"].as_str().expect("text").contains("COPY") && check["buildError"].is_object(), "{check}");
 }
 
 #[test]

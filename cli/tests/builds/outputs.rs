@@ -230,7 +230,8 @@ fn a_bill_of_materials_lies_beside_the_image() {
     }
     let desk = Desk::new();
     generator(&desk);
-    let bom = r#"{"predicateType":"https://spdx.dev/Document","predicate":{"name":"all of it"}}"#;
+    let bom = r#"{"predicateType":"https://spdx.dev/Document","predicate":{"spdxVersion":"SPDX-2.3","name":"all of it",
+        "files":[{"fileName":"/bom.json"}]}}"#;
     desk.write("context/bom.json", bom);
     desk.write("context/Dockerfile", "FROM scratch\nCOPY bom.json /\n");
     let sbom = "--sbom=generator=team/scanner:1";
@@ -246,6 +247,13 @@ fn a_bill_of_materials_lies_beside_the_image() {
     let hex = manifest["layers"][0]["digest"].as_str().expect("text").trim_start_matches("sha256:").to_owned();
     let told = json(&fs::read_to_string(desk.path("layout/blobs/sha256").join(hex)).expect("a blob"));
     assert_eq!(told["predicate"]["name"], "all of it");
+    let shown = json(&desk.good(&[
+        "inspect",
+        "--raw",
+        &format!("app@{}", index["manifests"][0]["digest"].as_str().expect("text")),
+    ]));
+    let layer = shown["layers"][0]["digest"].as_str().expect("text");
+    assert_eq!(told["predicate"]["files"][0]["comment"], format!("layerID: {layer}"));
     assert_eq!(told["subject"][0]["name"], "pkg:docker/app@1?platform=linux%2Famd64");
     let image = index["manifests"][0]["digest"].as_str().expect("text").trim_start_matches("sha256:").to_owned();
     assert_eq!(told["subject"][0]["digest"]["sha256"], image.as_str());
