@@ -7,6 +7,7 @@ use super::diagnostic::Diagnostic;
 use super::lines::PhysicalLine;
 use super::span::{Span, Spanned, Word};
 use super::suggest::did_you_mean;
+use crate::settings::truth;
 
 /// The directives at the top of a file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -105,7 +106,7 @@ impl CheckOptions {
             match key.text.as_str() {
                 "skip" => options.skip = RuleSet::parse(&value),
                 "experimental" => options.experimental = RuleSet::parse(&value),
-                "error" => options.error = parse_bool(&value.text).ok_or_else(|| not_a_bool(&value))?,
+                "error" => options.error = truth(&value.text).ok_or_else(|| not_a_bool(&value))?,
                 _ => return Err(unknown_option(&key)),
             }
         }
@@ -128,15 +129,6 @@ fn unknown_option(option: &Word) -> Diagnostic {
 fn not_a_bool(value: &Word) -> Diagnostic {
     Diagnostic::error(format!("`{}` is neither true nor false", value.text), value.span)
         .expected("expected `true` or `false`")
-}
-
-/// The spellings of a truth value that the reference frontend accepts.
-pub(super) fn parse_bool(text: &str) -> Option<bool> {
-    match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
-        "0" | "f" | "F" | "false" | "FALSE" | "False" => Some(false),
-        _ => None,
-    }
 }
 
 fn split(word: &Word, separator: char) -> impl Iterator<Item = Word> {

@@ -2,10 +2,11 @@
 
 use super::{BindMount, CacheMount, CacheSharing, Mount, MountField, MountSpec, SecretMount, SshMount, TmpfsMount};
 use crate::dockerfile::diagnostic::Diagnostic;
-use crate::dockerfile::directive::{Escape, parse_bool};
+use crate::dockerfile::directive::Escape;
 use crate::dockerfile::expand::{Expansion, Lookup, expand};
 use crate::dockerfile::span::{Span, Word};
 use crate::dockerfile::suggest::did_you_mean;
+use crate::settings;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Kind {
@@ -236,7 +237,7 @@ fn sharing(value: &Word) -> Result<CacheSharing, Diagnostic> {
 }
 
 fn truth(value: &Word) -> Result<bool, Diagnostic> {
-    parse_bool(&value.text).ok_or_else(|| invalid(value, "true or false"))
+    settings::truth(&value.text).ok_or_else(|| invalid(value, "true or false"))
 }
 
 fn number(value: &Word, radix: u32, what: &str) -> Result<u32, Diagnostic> {

@@ -1,7 +1,6 @@
 //! `RUN`
 
 use super::super::diagnostic::Diagnostic;
-use super::super::directive::parse_bool;
 use super::super::flag::{Flags, Takes};
 use super::super::heredoc::Opening;
 use super::super::instruction::{CommandLine, Device, NetworkMode, RunCommand, RunInstruction, SecurityMode};
@@ -11,6 +10,7 @@ use super::super::suggest::did_you_mean;
 use super::arguments::Arguments;
 use super::copy::inline_file;
 use super::statement::with_heredocs;
+use crate::settings::truth;
 
 pub(super) fn run(arguments: &Arguments<'_>) -> Result<RunInstruction, Diagnostic> {
     let flags = arguments.flags(&[
@@ -71,9 +71,9 @@ fn device(value: &Word) -> Result<Device, Diagnostic> {
     let mut device = Device { name: String::new(), required: false, span: value.span };
     for field in split_fields(value)? {
         match (field.text.split_once('='), device.name.is_empty()) {
-            (Some((key, truth)), _) if key.eq_ignore_ascii_case("required") => {
-                device.required = parse_bool(truth).ok_or_else(|| {
-                    Diagnostic::error(format!("`{truth}` is neither true nor false"), field.span)
+            (Some((key, value)), _) if key.eq_ignore_ascii_case("required") => {
+                device.required = truth(value).ok_or_else(|| {
+                    Diagnostic::error(format!("`{value}` is neither true nor false"), field.span)
                         .expected("expected `required=true` or `required=false`")
                 })?;
             }
