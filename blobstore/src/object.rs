@@ -1,8 +1,10 @@
 //! The trait for bytes.
 
 use std::fmt::Debug;
+use std::fs::File;
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
@@ -89,4 +91,10 @@ pub trait ObjectWriter: Send + Sync {
 
     /// Makes the object durable and visible under its key.
     async fn finish(self: Box<Self>) -> Result<()>;
+
+    /// The file that takes the bytes in, from the first on and in their order, on engines that keep one file per object: for
+    /// whoever reads along. What was written last may not have arrived there.
+    fn file(&self) -> Option<Arc<File>> {
+        None
+    }
 }

@@ -1,13 +1,19 @@
 //! Layers' bytes for whoever wants them while they are written, such as a push that need not wait for the end of a build.
 
+use std::fs::File;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use wharf_spec::Digest;
 
-/// Sees one layer being written. Dropped before [`LayerTap::named`], there is no such layer.
+/// Sees one layer being written. Dropped before [`LayerTap::named`], there is no such layer. Nothing here may wait: the
+/// build does not.
 pub trait LayerTap: Send {
-    /// The next bytes of its blob. Must not wait for anything: the build does not.
+    /// Before the first bytes: the file that takes them in, where the store keeps files. It can be read while it grows; what
+    /// came last may not have arrived there.
+    fn file(&mut self, file: Arc<File>);
+
+    /// The next bytes of its blob.
     fn bytes(&mut self, piece: &Bytes);
 
     /// That was all: the blob is called this and so many bytes long. It may not be in the store yet.

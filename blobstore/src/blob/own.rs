@@ -1,5 +1,8 @@
 //! Uploads of bytes that are hashed where they are made.
 
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::Bytes;
 use wharf_spec::Digest;
 
@@ -20,6 +23,11 @@ impl OwnUpload {
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
         self.writer.write(bytes).await
+    }
+
+    /// The file that takes the bytes in, for whoever reads along: see [`ObjectWriter::file`].
+    pub fn file(&self) -> Option<Arc<File>> {
+        self.writer.file()
     }
 
     /// Ends the upload: the bytes are durable, then visible as `digest`, which their maker vouches for.

@@ -103,6 +103,10 @@ impl ObjectWriter for EmbeddedWriter {
         let unfinished = self.settle().await?;
         blocking(move || unfinished.finish()).await
     }
+
+    fn file(&self) -> Option<Arc<File>> {
+        self.unfinished.as_ref().map(|unfinished| Arc::clone(&unfinished.file))
+    }
 }
 
 fn write_at(file: &File, piece: &[u8], offset: u64, key: ObjectKey) -> Result<()> {

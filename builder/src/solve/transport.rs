@@ -99,6 +99,9 @@ where
         Ok((digests, index, frames, annotations))
     });
     let mut upload = blobs.own_upload().await?;
+    if let (Some(tap), Some(file)) = (&mut tap, upload.file()) {
+        tap.file(file);
+    }
     while let Some(piece) = waiting.recv().await {
         if let Some(tap) = &mut tap {
             tap.bytes(&piece);
