@@ -77,7 +77,12 @@ fn read_one(name: &str, place: &Path) -> Result<BakeFile, Failure> {
         return Ok(BakeFile { name: "stdin".to_owned(), text });
     }
     let text = crate::builds::read_text(&path, "the bake file")?;
-    Ok(BakeFile { name: name.to_owned(), text: text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text) })
+    Ok(BakeFile { name: name.to_owned(), text: without_mark(text) })
+}
+
+/// Some editors begin a file with a byte-order mark.
+fn without_mark(text: String) -> String {
+    text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text)
 }
 
 /// Where the files are that files of a definition name.
@@ -101,7 +106,7 @@ impl Beside {
         let mut text = String::new();
         let file = std::fs::File::open(&found).map_err(|error| error.to_string())?;
         file.take(LONGEST).read_to_string(&mut text).map_err(|error| error.to_string())?;
-        Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
+        Ok(without_mark(text))
     }
 }
 
