@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileTypeExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_builder::ssh::{KeyAgent, KeyError, PrivateKey};
 
 use crate::builds::read_text;
 use crate::failure::Failure;
 use crate::session::Session;
+use crate::stores::own_place;
 
 /// The sockets by id, and what must stay alive for them.
 pub struct Agents {
@@ -32,7 +32,6 @@ impl Drop for OwnAgent {
 
 /// `ID[=SOCKET|KEY[,KEY]]`; alone, an id means the agent of `$SSH_AUTH_SOCK`.
 pub fn of(session: &Session, texts: &[String], scratch: &Path) -> Result<Agents, Failure> {
-    static NEXT: AtomicUsize = AtomicUsize::new(0);
     let mut agents = Agents { sockets: BTreeMap::new(), own: Vec::new() };
     for text in texts {
         let (id, paths) = text.split_once('=').map_or((text.as_str(), None), |(id, paths)| (id, Some(paths)));
@@ -44,9 +43,7 @@ pub fn of(session: &Session, texts: &[String], scratch: &Path) -> Result<Agents,
             PathBuf::from(paths)
         } else {
             let keys = paths.split(',').map(|path| key(text, Path::new(path))).collect::<Result<Vec<_>, _>>()?;
-            let number = NEXT.fetch_add(1, Ordering::Relaxed);
-            let room = scratch.join(format!("agent-{}-{number}", std::process::id()));
-            let own = OwnAgent::start(keys, room)?;
+            let own = OwnAgent::start(keys, own_place(scratch, "agent"))?;
             let socket = own.socket();
             agents.own.push(own);
             socket

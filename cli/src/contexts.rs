@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::UNIX_EPOCH;
 
 use futures_util::TryStreamExt as _;
@@ -20,6 +19,7 @@ use crate::builds::pairs;
 use crate::failure::Failure;
 use crate::fetch::Fetcher;
 use crate::session::Session;
+use crate::stores::own_place;
 
 /// A Dockerfile is not longer than this.
 pub const MAX_DOCKERFILE: u64 = 16 << 20;
@@ -69,9 +69,7 @@ pub struct Room(PathBuf);
 
 impl Room {
     fn new(scratch: &Path) -> Result<Self, Failure> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = scratch.join(format!("context-{}-{number}", std::process::id()));
+        let path = own_place(scratch, "context");
         let failed = |error| Failure::new("could not make room for a context").because(error);
         std::fs::create_dir_all(path.join("files")).map_err(failed)?;
         Ok(Self(path))

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::dockerfile::{NetworkMode, parse};
@@ -26,6 +25,7 @@ use crate::csv;
 use crate::failure::Failure;
 use crate::limits;
 use crate::session::Session;
+use crate::stores::own_place;
 
 /// A named context that is always there: a directory with this very program, statically linked, as `wharf`. A
 /// Dockerfile that starts `FROM scratch` can run it without downloading anything.
@@ -377,9 +377,7 @@ fn has_stage(dockerfile: &str, name: &str) -> bool {
 impl OwnProgram {
     /// A copy and not a link: it may lie on another file system, and its owner and mode are to be the image's.
     fn make(scratch: &Path) -> Result<Self, Failure> {
-        static NEXT: AtomicUsize = AtomicUsize::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let directory = scratch.join(format!("self-{}-{number}", std::process::id()));
+        let directory = own_place(scratch, "self");
         let failed = |error: std::io::Error| Failure::new("could not offer this program to the build").because(error);
         std::fs::create_dir_all(&directory).map_err(failed)?;
         let program = Self(directory);

@@ -1,6 +1,7 @@
 //! Where the store lies, and opening it.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use wharf_blobstore::s3::{self, S3Config};
 use wharf_blobstore::{Store, embedded};
@@ -65,6 +66,13 @@ impl OpenStore {
     pub fn build_cache(&self) -> PathBuf {
         self.build.clone()
     }
+}
+
+/// A place in [`OpenStore::scratch`] that nothing else has, in this process or another. Nothing is there yet.
+pub fn own_place(scratch: &Path, what: &str) -> PathBuf {
+    static NEXT: AtomicUsize = AtomicUsize::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    scratch.join(format!("{what}-{}-{number}", std::process::id()))
 }
 
 fn open(directory: &Path) -> Result<Store, Failure> {
