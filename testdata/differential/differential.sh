@@ -1,27 +1,34 @@
 #!/usr/bin/env bash
-# BuildKit, as an oracle: every case of testdata/builds is built by it and by Wharf, and both must give the same files and the
-# same configuration, or both refuse. Differences that are meant stand in `intended`, each with its reason.
+# Other builders, as oracles: every case of testdata/builds is built by one of them and by Wharf, and both must give the same files
+# and the same configuration, or both refuse. Differences that are meant stand in `ENGINE.intended`, each with its reason.
 #
-#   testdata/differential/differential.sh [CASE...]
+#   testdata/differential/differential.sh buildkit [CASE...]   the BuildKit of today
+#   testdata/differential/differential.sh docker [CASE...]     Debian's Docker engine, whose BuildKit is of 2020; what that cannot
+#                                                              read stands in `docker.not-asked`
 source "$(dirname "${BASH_SOURCE[0]}")/../clients/lib.sh"
-need buildkitd buildctl runc busybox jq python3
-describe_peer() { buildctl --version; }
-with_registry
-WHARF=$(find_wharf)
+case ${1:-} in
+  buildkit) need buildkitd buildctl runc busybox jq python3 ;;
+  docker) need dockerd /usr/bin/docker busybox jq python3 ;;
+  *) echo "which engine: buildkit or docker?" >&2; exit 2 ;;
+esac
 
 # The base image `shell` of the cases: busybox under every name it has.
-mkdir -p "$WORK/shell/root/"{dev,proc,sys,bin} "$WORK/shell/root/etc" "$WORK/shell/root/tmp" "$WORK/shell/root/usr"
-cp "$(command -v busybox)" "$WORK/shell/root/bin/busybox"
-for name in $(busybox --list); do [[ $name == busybox ]] || ln -s busybox "$WORK/shell/root/bin/$name"; done
-ln -s ../bin "$WORK/shell/root/usr/bin"
-printf 'root:x:0:0:root:/root:/bin/sh\n' >"$WORK/shell/root/etc/passwd"
-printf 'root:x:0:\n' >"$WORK/shell/root/etc/group"
-chmod 1777 "$WORK/shell/root/tmp"
-layer_tar "$WORK/shell/root" "$WORK/shell.tar"
-"$WHARF" import --quiet --store "$WORK/base" "$WORK/shell.tar" "$REGISTRY/shell:1" --change 'ENV PATH=/bin' >/dev/null
-"$WHARF" push --quiet --store "$WORK/base" "$REGISTRY/shell:1" >/dev/null
+push_shell() {
+  local root=$WORK/shell/root name
+  mkdir -p "$root/"{dev,proc,sys,bin} "$root/etc" "$root/tmp" "$root/usr"
+  cp "$(command -v busybox)" "$root/bin/busybox"
+  for name in $(busybox --list); do [[ $name == busybox ]] || ln -s busybox "$root/bin/$name"; done
+  ln -s ../bin "$root/usr/bin"
+  printf 'root:x:0:0:root:/root:/bin/sh\n' >"$root/etc/passwd"
+  printf 'root:x:0:\n' >"$root/etc/group"
+  chmod 1777 "$root/tmp"
+  layer_tar "$root" "$WORK/shell.tar"
+  "$WHARF" import --quiet --store "$WORK/base" "$WORK/shell.tar" "$REGISTRY/shell:1" --change 'ENV PATH=/bin' >/dev/null
+  "$WHARF" push --quiet --store "$WORK/base" "$REGISTRY/shell:1" >/dev/null
+}
 
-cat >"$WORK/buildkitd.toml" <<TOML
+start_buildkit() {
+  cat >"$WORK/buildkitd.toml" <<TOML
 root = "$WORK/buildkit"
 [worker.oci]
   enabled = true
@@ -33,11 +40,27 @@ root = "$WORK/buildkit"
   http = true
   insecure = true
 TOML
-daemon buildkitd buildkitd --config "$WORK/buildkitd.toml" --addr "unix://$WORK/buildkit.sock"
-wait_for buildkitd 60 buildctl --addr "unix://$WORK/buildkit.sock" debug workers
+  export BUILDKIT_HOST=unix://$WORK/buildkit.sock
+  daemon buildkitd buildkitd --config "$WORK/buildkitd.toml" --addr "$BUILDKIT_HOST"
+  wait_for buildkitd 60 buildctl debug workers
+  describe_peer() { buildctl --version; }
+}
 
+start_docker() {
+  export DOCKER_HOST=unix://$WORK/docker.sock DOCKER_CONFIG=$WORK/config DOCKER_BUILDKIT=1
+  daemon dockerd dockerd --data-root "$WORK/data" --exec-root "$WORK/exec" -H "$DOCKER_HOST" --pidfile "$WORK/docker.pid" \
+    --iptables=false --ip6tables=false --bridge=none
+  wait_for "the docker engine" 60 /usr/bin/docker version
+  /usr/bin/docker pull -q "$REGISTRY/shell:1" >/dev/null
+  /usr/bin/docker tag "$REGISTRY/shell:1" shell
+  describe_peer() { /usr/bin/docker version --format 'docker engine {{.Server.Version}}'; }
+}
+
+with_registry
+WHARF=$(find_wharf)
+push_shell
+"start_$1"
 status=0
-python3 "$TOP/testdata/differential/compare.py" --wharf "$WHARF" --address "unix://$WORK/buildkit.sock" \
-  --shell "$REGISTRY/shell:1" --work "$WORK" "$@" || status=$?
+python3 -B "$TOP/testdata/differential/compare.py" "$@" --wharf "$WHARF" --shell "$REGISTRY/shell:1" --work "$WORK" || status=$?
 describe_peer
 exit "$status"
