@@ -12,6 +12,11 @@ case ${1:-} in
   *) echo "which engine: buildkit or docker?" >&2; exit 2 ;;
 esac
 
+# Nothing of this outlives the comparison, so nothing waits for a disk.
+MEMORY=$WORK/memory
+mkdir "$MEMORY"
+mount -t tmpfs tmpfs "$MEMORY"
+
 # The base image `shell` of the cases: busybox under every name it has.
 push_shell() {
   local root=$WORK/shell/root name
@@ -29,7 +34,7 @@ push_shell() {
 
 start_buildkit() {
   cat >"$WORK/buildkitd.toml" <<TOML
-root = "$WORK/buildkit"
+root = "$MEMORY/buildkit"
 [worker.oci]
   enabled = true
   networkMode = "host"
@@ -48,7 +53,7 @@ TOML
 
 start_docker() {
   export DOCKER_HOST=unix://$WORK/docker.sock DOCKER_CONFIG=$WORK/config DOCKER_BUILDKIT=1
-  daemon dockerd dockerd --data-root "$WORK/data" --exec-root "$WORK/exec" -H "$DOCKER_HOST" --pidfile "$WORK/docker.pid" \
+  daemon dockerd dockerd --data-root "$MEMORY/data" --exec-root "$WORK/exec" -H "$DOCKER_HOST" --pidfile "$WORK/docker.pid" \
     --iptables=false --ip6tables=false --bridge=none
   wait_for "the docker engine" 60 /usr/bin/docker version
   /usr/bin/docker pull -q "$REGISTRY/shell:1" >/dev/null
@@ -61,6 +66,6 @@ WHARF=$(find_wharf)
 push_shell
 "start_$1"
 status=0
-python3 -B "$TOP/testdata/differential/compare.py" "$@" --wharf "$WHARF" --shell "$REGISTRY/shell:1" --work "$WORK" || status=$?
+python3 -B "$TOP/testdata/differential/compare.py" "$@" --wharf "$WHARF" --shell "$REGISTRY/shell:1" --work "$MEMORY" || status=$?
 describe_peer
 exit "$status"
