@@ -28,7 +28,8 @@ def run(*commands, result):
         except subprocess.TimeoutExpired:
             return None, ["it does not end"]
         if done.returncode != 0:
-            return None, (done.stderr or done.stdout).strip().splitlines()[-12:]
+            said = [line for line in (done.stderr or done.stdout).strip().splitlines() if not line.startswith("#")]
+            return None, said[-12:]
     return Image(result), None
 
 
@@ -115,7 +116,7 @@ class Docker:
 
     def wants_a_layer(self, error):
         """It builds images without one, and cannot export them."""
-        return error is not None and "empty export" in error[-1]
+        return error is not None and "empty export" in " ".join(error)
 
     def lives(self):
         return subprocess.run(["/usr/bin/docker", "version"], capture_output=True).returncode == 0
