@@ -41,7 +41,6 @@ pub use own::OwnUpload;
 use record::BlobRecord;
 pub use record::{Arriving, Current};
 
-use crate::hashing::Hashing;
 use crate::{
     ByteStream, Change, Checkpoint, Error, Expect, ObjectKey, ObjectWriter, Outcome, RecordKey, RecordsExt as _,
     Result, Store, Write, encode,
@@ -194,9 +193,8 @@ impl BlobStore {
     pub async fn upload(&self, algorithm: Algorithm) -> Result<BlobUpload> {
         let epoch = ObjectKey::new(self.store.ids.fresh());
         let writer = self.store.objects.create(epoch).await?;
-        let hashing = Hashing::new(Hasher::new(algorithm));
-        let (store, gathered) = (self.clone(), BytesMut::new());
-        Ok(BlobUpload { store, epoch, writer, gathered, hashing, algorithm, size: 0 })
+        let (store, gathered, hasher) = (self.clone(), BytesMut::new(), Hasher::new(algorithm));
+        Ok(BlobUpload { store, epoch, writer, gathered, hasher, algorithm, size: 0 })
     }
 
     /// Goes on with an upload from its state, in this process or another.
@@ -204,8 +202,8 @@ impl BlobStore {
         let hasher = Hasher::restore(&state.hasher).ok_or(Error::UploadLost)?;
         let writer = self.store.objects.resume(state.epoch, &state.checkpoint).await?;
         let UploadState { epoch, size, algorithm, .. } = *state;
-        let (store, gathered, hashing) = (self.clone(), BytesMut::new(), Hashing::new(hasher));
-        Ok(BlobUpload { store, epoch, writer, gathered, hashing, algorithm: algorithm.into(), size })
+        let (store, gathered) = (self.clone(), BytesMut::new());
+        Ok(BlobUpload { store, epoch, writer, gathered, hasher, algorithm: algorithm.into(), size })
     }
 
     /// Forgets an upload and its bytes.
@@ -268,17 +266,18 @@ impl BlobStore {
     }
 }
 
-/// What is worth handing to other threads, in bytes. Smaller pieces are gathered.
+/// What is worth hashing and writing at once, in bytes. Smaller pieces are gathered.
 const PIECE: usize = 256 << 10;
 
-/// An upload under way: bytes are hashed while they arrive and written once. It holds three pieces at most.
+/// An upload under way: bytes are hashed while they arrive, by whoever brings them, and written once. It holds a piece at most,
+/// and what its writer holds.
 pub struct BlobUpload {
     store: BlobStore,
     epoch: ObjectKey,
     writer: Box<dyn ObjectWriter>,
     /// What came in since the last piece was sent on.
     gathered: BytesMut,
-    hashing: Hashing,
+    hasher: Hasher,
     algorithm: Algorithm,
     size: u64,
 }
@@ -346,7 +345,7 @@ impl BlobUpload {
 
     /// Has a piece hashed and written.
     async fn send(&mut self, piece: Bytes) -> Result<()> {
-        self.hashing.update(&piece).await?;
+        self.hasher.update(&piece);
         self.writer.write(piece).await
     }
 
@@ -357,7 +356,7 @@ impl BlobUpload {
             epoch: self.epoch,
             size: self.size,
             checkpoint: self.writer.checkpoint().await?,
-            hasher: self.hashing.settled().await?.save(),
+            hasher: self.hasher.save(),
             algorithm: self.algorithm.into(),
         })
     }
@@ -366,8 +365,8 @@ impl BlobUpload {
     /// by the algorithm the upload was begun with.
     pub async fn commit(mut self, expected: Option<Digest>) -> Result<Blob> {
         self.send_gathered().await?;
-        let hashed = self.hashing.settled().await?.clone().finish();
-        let Self { store, epoch, writer, algorithm, size, .. } = self;
+        let Self { store, epoch, writer, hasher, algorithm, size, .. } = self;
+        let hashed = hasher.finish();
         if let Some(expected) = expected.filter(|expected| expected.algorithm() == algorithm)
             && expected != hashed
         {

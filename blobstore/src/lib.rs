@@ -38,7 +38,6 @@ mod clock;
 pub mod conformance;
 pub mod embedded;
 mod error;
-mod hashing;
 mod key;
 pub mod memory;
 mod object;

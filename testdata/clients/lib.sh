@@ -104,6 +104,8 @@ find_wharf() {
   for path in "${WHARF:-}" "$TOP"/target/*/release/wharf "$TOP"/target/release/wharf "$(command -v wharf || true)"; do
     [[ -n $path && -x $path ]] && { echo "$path"; return; }
   done
+  # Whoever asked says that there is none.
+  return 0
 }
 
 # with_registry: sets REGISTRY (host:port) and, when it starts Wharf itself, STORE.

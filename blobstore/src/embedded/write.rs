@@ -1,5 +1,5 @@
-//! Writing an object: small pieces are gathered, and one gathered piece is on its way to the disk while the next one is
-//! gathered. A writer holds two pieces at most, beside one that its caller made larger.
+//! Writing an object: small pieces are gathered, and written together. Whoever brings the bytes waits until the kernel has them, not
+//! for the disk: that is for checkpoints and the end, which go elsewhere. A writer holds a piece at most.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -7,9 +7,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
 
-use super::blocking::{blocking, joined};
+use super::blocking::blocking;
 use super::room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
@@ -22,54 +21,39 @@ const WHOLE: usize = PIECE / 2;
 
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
-    /// `None` while a call has it, and for good after that call failed or was given up.
+    /// `None` after a write failed.
     unfinished: Option<UnfinishedFile>,
     gathered: BytesMut,
     /// Where the gathered bytes belong.
     offset: u64,
-    on_its_way: Option<JoinHandle<Result<()>>>,
 }
 
 impl EmbeddedWriter {
     pub(super) fn new(key: ObjectKey, unfinished: UnfinishedFile, offset: u64) -> Self {
-        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset, on_its_way: None }
+        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset }
     }
 
-    /// Sends a piece on its way; the one before has arrived.
-    fn send(&mut self, piece: Bytes) -> Result<()> {
-        let file = Arc::clone(&self.unfinished.as_ref().ok_or(Error::UploadLost)?.file);
-        let (key, offset) = (self.key, self.offset);
+    fn put(&mut self, piece: &[u8]) -> Result<()> {
+        let unfinished = self.unfinished.take().ok_or(Error::UploadLost)?;
+        write_at(&unfinished.file, piece, self.offset, self.key)?;
         self.offset += piece.len() as u64;
-        self.on_its_way = Some(tokio::task::spawn_blocking(move || write_at(&file, &piece, offset, key)));
+        self.unfinished = Some(unfinished);
         Ok(())
     }
 
-    /// Waits for the piece that is on its way. A caller may give up waiting and ask again.
-    async fn arrive(&mut self) -> Result<()> {
-        let Some(handle) = self.on_its_way.as_mut() else { return Ok(()) };
-        let arrived = joined(handle).await;
-        self.on_its_way = None;
-        if arrived.is_err() {
-            self.unfinished = None;
-        }
-        arrived
-    }
-
-    /// Sends what was gathered on its way.
-    async fn send_gathered(&mut self) -> Result<()> {
-        self.arrive().await?;
+    fn put_gathered(&mut self) -> Result<()> {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        let piece = self.gathered.split().freeze();
-        self.send(piece)
+        let piece = self.gathered.split();
+        self.put(&piece)
     }
 
-    /// Brings everything to the file, which is then the caller's.
-    async fn settle(&mut self) -> Result<UnfinishedFile> {
-        self.send_gathered().await?;
-        self.arrive().await?;
-        self.unfinished.take().ok_or(Error::UploadLost)
+    /// Brings everything to the file. This blocks.
+    fn settle(mut self) -> Result<(Self, UnfinishedFile)> {
+        self.put_gathered()?;
+        let unfinished = self.unfinished.take().ok_or(Error::UploadLost)?;
+        Ok((self, unfinished))
     }
 }
 
@@ -77,31 +61,29 @@ impl EmbeddedWriter {
 impl ObjectWriter for EmbeddedWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         if bytes.len() >= WHOLE {
-            self.send_gathered().await?;
-            self.arrive().await?;
-            return self.send(bytes);
+            self.put_gathered()?;
+            return self.put(&bytes);
         }
         self.gathered.extend_from_slice(&bytes);
-        if self.gathered.len() >= PIECE { self.send_gathered().await } else { Ok(()) }
+        if self.gathered.len() >= PIECE { self.put_gathered() } else { Ok(()) }
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        let mut unfinished = self.settle().await?;
-        let length = self.offset;
-        let (mut unfinished, checkpoint) = blocking(move || {
-            let checkpoint = unfinished.checkpoint(length)?;
-            Ok((unfinished, checkpoint))
+        let taken = Self { unfinished: self.unfinished.take(), gathered: self.gathered.split(), ..*self };
+        let (offset, mut unfinished, checkpoint) = blocking(move || {
+            let (writer, mut unfinished) = taken.settle()?;
+            let checkpoint = unfinished.checkpoint(writer.offset)?;
+            Ok((writer.offset, unfinished, checkpoint))
         })
         .await?;
         // Only now: a file whose checkpoint nobody came to know goes with its writer.
         unfinished.known = true;
-        self.unfinished = Some(unfinished);
+        (self.unfinished, self.offset) = (Some(unfinished), offset);
         Ok(checkpoint)
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        let unfinished = self.settle().await?;
-        blocking(move || unfinished.finish()).await
+    async fn finish(self: Box<Self>) -> Result<()> {
+        blocking(move || self.settle()?.1.finish()).await
     }
 
     fn file(&self) -> Option<Arc<File>> {

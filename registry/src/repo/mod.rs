@@ -10,6 +10,7 @@ mod content;
 mod error;
 mod expired;
 pub(crate) mod holders;
+mod intake;
 mod inventory;
 pub(crate) mod keys;
 mod local;

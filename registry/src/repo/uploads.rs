@@ -5,7 +5,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
@@ -15,7 +14,7 @@ use wharf_blobstore::{
 use wharf_spec::{Algorithm, Digest, RepositoryName};
 
 use super::blobs::Stamp;
-use super::{Error, Repositories, Result, keys};
+use super::{Error, Repositories, Result, intake, keys};
 
 /// A request's body. An error means that the client went away or was too slow.
 pub type PieceStream = BoxStream<'static, std::io::Result<Bytes>>;
@@ -132,8 +131,8 @@ impl Repositories {
         body: PieceStream,
     ) -> Result<SessionStatus> {
         let (session, version) = self.session(name, id).await?;
-        let mut upload = self.take_up(&session, session.algorithm(), range).await?;
-        let received = receive(&mut upload, range, body).await;
+        let upload = self.take_up(&session, session.algorithm(), range).await?;
+        let (mut upload, received) = intake::receive(upload, range, body).await;
         match &received {
             Ok(()) | Err(Error::Truncated) => {}
             Err(_) => return received.map(|()| SessionStatus { size: 0 }),
@@ -178,8 +177,9 @@ impl Repositories {
     ) -> Result<Blob> {
         let (session, version) = self.session(name, id).await?;
         // While nothing has arrived, the digest may still choose how it is hashed.
-        let mut upload = self.take_up(&session, digest.algorithm(), range).await?;
-        receive(&mut upload, range, body).await?;
+        let upload = self.take_up(&session, digest.algorithm(), range).await?;
+        let (upload, received) = intake::receive(upload, range, body).await;
+        received?;
         let committed = upload.commit(Some(digest)).await;
         if let (Err(StoreError::Mismatch(_)), Some(state)) = (&committed, &session.state) {
             self.blobs.abandon(state).await?;
@@ -199,8 +199,9 @@ impl Repositories {
 
     /// Takes a whole blob in one request, without a session.
     pub async fn put_blob(&self, name: &RepositoryName, digest: Digest, body: PieceStream) -> Result<Blob> {
-        let mut upload = self.blobs.upload(digest.algorithm()).await?;
-        receive(&mut upload, None, body).await?;
+        let upload = self.blobs.upload(digest.algorithm()).await?;
+        let (upload, received) = intake::receive(upload, None, body).await;
+        received?;
         let blob = upload.commit(Some(digest)).await?;
         self.link(name, &digest, Stamp::Always).await?;
         Ok(blob)
@@ -262,25 +263,5 @@ async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + S
             // The runtime is shutting down.
             Err(_) => Err(Error::Truncated),
         },
-    }
-}
-
-/// Takes a body in.
-async fn receive(upload: &mut BlobUpload, range: Option<ChunkRange>, mut body: PieceStream) -> Result<()> {
-    let before = upload.size();
-    let promised = range.map(|ChunkRange { start, end }| end - start + 1);
-    while let Some(piece) = body.next().await {
-        let Ok(piece) = piece else { return Err(Error::Truncated) };
-        upload.write(piece).await?;
-        let received = upload.size() - before;
-        if let Some(promised) = promised.filter(|promised| received > *promised) {
-            return Err(Error::ChunkLength { promised, received });
-        }
-    }
-    match promised {
-        Some(promised) if promised != upload.size() - before => {
-            Err(Error::ChunkLength { promised, received: upload.size() - before })
-        }
-        Some(_) | None => Ok(()),
     }
 }
