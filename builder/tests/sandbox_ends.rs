@@ -14,7 +14,7 @@ use support::image::{layer, write};
 use support::step::Step;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
-use wharf_builder::sandbox::{Network, Resource, Rlimit, SandboxError, run};
+use wharf_builder::sandbox::{Helpers, Network, Resource, Rlimit, SandboxError};
 
 /// Processes on this machine whose command line contains the text.
 fn processes_with(text: &str) -> Vec<i32> {
@@ -24,6 +24,27 @@ fn processes_with(text: &str) -> Vec<i32> {
             .is_ok_and(|line| String::from_utf8_lossy(&line).contains(text) && *pid != std::process::id().cast_signed())
     })
     .collect()
+}
+
+fn children_of(pid: u32) -> Vec<i32> {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let children = threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("children")).unwrap());
+    children.flat_map(|list| list.split_whitespace().map(|pid| pid.parse().unwrap()).collect::<Vec<_>>()).collect()
+}
+
+#[tokio::test]
+async fn a_helper_that_was_started_ahead_is_as_good_as_any() {
+    let helpers = Helpers::default();
+    for round in 0..3 {
+        helpers.prepare();
+        helpers.prepare();
+        for _ in 0..2 {
+            let ran = Step::shell(&format!("echo {round}")).run_by(&helpers).await;
+            assert_eq!(ran.ok(), format!("{round}\n"));
+        }
+    }
+    // And one that nobody needs in the end goes with its builder.
+    helpers.prepare();
 }
 
 #[tokio::test]
@@ -59,7 +80,8 @@ async fn cancelling_kills_everything() {
         assert!(chunks.recv().await.is_some(), "it starts");
         cancel.cancel();
     };
-    let (result, ()) = tokio::join!(run(&step.rootfs, &step.process, output, &cancel), cancelling);
+    let helpers = Helpers::default();
+    let (result, ()) = tokio::join!(helpers.run(&step.rootfs, &step.process, output, &cancel), cancelling);
     assert_eq!(result, Err(SandboxError::Cancelled));
     assert_eq!(processes_with("86403"), [0; 0]);
 }
@@ -70,12 +92,14 @@ async fn stand_in_for_a_builder() {
     if std::env::var_os("WHARF_TEST_BUILDER").is_some() {
         let (output, mut chunks) = mpsc::channel(1);
         let step = Step::shell("echo started; sleep 86404");
+        let helpers = Helpers::default();
         let print = async {
             assert!(chunks.recv().await.is_some());
+            helpers.prepare();
             println!("\nstarted {}", step.room.path().display());
         };
         let never = CancellationToken::new();
-        let run = run(&step.rootfs, &step.process, output, &never);
+        let run = helpers.run(&step.rootfs, &step.process, output, &never);
         let _ = tokio::join!(run, print);
     }
 }
@@ -92,8 +116,13 @@ async fn a_killed_builder_leaves_no_process_and_no_mount() {
     let room = lines.map(Result::unwrap).find_map(|line| line.strip_prefix("started ").map(str::to_owned)).unwrap();
     let sleepers = processes_with("86404");
     assert!(!sleepers.is_empty(), "it runs");
-    let handles: Vec<_> =
-        sleepers.iter().filter_map(|pid| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok()).collect();
+    let helpers = children_of(builder.id());
+    assert_eq!(helpers.len(), 2, "one works, one waits");
+    let handles: Vec<_> = sleepers
+        .iter()
+        .chain(&helpers)
+        .filter_map(|pid| pidfd_open(Pid::from_raw(*pid)?, PidfdFlags::empty()).ok())
+        .collect();
     builder.kill().unwrap();
     builder.wait().unwrap();
     for handle in handles {

@@ -44,6 +44,7 @@ mod size;
 mod span;
 mod stores;
 mod transfers;
+mod waiting;
 
 use std::process::ExitCode;
 

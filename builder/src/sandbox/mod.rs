@@ -51,7 +51,7 @@ pub use error::{Errno, SandboxError, Step};
 pub use helper::{HELPER_ARG, run_helper_if_asked};
 pub use overlay::opaque_attribute;
 pub use report::ExitStatus;
-pub use run::{OutputChunk, Stream, rehearse, run};
+pub use run::{Helpers, OutputChunk, Stream, rehearse};
 pub use spec::{
     Access, GroupLimits, Limits, Mount, MountKind, Network, Process, Resource, Rlimit, RootFs, Secret, Security, Writes,
 };

@@ -4,6 +4,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::Path;
 use std::process::Stdio;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -39,54 +40,96 @@ pub struct OutputChunk {
 
 const CHUNK: usize = 32 << 10;
 
-/// Runs one process in a root file system and waits for it. A non-zero exit is an [`ExitStatus`], no error.
-///
-/// Output goes to `output` as it comes; a full channel makes the process wait, a closed one discards. When this
-/// returns, or is dropped, no process of the sandbox is left (after a drop: within moments), and the mounts, which
-/// no other process ever saw, are gone.
-pub async fn run(
-    rootfs: &RootFs,
-    process: &Process,
-    output: mpsc::Sender<OutputChunk>,
-    cancel: &CancellationToken,
-) -> Result<ExitStatus, SandboxError> {
-    let task = encode_task(&Task { rootfs: rootfs.clone(), process: process.clone() })?;
-    let group = Group::make(&process.limits.group)?;
-    let (mut child, mut socket) = start_helper()?;
-    if let (Some(group), Some(pid)) = (&group, child.id()) {
-        // It does nothing before it is told what.
-        group.join(pid)?;
+/// The helpers of a build, one for each process. One can be started ahead of the process that it is for.
+#[derive(Default)]
+pub struct Helpers {
+    ready: Mutex<Option<Helper>>,
+}
+
+/// A helper that waits to be told what to do. Dropped, it ends.
+struct Helper {
+    child: Child,
+    socket: UnixStream,
+}
+
+impl Helper {
+    fn if_alive(mut self) -> Option<Self> {
+        matches!(self.child.try_wait(), Ok(None)).then_some(self)
     }
-    let streams = [
-        child.stdout.take().map(|stdout| tokio::spawn(forward(stdout, Stream::Stdout, output.clone()))),
-        child.stderr.take().map(|stderr| tokio::spawn(forward(stderr, Stream::Stderr, output))),
-    ];
-    let mut lines = Vec::new();
-    let ended = {
-        let work = async {
-            // A helper that is gone already shows in what it said, or did not say.
-            let _ = socket.write_all(&task).await;
-            let _ = socket.read_to_end(&mut lines).await;
+}
+
+impl Helpers {
+    /// Starts the helper of the next process, while another process runs.
+    pub fn prepare(&self) {
+        let mut ready = self.ready();
+        if ready.is_none() {
+            // Where it cannot be started, whoever needs it will be told why.
+            *ready = start_helper().ok();
+        }
+    }
+
+    fn take(&self) -> Result<Helper, SandboxError> {
+        let ready = self.ready().take();
+        match ready.and_then(Helper::if_alive) {
+            Some(helper) => Ok(helper),
+            None => start_helper(),
+        }
+    }
+
+    fn ready(&self) -> MutexGuard<'_, Option<Helper>> {
+        self.ready.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Runs one process in a root file system and waits for it. A non-zero exit is an [`ExitStatus`], no error.
+    ///
+    /// Output goes to `output` as it comes; a full channel makes the process wait, a closed one discards. When this
+    /// returns, or is dropped, no process of the sandbox is left (after a drop: within moments), and the mounts, which
+    /// no other process ever saw, are gone.
+    pub async fn run(
+        &self,
+        rootfs: &RootFs,
+        process: &Process,
+        output: mpsc::Sender<OutputChunk>,
+        cancel: &CancellationToken,
+    ) -> Result<ExitStatus, SandboxError> {
+        let task = encode_task(&Task { rootfs: rootfs.clone(), process: process.clone() })?;
+        let group = Group::make(&process.limits.group)?;
+        let Helper { mut child, mut socket } = self.take()?;
+        if let (Some(group), Some(pid)) = (&group, child.id()) {
+            // It does nothing before it is told what.
+            group.join(pid)?;
+        }
+        let streams = [
+            child.stdout.take().map(|stdout| tokio::spawn(forward(stdout, Stream::Stdout, output.clone()))),
+            child.stderr.take().map(|stderr| tokio::spawn(forward(stderr, Stream::Stderr, output))),
+        ];
+        let mut lines = Vec::new();
+        let ended = {
+            let work = async {
+                // A helper that is gone already shows in what it said, or did not say.
+                let _ = socket.write_all(&task).await;
+                let _ = socket.read_to_end(&mut lines).await;
+            };
+            tokio::select! {
+                () = work => Ok(()),
+                () = cancel.cancelled() => Err(SandboxError::Cancelled),
+                after = elapsed(process.limits.timeout) => Err(SandboxError::TimedOut { after }),
+            }
         };
-        tokio::select! {
-            () = work => Ok(()),
-            () = cancel.cancelled() => Err(SandboxError::Cancelled),
-            after = elapsed(process.limits.timeout) => Err(SandboxError::TimedOut { after }),
+        // Closing the socket is what makes the helper kill everything; after a normal end it changes nothing.
+        drop(socket);
+        child.wait().await.at(Step::StartHelper, "")?;
+        for stream in streams.into_iter().flatten() {
+            match ended {
+                Ok(()) => drop(stream.await),
+                Err(_) => stream.abort(),
+            }
         }
-    };
-    // Closing the socket is what makes the helper kill everything; after a normal end it changes nothing.
-    drop(socket);
-    child.wait().await.at(Step::StartHelper, "")?;
-    for stream in streams.into_iter().flatten() {
-        match ended {
-            Ok(()) => drop(stream.await),
-            Err(_) => stream.abort(),
-        }
+        ended.and_then(|()| outcome(&lines)).map_err(|error| match (error, process.limits.group.memory) {
+            (SandboxError::Killed { out_of_memory: true, .. }, Some(limit)) => SandboxError::MemoryExceeded { limit },
+            (error, _) => error,
+        })
     }
-    ended.and_then(|()| outcome(&lines)).map_err(|error| match (error, process.limits.group.memory) {
-        (SandboxError::Killed { out_of_memory: true, .. }, Some(limit)) => SandboxError::MemoryExceeded { limit },
-        (error, _) => error,
-    })
 }
 
 /// Makes a whole sandbox below `scratch`, runs nothing in it, and takes it down: whether this process, on this
@@ -104,14 +147,14 @@ pub async fn rehearse(scratch: &Path) -> Result<(), SandboxError> {
     let kind = MountKind::Bind { source, subpath: String::new(), access: Access::ReadOnly };
     process.mounts.push(Mount { target: program, kind });
     let (output, _) = mpsc::channel(1);
-    let result = run(&rootfs, &process, output, &CancellationToken::new()).await;
+    let result = Helpers::default().run(&rootfs, &process, output, &CancellationToken::new()).await;
     std::fs::remove_dir_all(&room).at(Step::PrepareWork, room.display())?;
     result.map(drop)
 }
 
 /// The helper's environment is empty, and it holds no descriptor but its socket (as standard input) and the two output pipes.
 /// It goes to `/` itself: told to start there, the standard library would copy all our page tables for it.
-fn start_helper() -> Result<(Child, UnixStream), SandboxError> {
+fn start_helper() -> Result<Helper, SandboxError> {
     let (ours, theirs) = StdUnixStream::pair().at(Step::StartHelper, "")?;
     ours.set_nonblocking(true).at(Step::StartHelper, "")?;
     let child = Command::new("/proc/self/exe")
@@ -123,7 +166,7 @@ fn start_helper() -> Result<(Child, UnixStream), SandboxError> {
         .kill_on_drop(true)
         .spawn()
         .at(Step::StartHelper, "")?;
-    Ok((child, UnixStream::from_std(ours).at(Step::StartHelper, "")?))
+    Ok(Helper { child, socket: UnixStream::from_std(ours).at(Step::StartHelper, "")? })
 }
 
 async fn elapsed(limit: Option<Duration>) -> Duration {
@@ -145,5 +188,18 @@ async fn forward(mut from: impl AsyncRead + Unpin, stream: Stream, to: mpsc::Sen
             // Whether anybody listens is not the process's business: it must not die of a closed pipe.
             Ok(_) => drop(to.send(OutputChunk { stream, bytes: buffer.split().freeze() }).await),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_helper_that_died_while_it_waited_is_not_used() {
+        // This program does not know what a helper is, and ends at once.
+        let mut helper = start_helper().unwrap();
+        assert!(!helper.child.wait().await.unwrap().success());
+        assert!(helper.if_alive().is_none());
     }
 }

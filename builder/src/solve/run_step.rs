@@ -17,9 +17,10 @@ use super::solver::Solver;
 use super::transport::{StoreLayerError, store_layer};
 use crate::dockerfile::{Diagnostic, Span};
 use crate::error::BuildError;
+use crate::event::StepId;
 use crate::layer::{DiffError, DiffOptions, Tree, WriteError, write_upper};
-use crate::plan::{PlannedStage, Run, Step};
-use crate::sandbox::{self, ExitStatus, Process, RootFs, SandboxError, Tier};
+use crate::plan::{PlannedStage, Run, Step, Work};
+use crate::sandbox::{ExitStatus, Process, RootFs, SandboxError, Tier};
 use crate::settings::HOSTNAME;
 
 /// How many chunks of output may wait for whoever listens.
@@ -108,7 +109,12 @@ impl Solver<'_> {
     async fn execute(&self, step: &Step, run: &Run, (rootfs, process): (&RootFs, &Process)) -> Result<(), BuildError> {
         let (output, heard) = mpsc::channel(WAITING_OUTPUT);
         let mut listener = Listener::new(step.id, Arc::clone(&self.reporter));
-        let (ended, ()) = tokio::join!(sandbox::run(rootfs, process, output, &self.cancel), listener.listen(heard));
+        let (ended, (), ()) = tokio::join!(
+            self.helpers.run(rootfs, process, output, &self.cancel),
+            listener.listen(heard),
+            // Once this process is on its way.
+            async { self.prepare_next(step.id) },
+        );
         match ended {
             Ok(ExitStatus { code: 0, .. }) => Ok(()),
             Ok(status) => {
@@ -118,6 +124,17 @@ impl Solver<'_> {
             }
             Err(SandboxError::Cancelled) => Err(BuildError::Cancelled),
             Err(error) => Err(self.foreign(&error, not_run(run, &error, &listener.last_lines(), step.span)).into()),
+        }
+    }
+
+    /// Has a helper ready for the stage's next `RUN`: what comes after a step that had to run has to run, too.
+    fn prepare_next(&self, id: StepId) {
+        let after = |stage: &PlannedStage| {
+            let at = stage.steps.iter().position(|step| step.id == id)?;
+            Some(stage.steps[at + 1..].iter().any(|step| matches!(step.work, Work::Run(_))))
+        };
+        if self.plan.stages.iter().find_map(after) == Some(true) {
+            self.helpers.prepare();
         }
     }
 

@@ -37,6 +37,7 @@ use crate::plan::{
     StageId, Step, Work,
 };
 use crate::request::BuildRequest;
+use crate::sandbox::Helpers;
 use crate::shared::{SharedLayer, StepLayer};
 
 /// What a stage is solved for.
@@ -55,6 +56,7 @@ pub(crate) struct Solver<'a> {
     pub(super) environment: &'a BuildEnvironment,
     pub(super) depot: Depot,
     pub(super) reporter: Arc<Reporter>,
+    pub(super) helpers: Helpers,
     /// Ends everything once one step has failed.
     pub(super) cancel: CancellationToken,
     /// Caches that start empty because nothing remembered may be used.
@@ -107,6 +109,7 @@ impl<'a> Solver<'a> {
             environment,
             depot,
             reporter,
+            helpers: Helpers::default(),
             cancel: environment.cancel.child_token(),
             fresh_mounts: Mutex::default(),
             used_mounts: Mutex::default(),

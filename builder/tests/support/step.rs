@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use wharf_builder::sandbox::{
-    Access, ExitStatus, Mount, MountKind, OutputChunk, Process, RootFs, SandboxError, Stream, run,
+    Access, ExitStatus, Helpers, Mount, MountKind, OutputChunk, Process, RootFs, SandboxError, Stream,
 };
 
 use super::image;
@@ -72,6 +72,10 @@ impl Step {
     }
 
     pub(crate) async fn run(self) -> Ran {
+        self.run_by(&Helpers::default()).await
+    }
+
+    pub(crate) async fn run_by(self, helpers: &Helpers) -> Ran {
         let (never, (output, mut chunks)) = (CancellationToken::new(), mpsc::channel::<OutputChunk>(16));
         let collect = async {
             let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -83,7 +87,8 @@ impl Step {
             }
             (stdout, stderr)
         };
-        let (result, (stdout, stderr)) = tokio::join!(run(&self.rootfs, &self.process, output, &never), collect);
+        let (result, (stdout, stderr)) =
+            tokio::join!(helpers.run(&self.rootfs, &self.process, output, &never), collect);
         Ran {
             result,
             stdout: String::from_utf8(stdout).unwrap(),

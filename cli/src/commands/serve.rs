@@ -14,6 +14,7 @@ use crate::args::{Serve, ServeOptions};
 use crate::failure::{EXIT_INTERRUPTED, Failure};
 use crate::session::Session;
 use crate::stores::OpenStore;
+use crate::waiting::let_go_of_the_start;
 
 /// Where the server listens when nobody says.
 const LISTEN: &str = "127.0.0.1:5000";
@@ -145,6 +146,7 @@ impl Server {
         let retain = retain(self.repositories.clone(), self.retention_interval);
         let purge = purge(self.repositories.clone(), self.upload_expiry);
         let collect = collect(self.repositories, self.collection);
+        let_go_of_the_start();
         let serve = serve(self.listener, self.acceptor, self.registry, self.timeouts, stop);
         tokio::select! {
             served = serve => served.map_err(|error| Failure::new("the server stopped").because(error)),
