@@ -244,12 +244,24 @@ async fn a_secret_is_a_file_in_memory() {
     let kind = MountKind::File { contents: Secret::new(b"hunter2".to_vec()), mode: 0o440, uid: 1000, gid: 44 };
     let script = "cat /run/secrets/token; stat -c ' %a %u %g' /run/secrets/token; echo > /run/secrets/token";
     let step = Step::shell(script).user("app").mount("/run/secrets/token", kind);
-    let work = step.rootfs.work.clone();
+    let memory = step.rootfs.shared.join("memory");
     let ran = step.run().await;
     ran.exited(2);
     assert_eq!(ran.stdout, "hunter2 440 1000 44\n");
     assert_eq!(ran.changes(), [""; 0]);
-    assert!(fs::read_dir(work.join("memory")).unwrap().next().is_none(), "never on disk");
+    assert!(fs::read_dir(memory).unwrap().next().is_none(), "never on disk");
+}
+
+#[tokio::test]
+async fn what_sandboxes_share_has_nothing_of_one_of_them() {
+    let first = Step::shell("ls -d /only/here").mount("/only/here", MountKind::Tmpfs { size: None });
+    let mut second = Step::shell("ls -d /only /proc /etc/hosts");
+    second.rootfs.shared.clone_from(&first.rootfs.shared);
+    let first = first.run().await;
+    assert_eq!(first.ok(), "/only/here\n");
+    let second = second.run().await;
+    assert_eq!(second.stdout, "/etc/hosts\n/proc\n", "{}", second.stderr);
+    assert_eq!(second.changes(), [""; 0]);
 }
 
 #[tokio::test]

@@ -195,7 +195,7 @@ async fn unknown_users_are_named() {
 #[tokio::test]
 async fn a_used_work_directory_is_refused() {
     let step = Step::shell(":");
-    fs::create_dir(step.rootfs.work.join("memory")).unwrap();
+    fs::create_dir(step.rootfs.work.join("root.work")).unwrap();
     let error = step.run().await.result.unwrap_err();
     assert!(error.to_string().starts_with("cannot prepare the work directory"), "{error}");
 }

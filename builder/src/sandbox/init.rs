@@ -17,16 +17,22 @@ use super::inside::{self, Place};
 use super::mounts::{self, Leftovers};
 use super::payload::{self, Becoming};
 use super::report::{Channel, Report};
-use super::rootfs::{self, Kind, Root, Target};
+use super::rootfs::{self, Kind, Root, Target, Targets};
 use super::scratch::Scratch;
 use super::spec::{Network, Process, Task};
 use super::sys::{self, Fork};
 use super::{devices, kernel_files, name_files, user, userns};
 
-const KERNEL_TARGETS: [(&str, Kind); 3] =
-    [("/proc", Kind::Directory), ("/dev", Kind::Directory), ("/sys", Kind::Directory)];
 const HOSTS: &str = "/etc/hosts";
 const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// Where every sandbox has something mounted.
+const ALWAYS: [(&str, Kind); 5] = [
+    ("/proc", Kind::Directory),
+    ("/dev", Kind::Directory),
+    ("/sys", Kind::Directory),
+    (HOSTS, Kind::File),
+    (RESOLV_CONF, Kind::File),
+];
 
 /// Runs the task to its end. `helper` is the parent, without which nothing here may live on.
 pub(super) fn run(task: &Task, channel: &mut Channel, helper: &OwnedFd) -> ! {
@@ -80,15 +86,16 @@ struct Made {
 fn make_root(task: &Task) -> Result<Made, SandboxError> {
     let process = &task.process;
     let Process { security, mounts, .. } = process;
-    let scratch = Scratch::mount(&task.rootfs.work)?;
+    let scratch = Scratch::mount(&task.rootfs)?;
     let hosts = name_files::hosts(&process.hostname, &process.extra_hosts);
     let resolv_conf = name_files::resolv_conf().at(Step::Mount, RESOLV_CONF)?;
     let name_files = [(HOSTS, hosts), (RESOLV_CONF, resolv_conf)];
 
     let prepared = mounts::prepare(mounts, *security, &scratch)?;
-    let files = name_files.iter().map(|(path, _)| Target { path: Path::new(path), kind: Kind::File });
-    let kernel = KERNEL_TARGETS.iter().map(|(path, kind)| Target { path: Path::new(path), kind: *kind });
-    let targets: Vec<_> = kernel.chain(files).chain(prepared.iter().map(mounts::Prepared::target)).collect();
+    let targets = Targets {
+        always: ALWAYS.map(|(path, kind)| Target { path: Path::new(path), kind }).into(),
+        here: prepared.iter().map(mounts::Prepared::target).collect(),
+    };
     let root = rootfs::mount(&task.rootfs, &targets, *security, &scratch)?;
 
     let identity = user::resolve(root.place.as_fd(), &process.user)?;

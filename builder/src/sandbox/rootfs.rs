@@ -1,7 +1,7 @@
 //! The image as a root directory, with every mount point in place and none of them in the layer.
 //!
 //! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more layer,
-//! the *floor*, below all of the image's. The upper directory never holds them, so there is nothing to clean up
+//! the *floor*, below all of the image's: those that every sandbox has from one that is shared. The upper directory never holds them, so there is nothing to clean up
 //! after the step and no modification time to put back, whatever the process did.
 //!
 //! The image can hide the floor: it deleted the file in an upper layer, or has a symbolic link in the way. Then the
@@ -23,7 +23,7 @@ use super::detached::detach;
 use super::error::{At, SandboxError, Step};
 use super::inside::{self, Place};
 use super::overlay::{self, Changes, Stack};
-use super::scratch::{Scratch, open_place};
+use super::scratch::{Scratch, make_shared_directory, open_place};
 use super::spec::{RootFs, Security};
 
 const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
@@ -41,6 +41,14 @@ pub(super) struct Target<'a> {
     pub(super) kind: Kind,
 }
 
+/// All of those paths.
+pub(super) struct Targets<'a> {
+    /// In every sandbox.
+    pub(super) always: Vec<Target<'a>>,
+    /// In this one.
+    pub(super) here: Vec<Target<'a>>,
+}
+
 /// A mounted image.
 pub(super) struct Root {
     pub(super) path: PathBuf,
@@ -50,15 +58,20 @@ pub(super) struct Root {
 /// Mounts the image so that all targets exist in it.
 pub(super) fn mount(
     rootfs: &RootFs,
-    targets: &[Target<'_>],
+    targets: &Targets<'_>,
     security: Security,
     scratch: &Scratch,
 ) -> Result<Root, SandboxError> {
     let mut layers: Vec<&Path> = rootfs.lowers.iter().rev().map(PathBuf::as_path).collect();
     dress_root(&rootfs.upper, layers.first().copied())?;
-    let floor = scratch.directory_on_disk("floor")?;
-    let wanted = targets.iter().map(|target| Stub { path: inside::clean(target.path), existing: 0, kind: target.kind });
-    make_stubs(&floor, None, &wanted.collect::<Vec<_>>())?;
+    let floor = rootfs.shared.join("floor");
+    make_shared_directory(&floor)?;
+    make_floor(&floor, &targets.always)?;
+    let own_floor = if targets.here.is_empty() { None } else { Some(scratch.directory_on_disk("floor")?) };
+    if let Some(own) = &own_floor {
+        make_floor(own, &targets.here)?;
+        layers.push(own);
+    }
     layers.push(&floor);
     // Without a device cgroup, a device node made in, or brought by, the image would open the host's disk.
     let flags = match security {
@@ -111,15 +124,20 @@ struct Stub {
     kind: Kind,
 }
 
-fn find_missing(root: BorrowedFd<'_>, targets: &[Target<'_>]) -> Result<Vec<Stub>, SandboxError> {
+fn find_missing(root: BorrowedFd<'_>, targets: &Targets<'_>) -> Result<Vec<Stub>, SandboxError> {
     let mut missing = Vec::new();
-    for target in targets {
+    for target in targets.always.iter().chain(&targets.here) {
         match inside::locate(root, target.path).at(Step::MakeMountPoint, target.path.display())? {
             Place::Present(_) => {}
             Place::Missing { path, existing } => missing.push(Stub { path, existing, kind: target.kind }),
         }
     }
     Ok(missing)
+}
+
+fn make_floor(floor: &Path, targets: &[Target<'_>]) -> Result<(), SandboxError> {
+    let wanted = targets.iter().map(|target| Stub { path: inside::clean(target.path), existing: 0, kind: target.kind });
+    make_stubs(floor, None, &wanted.collect::<Vec<_>>())
 }
 
 /// Makes mount points in a layer. `image` is where the existing directories above them are.

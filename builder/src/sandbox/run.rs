@@ -137,8 +137,9 @@ impl Helpers {
 /// will be.
 pub async fn rehearse(scratch: &Path) -> Result<(), SandboxError> {
     let room = scratch.join(format!("rehearsal-{}", std::process::id()));
-    let rootfs = RootFs { lowers: Vec::new(), upper: room.join("upper"), work: room.join("work") };
-    for directory in [&rootfs.upper, &rootfs.work] {
+    let rootfs =
+        RootFs { lowers: Vec::new(), upper: room.join("upper"), work: room.join("work"), shared: room.join("shared") };
+    for directory in [&rootfs.upper, &rootfs.work, &rootfs.shared] {
         std::fs::create_dir_all(directory).at(Step::PrepareWork, directory.display())?;
     }
     let program = "/program".to_owned();

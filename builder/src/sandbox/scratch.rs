@@ -1,6 +1,9 @@
-//! The helper's own room: a file system in memory, mounted below the work directory in the helper's own mount
-//! namespace, and some directories beside it on disk. The first vanishes with the helper, the others with the work
-//! directory, so nothing of a killed builder stays mounted anywhere.
+//! The helper's own room: a file system in memory, mounted in the helper's own mount namespace, and some directories on
+//! disk. The first vanishes with the helper, the others with the work directory, so nothing of a killed builder stays
+//! mounted anywhere.
+//!
+//! What can be in memory is there, and what is the same for all sandboxes is made once: ext4 takes ever longer for a new file
+//! the more have been deleted in the last minute.
 
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
@@ -12,6 +15,7 @@ use rustix::fs::{Gid, Mode, OFlags, Uid};
 
 use super::detached::{DATA_ONLY, Detached, Setting};
 use super::error::{At, SandboxError, Step};
+use super::spec::RootFs;
 
 pub(super) struct Scratch {
     disk: PathBuf,
@@ -19,14 +23,13 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Takes an empty work directory.
-    pub(super) fn mount(work: &Path) -> Result<Self, SandboxError> {
-        let memory = work.join("memory");
-        make_directory(&memory)?;
+    pub(super) fn mount(rootfs: &RootFs) -> Result<Self, SandboxError> {
+        let memory = rootfs.shared.join("memory");
+        make_shared_directory(&memory)?;
         let tmpfs = Detached::fresh("tmpfs", &[Setting::Value("mode", "0755")], DATA_ONLY);
         let over = open_place(&memory, Step::PrepareWork)?;
         tmpfs.and_then(|tmpfs| tmpfs.attach(over)).at(Step::PrepareWork, memory.display())?;
-        Ok(Self { disk: work.to_owned(), memory })
+        Ok(Self { disk: rootfs.work.clone(), memory })
     }
 
     /// A new empty directory on the upper's file system.
@@ -61,6 +64,14 @@ pub(super) fn give_to(path: &Path, uid: u32, gid: u32) -> Result<(), SandboxErro
     let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
     match rustix::fs::chown(path, Some(user), Some(group)) {
         Err(rustix::io::Errno::INVAL) => Err(SandboxError::IdNotMapped { uid, gid }),
+        other => other.at(Step::PrepareWork, path.display()),
+    }
+}
+
+/// Makes a directory that another sandbox may have made.
+pub(super) fn make_shared_directory(path: &Path) -> Result<(), SandboxError> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
         other => other.at(Step::PrepareWork, path.display()),
     }
 }

@@ -19,9 +19,11 @@ pub struct RootFs {
     /// Receives every change. If it is empty, the helper first gives it the mode, owner and times of the
     /// topmost lower's root (0755, root and now if there is none): they are what `/` shows.
     pub upper: PathBuf,
-    /// An empty directory on the upper's file system. Everything the helper leaves here is rubbish: remove it
-    /// once the upper was read.
+    /// A directory on the upper's file system, which may hold the upper itself. Everything the helper leaves here is
+    /// rubbish: remove it once the upper was read.
     pub work: PathBuf,
+    /// A directory on the upper's file system for what is the same in all sandboxes; several may use it at once.
+    pub shared: PathBuf,
 }
 
 /// One process and what it sees. [`Process::new`] gives the defaults of a plain `RUN`.

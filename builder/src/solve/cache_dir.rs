@@ -79,6 +79,15 @@ impl CacheDir {
         Ok(path)
     }
 
+    /// A directory that this build alone uses, again and again.
+    pub(crate) fn shared(&self) -> io::Result<PathBuf> {
+        let path = self.room.join("shared");
+        match fs::create_dir(&path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            Ok(()) | Err(_) => Ok(path),
+        }
+    }
+
     /// Where nameless files go.
     pub(crate) fn room(&self) -> &Path {
         &self.room

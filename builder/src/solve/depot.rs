@@ -297,6 +297,11 @@ impl Depot {
         blocking(move || cache.settle(&from, &to)).await.map_err(|source| BuildError::io(doing, source))
     }
 
+    /// The directory that all sandboxes of this build have in common.
+    pub(crate) fn shared(&self) -> Result<PathBuf, BuildError> {
+        self.inner.cache.shared().map_err(|source| BuildError::io("make a directory in the cache", source))
+    }
+
     /// A new directory for this build alone.
     pub(crate) fn scratch(&self, what: &str) -> Result<PathBuf, BuildError> {
         self.inner.cache.scratch(what).map_err(|source| BuildError::io("make a directory in the cache", source))

@@ -82,10 +82,8 @@ impl Solver<'_> {
         let lowers = self.depot.unpacked(before, Some(step.id)).await?;
         let tree = self.depot.tree(before, Some(step.id)).await?;
         let room = self.depot.scratch("run")?;
-        let rootfs = RootFs { lowers, upper: room.join("upper"), work: room.join("work") };
-        for directory in [&rootfs.upper, &rootfs.work] {
-            std::fs::create_dir(directory).map_err(|error| BuildError::io("make a directory in the cache", error))?;
-        }
+        let rootfs = RootFs { lowers, upper: room.join("upper"), work: room, shared: self.depot.shared()? };
+        std::fs::create_dir(&rootfs.upper).map_err(|error| BuildError::io("make a directory in the cache", error))?;
         let mut process = Process::new(run.args.iter().cloned());
         process.env = run.env.iter().chain(&run.proxies).cloned().collect();
         process.cwd.clone_from(&run.cwd);

@@ -44,9 +44,11 @@ impl Step {
     /// A program over other layers, bottom first.
     pub(crate) fn over(lowers: Vec<PathBuf>, args: &[&str]) -> Self {
         let room = tempfile::tempdir().unwrap();
-        let rootfs = RootFs { lowers, upper: room.path().join("upper"), work: room.path().join("work") };
+        let [upper, work, shared] = ["upper", "work", "shared"].map(|name| room.path().join(name));
+        let rootfs = RootFs { lowers, upper, work, shared };
         fs::create_dir(&rootfs.upper).unwrap();
         fs::create_dir(&rootfs.work).unwrap();
+        fs::create_dir(&rootfs.shared).unwrap();
         Self { process: Process::new(args.iter().copied()), rootfs, room }
     }
 
