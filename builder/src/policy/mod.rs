@@ -43,8 +43,10 @@ pub struct Policies {
 }
 
 /// Hears what policies print and decide.
+pub type Hearing = dyn Fn(&str) + Send + Sync;
+
 #[derive(Clone, Default)]
-struct Listener(Option<Arc<dyn Fn(&str) + Send + Sync>>);
+struct Listener(Option<Arc<Hearing>>);
 
 impl fmt::Debug for Listener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -65,7 +67,7 @@ impl Policies {
     }
 
     /// Tells this one what policies print and decide.
-    pub fn listen(&mut self, listener: Arc<dyn Fn(&str) + Send + Sync>) {
+    pub fn listen(&mut self, listener: Arc<Hearing>) {
         self.listener = Listener(Some(listener));
     }
 

@@ -95,8 +95,6 @@ async fn ask(session: &Session, source: &Source, platform: &Platform, file: &Pat
     let policy = BuildPolicy::read(vec![text], &here(), &circumstances).map_err(|error| unusable(&name, error))?;
     let mut policies = Policies::default();
     policies.add_program(policy);
-    let voice = session.voice();
-    policies.listen(std::sync::Arc::new(move |line: &str| voice.say(line)));
     let denied = |error| refused("the policy does not allow it".to_owned(), error);
     match source {
         Source::Image(reference) => {
@@ -195,7 +193,9 @@ fn told(tested: &Tested) -> String {
         };
         text.push_str(&shown(input, "input"));
         text.push_str(&shown(decision, "decision"));
-        prints.iter().for_each(|line| text.push_str(&format!("{line}\n")));
+        for line in prints {
+            text.push_str(&format!("{line}\n"));
+        }
     }
     text
 }

@@ -1,5 +1,8 @@
 //! Build policies in Rego: which are asked, about what, and what becomes of what they say.
 
+use std::fs;
+use std::path::Path;
+
 use crate::support::Desk;
 
 const LOCAL: &str = "package docker\ndefault allow := false\nallow if input.local\n";
@@ -66,6 +69,28 @@ fn what_an_image_is_can_be_asked() {
         let refused = allowing(rule).bad(&["build", "app"]);
         assert!(refused.contains(words), "{rule}: {refused}");
     }
+}
+
+#[test]
+fn an_image_is_pinned_by_its_policy() {
+    let desk = desk("");
+    let fields = ["policy", "eval", "--print", "--fields", "image.checksum", "docker-image://base:1"];
+    let shown: serde_json::Value = serde_json::from_str(&desk.good(&fields)).expect("JSON");
+    let digest = shown["image"]["checksum"].as_str().expect("a digest").to_owned();
+    let pin = |digest: &str| {
+        let rule = format!("allow if pin_image(input.image, \"{digest}\")");
+        desk.write("app/Dockerfile.rego", format!("{LOCAL}{rule}\n{DECISION}"));
+    };
+    desk.write("app/Dockerfile", "FROM scratch\nCOPY --from=base:1 a /\n");
+    let refused = desk.bad(&["build", "app"]);
+    assert!(refused.contains("denies docker-image://docker.io/library/base:1"), "{refused}");
+    pin(&digest);
+    desk.good(&["build", "app"]);
+    pin(&format!("sha256:{}", "0".repeat(64)));
+    let refused = desk.bad(&["build", "app"]);
+    assert!(refused.contains("@sha256:000") && refused.contains("Dockerfile:2:13"), "{refused}");
+    pin("sha256:1");
+    assert!(desk.bad(&["build", "app"]).contains("is no digest"));
 }
 
 #[test]
@@ -206,5 +231,25 @@ fn policies_are_tested() {
     {
         let refused = desk.bad(&[&file[..], &[path]].concat());
         assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[test]
+fn tests_of_policies_end_as_they_do_for_docker() {
+    let desk = Desk::new();
+    let all = Path::new(env!("CARGO_MANIFEST_DIR")).join("../testdata/policy");
+    let mut cases: Vec<_> = fs::read_dir(all).expect("cases").map(|case| case.expect("a case").path()).collect();
+    cases.retain(|case| case.is_dir());
+    cases.sort();
+    assert!(cases.len() >= 6, "{}", cases.len());
+    for case in cases {
+        let mut command = desk.command(&["policy", "test", "."]);
+        command.current_dir(&case);
+        let shown = desk.run_with(command, "").stdout;
+        let file = case.join("expected");
+        if std::env::var_os("UPDATE_EXPECT").is_some() {
+            fs::write(&file, &shown).expect("an expectation");
+        }
+        assert_eq!(shown, fs::read_to_string(&file).unwrap_or_default(), "{}", case.display());
     }
 }

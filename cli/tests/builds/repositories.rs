@@ -75,6 +75,7 @@ target "here" {
 }
 target "link" { context = "etc" }
 target "nosy" { secret = ["id=s,src=/etc/hostname"] }
+target "strict" { policy = ["filename=/etc/hostname"] }
 "#,
     );
     let url = repository(&desk);
@@ -88,6 +89,8 @@ target "nosy" { secret = ["id=s,src=/etc/hostname"] }
     assert_eq!(fs::read_to_string(desk.path("out-here/mine")).expect("a file"), "mine\n");
     assert_eq!(fs::read_to_string(desk.path("out-here/file")).expect("a file"), "text\n");
     let refused = desk.bad(&["bake", &url, "nosy"]);
+    assert!(refused.contains("--allow fs.read=/etc/hostname"), "{refused}");
+    let refused = desk.bad(&["bake", &url, "strict"]);
     assert!(refused.contains("--allow fs.read=/etc/hostname"), "{refused}");
     let refused = desk.bad(&["bake", &url, "link"]);
     assert!(refused.contains("leads out of"), "{refused}");

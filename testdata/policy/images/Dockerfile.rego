@@ -13,4 +13,13 @@ allow if {
 	input.image.user != "root"
 }
 
+allow if {
+	input.image
+	env := {name: value |
+		some pair in input.image.env
+		[name, value] := split(pair, "=")
+	}
+	to_number(env.LEVEL) > 2.5
+}
+
 decision := {"allow": allow}

@@ -15,3 +15,11 @@ test_c_labels if {
 test_d_no_user_is_no_answer if {
 	decision.allow with input as {"image": {"repo": "debian", "labels": {"maintained": "yes"}, "platform": "linux/amd64"}}
 }
+
+test_env if {
+	decision.allow with input as {"image": {"env": ["PATH=/bin", "LEVEL=3"], "platform": "linux/amd64"}}
+}
+
+test_env_low if {
+	decision.allow with input as {"image": {"env": ["PATH=/bin", "LEVEL=2"], "platform": "linux/amd64"}}
+}

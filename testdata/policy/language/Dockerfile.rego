@@ -24,15 +24,6 @@ allow if {
 	}
 }
 
-allow if {
-	kind == "image"
-	env := {name: value |
-		some pair in input.image.env
-		[name, value] := split(pair, "=")
-	}
-	to_number(env.LEVEL) > 2.5
-}
-
 allow if kind == "other"
 
 decision := {"allow": allow}

@@ -148,10 +148,12 @@ impl Program {
         let report = engine.get_coverage_report().map_err(|error| said(&error))?;
         let mut asked = Vec::new();
         for module in self.modules.iter() {
-            let reached: Option<&BTreeSet<u32>> =
-                report.files.iter().find(|file| file.path == module.name).map(|file| &file.covered);
+            // Of a file that nothing is said of, nothing was evaluated. Of a line that nothing is said of, it is not known: so it
+            // counts as reached.
+            let Some(file) = report.files.iter().find(|file| file.path == module.name) else { continue };
+            let reached = |line: u32| file.covered.contains(&line) || !file.not_covered.contains(&line);
             for mention in Words::of(&module.text).mentions(object) {
-                if reached.is_some_and(|lines| lines.contains(&mention.line)) {
+                if (mention.first..=mention.line).any(reached) {
                     asked.push(Asked { what: mention.what, place: format!("{}:{}", module.name, mention.line) });
                 }
             }

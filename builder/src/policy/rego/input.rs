@@ -93,7 +93,7 @@ impl Subject {
         fields.text("path", &decoded(path, false));
         fields.some("query", questions(query));
         fields.text("checksum", &checksum.map(ToString::to_string).unwrap_or_default());
-        let mut never = vec!["signature", "attestationBundle", "hasAuth"];
+        let mut never = vec!["signature", "attestationBundle"];
         if checksum.is_none() {
             never.push("checksum");
         }
@@ -104,11 +104,8 @@ impl Subject {
     pub fn repository(source: &GitSource, identifier: String) -> Self {
         let remote = source.remote.as_str();
         let (scheme, rest) = remote.split_once("://").unwrap_or(("ssh", remote));
-        let authority = rest.split(['/', ':']).next().unwrap_or_default();
-        let authority = match remote.contains("://") {
-            true => rest.split('/').next().unwrap_or_default(),
-            false => authority,
-        };
+        let ends: &[char] = if remote.contains("://") { &['/'] } else { &['/', ':'] };
+        let authority = rest.split(ends).next().unwrap_or_default();
         let reference = source.reference.as_deref().unwrap_or_default();
         let commit = is_commit(reference).then_some(reference);
         let whole = commit.is_some() || reference.starts_with("refs/tags/") || reference.starts_with("refs/heads/");

@@ -136,7 +136,9 @@ impl BuildPolicy {
         if !subject.later.is_empty() && asked.iter().any(|one| wants(&one, &subject.later, true)) {
             return Ok(Answer::Describe);
         }
-        prints.iter().for_each(|line| say(line));
+        for line in &prints {
+            say(line);
+        }
         if let Some(Asked { what: Named::Field(name), place }) =
             asked.iter().find(|one| wants(one, &subject.never, false))
         {

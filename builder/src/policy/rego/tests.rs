@@ -100,7 +100,7 @@ fn an_image_is_looked_at_only_where_somebody_asks() {
             "Describe",
         ),
         (r#"allow if { every one in input.image.env { one == "A=1" } }"#, "Describe"),
-        (r#"allow if count([one | some one in input.image.volumes]) == 0"#, "Describe"),
+        ("allow if count([one | some one in input.image.volumes]) == 0", "Describe"),
         (
             r#"labels := input.image.labels
             allow if labels.a == "b""#,
@@ -111,7 +111,7 @@ fn an_image_is_looked_at_only_where_somebody_asks() {
             allow if ok(input.image)"#,
             "Describe",
         ),
-        (r#"allow if not input.image.createdTime"#, "Describe"),
+        ("allow if not input.image.createdTime", "Describe"),
         (r#"allow if { input.env.labels.l == "2"; input.env.args.A == "1"; input.env.target == "t" }"#, "Allowed"),
         (r#"allow if { input.env.filename == "Dockerfile"; input.env.depth == 0 }"#, "Allowed"),
     ] {
@@ -135,6 +135,22 @@ fn what_is_not_known_is_an_error_wherever_it_is_asked_for() {
             "Dockerfile.rego:4",
         ),
         ("sig := {s | some s in input.image.signatures}\nallow if count(sig) == 0", "Dockerfile.rego:3"),
+        ("allow if {\n\tinput.image[\n\t\t\"signatures\"\n\t]\n}", "Dockerfile.rego:5"),
+        ("sig := 1 if { input.nothing } else := input.image.signatures\nallow if not sig", "Dockerfile.rego:3"),
+        (
+            "sig := 1 if {\n\tinput.nothing\n} else := object.union(\n\t{},\n\tinput.image.signatures,\n)\nallow if not sig",
+            "asks for",
+        ),
+        ("allow if count([input.image.signatures[0] |\n\ttrue\n]) == 0", "asks for input.image.signatures"),
+        ("allow if {\n\tnot object.get(\n\t\tinput.image,\n\t\t\"signatures\",\n\t\tfalse,\n\t)\n}", "asks for"),
+        (
+            "allow if {\n\tbad(\n\t\tinput.image.signatures,\n\t) == 0\n}\nbad(x) := 1",
+            "asks for input.image.signatures",
+        ),
+        ("bad contains {\n\t\"a\": input.image.signatures,\n} if true\nallow if count(bad) == 0", "asks for"),
+        ("allow if not bad with input.x as input.image.signatures\nbad if input.x", "asks for input.image.signatures"),
+        ("allow if {\n\tevery x in [1] {\n\t\tnot input.image.signatures\n\t}\n}", "asks for input.image.signatures"),
+        ("allow if {\n\t1 == count(input.image) +\n\t\tcount(input.image.signatures)\n}", "asks for"),
         ("bad := true if input.image.signatures else := false\nallow if not bad", "Dockerfile.rego:3"),
         ("allow if github_attestation(input.image, \"a/b\")", "does not offer the function `github_attestation`"),
         ("allow if not verify_git_signature(input.git.commit, \"a\")", "Allowed"),
@@ -147,6 +163,11 @@ fn what_is_not_known_is_an_error_wherever_it_is_asked_for() {
         subject.later.clear();
         check(rules, &subject, expected);
     }
+    let imported = "package docker\nimport input.image.signatures as sigs\ndefault allow := false\nallow if not sigs\ndecision := {\"allow\": allow}\n";
+    let mut subject = image("alpine");
+    subject.later.clear();
+    let said = ask(&read(imported).unwrap(), &subject);
+    assert!(said.contains("asks for input.image.signatures"), "{said}");
     let builder = "allow if docker_github_builder(input.image, \"a/b\")";
     let mut subject = image("alpine");
     check(builder, &subject, "Describe");
@@ -241,7 +262,7 @@ fn a_policy_that_cannot_decide_is_refused_at_once() {
             "http.send",
         ),
     ] {
-        let error = read(text).map(|_| String::new()).unwrap_or_else(|error| error.to_string());
+        let error = read(text).map_or_else(|error| error.to_string(), |_| String::new());
         assert!(error.contains(words), "{text}: {error}");
     }
 }

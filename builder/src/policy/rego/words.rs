@@ -25,6 +25,8 @@ enum Kind<'t> {
 pub(super) struct Mention {
     /// From 1.
     pub(super) line: u32,
+    /// Where the chain of fields begins that it is the last of.
+    pub(super) first: u32,
     /// What is named.
     pub(super) what: Named,
 }
@@ -60,10 +62,9 @@ impl<'t> Words<'t> {
                 }
                 Kind::Name(_) | Kind::Sign(_) => None,
             };
-            found.extend(what.map(|what| Mention { line: word.line, what }));
-            if self.ends_object(at, object) && self.is_whole(at) {
-                found.push(Mention { line: word.line, what: Named::Whole });
-            }
+            let whole = (self.ends_object(at, object) && self.is_whole(at)).then_some(Named::Whole);
+            let first = self.words[self.chain(at).1].line;
+            found.extend(what.into_iter().chain(whole).map(|what| Mention { line: word.line, first, what }));
         }
         found
     }
