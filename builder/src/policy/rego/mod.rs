@@ -3,6 +3,7 @@
 //! A policy that cannot be read, that fails, or that asks for what nobody here knows is an error. It never counts as one that
 //! allows.
 
+mod calls;
 mod engine;
 mod files;
 mod input;
@@ -79,6 +80,9 @@ pub enum BuildPolicyError {
     /// It imports without end.
     #[error("it imports more than {MOST_MODULES} files")]
     TooMany,
+    /// A function calls itself.
+    #[error("the function {0} calls itself, which Rego does not allow")]
+    Recursion(String),
     /// It does not decide.
     #[error("{0}")]
     Decision(String),
@@ -241,7 +245,10 @@ fn with_imports(texts: Vec<PolicyText>, files: &PolicyFiles) -> Result<Vec<Modul
         }
         at += 1;
     }
-    Ok(modules)
+    match calls::recursion(&modules) {
+        Some(function) => Err(BuildPolicyError::Recursion(function)),
+        None => Ok(modules),
+    }
 }
 
 fn package(text: &str) -> Vec<String> {

@@ -244,6 +244,7 @@ fn a_policy_that_cannot_decide_is_refused_at_once() {
         ("package docker\nallow if {\n x == \n}\n", "Dockerfile.rego:4"),
         ("package docker\nallow if nofunc(1)\ndecision := {\"allow\": allow}\n", "could not find function nofunc"),
         ("package docker\nallow if unknown == 1\ndecision := {\"allow\": true}\n", "undefined variable"),
+        ("package docker\nf(x) := f(x + 1)\ndecision := {\"allow\": f(1)}\n", "the function f calls itself"),
         ("package docker\nallow := true\n", "it has no `decision`"),
         ("package other\ndecision := {\"allow\": true}\n", "it has no `decision`"),
         ("package docker\ndecision := true\n", "no object"),

@@ -107,6 +107,53 @@ impl<'t> Words<'t> {
         found
     }
 
+    /// What imports are called here: the last of their names, or what stands behind `as`.
+    pub(super) fn aliases(&self) -> Vec<(String, Vec<String>)> {
+        let mut found = Vec::new();
+        for (at, word) in self.words.iter().enumerate() {
+            if word.kind == Kind::Name("import") && self.first_of_line(at) && self.name(at + 1) == Some("data") {
+                let line = self.words[at + 1].line;
+                let path = self.path(at + 2).0;
+                let renamed = (at..self.words.len()).take_while(|at| self.words[*at].line <= line);
+                let renamed = renamed.filter(|at| self.name(*at) == Some("as")).find_map(|at| self.name(at + 1));
+                found.extend(renamed.or(path.last().map(String::as_str)).map(|name| (name.to_owned(), path.clone())));
+            }
+        }
+        found
+    }
+
+    /// Functions, and the chains of names that each calls. Rules without arguments are none.
+    pub(super) fn functions(&self) -> Vec<(String, Vec<Vec<String>>)> {
+        let (mut found, mut depth) = (Vec::<(String, Vec<Vec<String>>)>::new(), 0_usize);
+        let mut inside = false;
+        for (at, word) in self.words.iter().enumerate() {
+            match word.kind {
+                Kind::Sign('{' | '[' | '(') => depth += 1,
+                Kind::Sign('}' | ']' | ')') => depth = depth.saturating_sub(1),
+                Kind::Name("else") => {}
+                Kind::Name(name) if depth == 0 && self.first_of_line(at) => {
+                    inside = self.sign(at, 1) == Some('(');
+                    if inside {
+                        found.push((name.to_owned(), Vec::new()));
+                    }
+                }
+                Kind::Name(_) if inside && self.sign(at, 1) == Some('(') => {
+                    let chain = self.chain(at).0.into_iter().map(str::to_owned).collect();
+                    found.last_mut().into_iter().for_each(|(_, calls)| calls.push(Vec::clone(&chain)));
+                }
+                Kind::Name(_) | Kind::Text(_) | Kind::Sign(_) => {}
+            }
+        }
+        found
+    }
+
+    fn name(&self, at: usize) -> Option<&'t str> {
+        match self.words.get(at)?.kind {
+            Kind::Name(name) => Some(name),
+            Kind::Text(_) | Kind::Sign(_) => None,
+        }
+    }
+
     /// The terms that stand behind `with input as`.
     pub(super) fn inputs(&self) -> Vec<&'t str> {
         let is = |at: usize, name: &str| self.words.get(at).is_some_and(|word| word.kind == Kind::Name(name));
