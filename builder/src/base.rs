@@ -52,6 +52,10 @@ impl fmt::Display for ImageName {
 pub struct BaseImage {
     /// What the name turned out to mean, for messages: `docker.io/library/debian:12`.
     pub found: String,
+    /// What its name means: its manifest, or the index that lists it.
+    pub digest: Digest,
+    /// Whether an index says that there are attestations of it.
+    pub attested: bool,
     /// Its manifest; never an index.
     pub manifest: RawManifest,
     /// Its configuration, checked against the manifest.

@@ -12,10 +12,12 @@ use crate::size::Size;
 mod bake;
 mod build;
 mod limits;
+mod policy;
 
 pub use bake::{Bake, Listing, What as BakeList};
 pub use build::{Build, BuildOptions, Call, CompressionName, Question, Taken};
 pub use limits::LimitOptions;
+pub use policy::{PolicyCommand, PolicyOptions};
 
 /// Build, store, serve and deploy container images.
 #[derive(Debug, Parser)]
@@ -86,6 +88,8 @@ pub enum Command {
     Build(Build),
     /// Build the targets of a bake or compose file
     Bake(Bake),
+    /// Ask build policies in Rego about sources, and run their tests
+    Policy(PolicyOptions),
     /// What builds keep to be faster next time: how much it takes, and making it smaller
     Cache(CacheOptions),
     /// Serve the store as a registry

@@ -17,6 +17,8 @@ use crate::stores::OpenStore;
 
 /// A configuration is small; what is larger is no configuration.
 const MAX_CONFIG: u64 = 8 << 20;
+/// The annotation by which an index says which image a manifest attests.
+const ATTESTS: &str = "vnd.docker.reference.digest";
 
 /// Finds base images.
 pub struct Bases {
@@ -125,6 +127,7 @@ impl BaseImages for Bases {
     async fn resolve(&self, name: &ImageName, platform: &Platform) -> Result<BaseImage, BaseError> {
         let Found { name: found, manifest, source } = self.find(name).await?;
         let failed = |source| BaseError::Transfer { name: name.clone(), source };
+        let (digest, mut attested) = (manifest.digest(), false);
         let manifest = match manifest.view() {
             ManifestView::Manifest(_) => manifest,
             ManifestView::Index(index) => {
@@ -132,6 +135,8 @@ impl BaseImages for Bases {
                     let offered = index.manifests.iter().filter_map(|child| child.platform.clone()).collect();
                     return Err(BaseError::WrongPlatform { name: name.clone(), wanted: platform.clone(), offered });
                 };
+                let named = child.digest.to_string();
+                attested = index.manifests.iter().any(|other| other.annotations.get(ATTESTS) == Some(&named));
                 source.manifest(&Target::Digest(child.digest)).await.map_err(failed)?
             }
         };
@@ -149,6 +154,6 @@ impl BaseImages for Bases {
         let bytes: BytesMut = bytes.try_collect().await.map_err(failed)?;
         let config =
             serde_json::from_slice(&bytes).map_err(|error| not_an_image(&format!("its configuration: {error}")))?;
-        Ok(BaseImage { found, manifest, config, source })
+        Ok(BaseImage { found, digest, attested, manifest, config, source })
     }
 }

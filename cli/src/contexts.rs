@@ -36,6 +36,7 @@ pub struct MainContext {
 }
 
 /// What fetching a context needs.
+#[derive(Clone, Copy)]
 pub struct Fetching<'a> {
     pub session: &'a Session,
     /// The socket of an SSH agent.
@@ -109,6 +110,21 @@ fn place(text: &str) -> Result<Place, Failure> {
     Ok(Place::Directory)
 }
 
+/// Whether the context that `text` names is a directory of this machine.
+pub fn is_directory(text: &str) -> Result<bool, Failure> {
+    Ok(place(text)? == Place::Directory)
+}
+
+/// Whether policies let a context be used that was fetched before they were known.
+pub fn ask(policies: &Policies, text: &str) -> Result<(), Failure> {
+    let asked = match place(text)? {
+        Place::Directory | Place::StandardInput => Ok(()),
+        Place::Repository(source) => policies.repository(source).map(drop),
+        Place::Download => policies.url(text, None).map(drop),
+    };
+    asked.map_err(|error| refused(text, error))
+}
+
 /// The main context that `text` names.
 pub async fn main(fetching: &Fetching<'_>, text: &str) -> Result<MainContext, Failure> {
     match place(text)? {
@@ -165,7 +181,7 @@ fn spool(room: &Room) -> Result<File, Failure> {
 }
 
 fn refused(context: &str, error: PolicyError) -> Failure {
-    Failure::new(format!("the context {context} may not be used")).because(error)
+    crate::programs::refused(format!("the context {context} may not be used"), error)
 }
 
 async fn download(fetching: &Fetching<'_>, url: &str, room: &Room) -> Result<Spooled, Failure> {

@@ -34,6 +34,7 @@ mod output;
 mod outputs;
 mod places;
 mod policy;
+mod programs;
 mod progress;
 mod publish;
 mod questions;
@@ -109,6 +110,7 @@ async fn dispatch(session: Session, command: Command) -> Result<(), Failure> {
     match command {
         Command::Build(command) => Box::pin(commands::build::run(&session, command)).await,
         Command::Bake(command) => Box::pin(commands::bake::run(&session, command)).await,
+        Command::Policy(options) => Box::pin(commands::policy::run(&session, options.command)).await,
         Command::Cache(options) => commands::cache::run(&session, &options.command).await,
         Command::Serve(command) => commands::serve::run(&session, command).await,
         Command::Up(command) => Box::pin(commands::up::run(&session, command)).await,

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use wharf_builder::dockerfile::suggest::did_you_mean;
 use wharf_builder::dockerfile::{NetworkMode, parse};
 use wharf_builder::layer::LayerFormat;
-use wharf_builder::policy::Policies;
+use wharf_builder::policy::{Circumstances, Policies, PolicyFiles};
 use wharf_builder::settings::is_true;
 use wharf_builder::{
     BuildRequest, CacheUse, ContextSource, DockerfileText, Entitlement, ImageName, LayerCompression, SecretValue,
@@ -24,6 +24,7 @@ use crate::contexts::{self, Fetching, MAX_DOCKERFILE, MainContext, Named};
 use crate::csv;
 use crate::failure::Failure;
 use crate::limits;
+use crate::programs::{Around, Wanted, refused};
 use crate::session::Session;
 use crate::stores::own_place;
 
@@ -94,9 +95,11 @@ pub async fn prepare(
     let build_args = build_args(session, &options.build_args)?;
     let keep_git_dir = build_args.get(KEEP_GIT_DIR).is_some_and(|value| is_true(value));
     let agent = ssh.get("default").map(PathBuf::as_path);
-    let policies = source_policies(session, options)?;
+    let rules = policies(session, &options.source_policies)?;
+    let fetching = Fetching { session, agent, scratch, policies: &rules, keep_git_dir };
+    let judged = Judged { options, context, place: given.file, written: given.dockerfile.is_some() };
+    let (mut main, policies) = judged.main(&fetching).await?;
     let fetching = Fetching { session, agent, scratch, policies: &policies, keep_git_dir };
-    let mut main = contexts::main(&fetching, context).await?;
     let directory = main.directory.clone();
     let path = dockerfile_path(options, directory.as_deref(), given.file);
     let dockerfile = match (given.dockerfile, main.dockerfile.take()) {
@@ -344,13 +347,60 @@ fn settle_epoch(
     Ok(())
 }
 
-/// `--source-policy-file`, or the variable that Docker has for one.
-fn source_policies(session: &Session, options: &BuildOptions) -> Result<Policies, Failure> {
-    if let Some(policy) = &options.policy {
-        return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
-            .hint("say the same as rules in JSON: --source-policy-file FILE"));
+/// A build as far as its policies are concerned.
+struct Judged<'a> {
+    options: &'a BuildOptions,
+    context: &'a str,
+    place: FilePlace,
+    /// Whether the Dockerfile is no file.
+    written: bool,
+}
+
+impl Judged<'_> {
+    /// The main context, and all policies, which allow it. Those that lie in a context that has to be fetched can be asked about
+    /// it only then.
+    async fn main(&self, fetching: &Fetching<'_>) -> Result<(MainContext, Policies), Failure> {
+        let (session, rules) = (fetching.session, fetching.policies);
+        let mut wanted = Wanted::of(&self.options.policies)?;
+        let directory = contexts::is_directory(self.context)?.then(|| Path::new(self.context));
+        let path = self.dockerfile(directory);
+        let around = self.around(directory, path.as_deref());
+        let early = if directory.is_some() { std::mem::take(&mut wanted) } else { wanted.without_context() };
+        let mut policies = rules.clone();
+        early.add_to(session, &mut policies, &around)?;
+        if directory.is_some() || self.options.file.is_some() || self.written {
+            policies.dockerfile().map_err(|error| refused("the Dockerfile may not be used".to_owned(), error))?;
+        }
+        let main = contexts::main(&Fetching { policies: &policies, ..*fetching }, self.context).await?;
+        let path = self.dockerfile(main.directory.as_deref());
+        let around = self.around(main.directory.as_deref(), path.as_deref());
+        let mut late = rules.clone();
+        wanted.add_to(session, &mut late, &around)?;
+        contexts::ask(&late, self.context)?;
+        wanted.add_to(session, &mut policies, &around)?;
+        Ok((main, policies))
     }
-    policies(session, &options.source_policies)
+
+    fn dockerfile(&self, directory: Option<&Path>) -> Option<PathBuf> {
+        if self.written { None } else { dockerfile_path(self.options, directory, self.place) }
+    }
+
+    fn around<'p>(&self, directory: Option<&Path>, dockerfile: Option<&'p Path>) -> Around<'p> {
+        let options = self.options;
+        let name = dockerfile.and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
+        let given = |texts: &[String]| {
+            let pairs = texts.iter().filter_map(|text| text.split_once('='));
+            pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let circumstances = Circumstances {
+            arguments: given(&options.build_args),
+            labels: given(&options.labels),
+            filename: name.unwrap_or_else(|| "Dockerfile".to_owned()),
+            target: options.target.clone(),
+        };
+        let files = PolicyFiles { context: directory.map(Path::to_path_buf), here: PathBuf::from(".") };
+        Around { files, dockerfile, circumstances }
+    }
 }
 
 /// The rules of these files, or of the variable's.

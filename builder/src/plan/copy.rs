@@ -178,7 +178,8 @@ impl Interpreter<'_> {
                 source.expect(&commit).map_err(|error| bad_repository(&error, checksum))?;
             }
             let allowed = self.setting.request.policies.repository(source);
-            let source = allowed.map_err(|error| Diagnostic::error(error.to_string(), word.span))?;
+            let source =
+                allowed.map_err(|error| Diagnostic::error(error.to_string(), word.span).maybe_help(error.hint()))?;
             let keep_git_dir = remote.keep_git_dir.or(source.keep_git_dir).unwrap_or(false);
             let item = Item::Path { pattern: "/".to_owned(), span: word.span };
             return Ok(Some(Repository { source, keep_git_dir, item, said: format!(" {text}") }));
@@ -215,7 +216,8 @@ fn path_or_url(
                 None => None,
             };
             let allowed = stage.setting.request.policies.url(&text, checksum);
-            let (url, checksum) = allowed.map_err(|error| Diagnostic::error(error.to_string(), span))?;
+            let (url, checksum) =
+                allowed.map_err(|error| Diagnostic::error(error.to_string(), span).maybe_help(error.hint()))?;
             Ok(Item::Url { url, checksum, archives: remote.archives, span })
         }
         None if is_url => Err(Diagnostic::error("COPY takes no URLs", span).help("use ADD")),

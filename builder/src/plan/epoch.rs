@@ -130,11 +130,11 @@ fn allowed(source: EpochSource, request: &BuildRequest) -> Result<EpochSource, D
     match source {
         EpochSource::Url { url, checksum, span } => match request.policies.url(&url, checksum) {
             Ok((url, checksum)) => Ok(EpochSource::Url { url, checksum, span }),
-            Err(error) => Err(Diagnostic::error(error.to_string(), span)),
+            Err(error) => Err(Diagnostic::error(error.to_string(), span).maybe_help(error.hint())),
         },
         EpochSource::Repository { source, span } => match request.policies.repository(source) {
             Ok(source) => Ok(EpochSource::Repository { source, span }),
-            Err(error) => Err(Diagnostic::error(error.to_string(), span)),
+            Err(error) => Err(Diagnostic::error(error.to_string(), span).maybe_help(error.hint())),
         },
     }
 }

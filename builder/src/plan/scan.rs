@@ -49,7 +49,7 @@ fn not_had(generator: &Generator, error: &BaseError) -> Diagnostic {
     }
     let mut cause = match error {
         // Its text says why.
-        BaseError::Policy { .. } => None,
+        BaseError::Policy { source, .. } => return diagnostic.maybe_help(source.hint()),
         error => std::error::Error::source(error),
     };
     while let Some(error) = cause {

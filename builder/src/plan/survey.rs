@@ -125,7 +125,7 @@ impl<'a> Survey<'a> {
                 diagnostic = diagnostic.note(format!("it has {}", list.join(", ")));
             }
             BaseError::NotAnImage { .. } => {}
-            BaseError::Policy { .. } => return diagnostic,
+            BaseError::Policy { source, .. } => return diagnostic.maybe_help(source.hint()),
             BaseError::Transfer { source, .. } => {
                 let mut cause: Option<&dyn std::error::Error> = Some(source);
                 while let Some(error) = cause {

@@ -1,16 +1,26 @@
 //! Source policies: rules about what a build may take files from, and what it takes instead.
 //!
 //! Every image, URL, repository and directory is looked at before anybody asks for it. A policy never widens anything: it
-//! denies, or names another source of the same kind.
+//! denies, or names another source of the same kind. Rules in JSON ([`rules`]) come first; programs in Rego ([`rego`]) are asked
+//! about what these made of a source.
 
 mod governed;
+mod rego;
 mod rules;
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
 
 use wharf_spec::{Digest, Reference};
 
 pub(crate) use governed::Governed;
+pub use governed::{ask_about_image, described};
+pub(crate) use rego::Answer;
+pub use rego::{
+    BuildPolicy, BuildPolicyError, Circumstances, PolicyFiles, PolicyReadError, PolicyText, Subject, SuiteError,
+    Tested, run_suite,
+};
 pub use rules::{PolicyError, PolicyFileError};
 use rules::{Rules, Source, evaluate};
 
@@ -26,18 +36,72 @@ const GIT_URL: &str = "git.fullurl";
 
 /// The policies of a build, in the order in which they are asked.
 #[derive(Clone, Debug, Default)]
-pub struct Policies(Vec<Rules>);
+pub struct Policies {
+    rules: Vec<Rules>,
+    programs: Vec<BuildPolicy>,
+    listener: Listener,
+}
+
+/// Hears what policies print and decide.
+pub type Hearing = dyn Fn(&str) + Send + Sync;
+
+#[derive(Clone, Default)]
+struct Listener(Option<Arc<Hearing>>);
+
+impl fmt::Debug for Listener {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Listener(..)" } else { "Listener" })
+    }
+}
 
 impl Policies {
     /// Adds a policy in its JSON form.
     pub fn add(&mut self, text: &str) -> Result<(), PolicyFileError> {
-        self.0.push(Rules::parse(text)?);
+        self.rules.push(Rules::parse(text)?);
         Ok(())
+    }
+
+    /// Adds a program.
+    pub fn add_program(&mut self, program: BuildPolicy) {
+        self.programs.push(program);
+    }
+
+    /// Tells this one what policies print and decide.
+    pub fn listen(&mut self, listener: Arc<Hearing>) {
+        self.listener = Listener(Some(listener));
+    }
+
+    /// What the programs say of a source, all of which have to allow it.
+    pub(crate) fn ask(&self, subject: &Subject) -> Result<Answer, PolicyError> {
+        let say = |text: &str| {
+            if let Listener(Some(listener)) = &self.listener {
+                listener(text);
+            }
+        };
+        for program in &self.programs {
+            match program.ask(subject, &say)? {
+                Answer::Allowed => {}
+                other @ (Answer::Describe | Answer::Pinned(_)) => return Ok(other),
+            }
+        }
+        Ok(Answer::Allowed)
+    }
+
+    /// The same of a source about which everything is known at once.
+    fn settled(&self, subject: &Subject) -> Result<(), PolicyError> {
+        match self.ask(subject)? {
+            Answer::Allowed => Ok(()),
+            Answer::Describe | Answer::Pinned(_) => Err(PolicyError::Unusable {
+                policy: self.programs.iter().map(BuildPolicy::name).collect::<Vec<_>>().join(", "),
+                of: subject.identifier().to_owned(),
+                reason: "only images can be pinned".to_owned(),
+            }),
+        }
     }
 
     /// What is taken for an image.
     pub fn image(&self, name: &Reference) -> Result<Reference, PolicyError> {
-        if self.0.is_empty() {
+        if self.rules.is_empty() {
             return Ok(name.clone());
         }
         let whole = Reference { tag: name.tag_or_latest(), ..name.normalize_docker() };
@@ -52,17 +116,39 @@ impl Policies {
 
     /// Whether an OCI layout may be used.
     pub fn layout(&self, place: &str) -> Result<(), PolicyError> {
-        self.unchanged(format!("{LAYOUT}{}", place.trim_start_matches(LAYOUT)))
+        let identifier = format!("{LAYOUT}{}", place.trim_start_matches(LAYOUT));
+        self.unchanged(identifier.clone())?;
+        match self.programs.first() {
+            // Docker has no fields for one, either.
+            Some(program) => Err(PolicyError::Unusable {
+                policy: program.name().to_owned(),
+                of: identifier,
+                reason: "policies cannot be asked about OCI layouts".to_owned(),
+            }),
+            None => Ok(()),
+        }
     }
 
     /// Whether a directory of this machine may be used, by the name it has in the build.
     pub fn local(&self, name: &str) -> Result<(), PolicyError> {
-        self.unchanged(format!("{LOCAL}{name}"))
+        self.unchanged(format!("{LOCAL}{name}"))?;
+        self.settled(&Subject::local(name))
+    }
+
+    /// Whether a Dockerfile of this machine may be used. Rules in JSON are about the context alone.
+    pub fn dockerfile(&self) -> Result<(), PolicyError> {
+        self.settled(&Subject::local("dockerfile"))
     }
 
     /// What is fetched for a URL, and what that must hash to.
     pub fn url(&self, url: &str, checksum: Option<Digest>) -> Result<(String, Option<Digest>), PolicyError> {
-        if self.0.is_empty() {
+        let (url, checksum) = self.other_url(url, checksum)?;
+        self.settled(&Subject::url(&url, checksum.as_ref()))?;
+        Ok((url, checksum))
+    }
+
+    fn other_url(&self, url: &str, checksum: Option<Digest>) -> Result<(String, Option<Digest>), PolicyError> {
+        if self.rules.is_empty() {
             return Ok((url.to_owned(), checksum));
         }
         let attributes = checksum.iter().map(|digest| (URL_CHECKSUM.to_owned(), digest.to_string())).collect();
@@ -81,7 +167,14 @@ impl Policies {
 
     /// What is checked out for a repository.
     pub fn repository(&self, source: GitSource) -> Result<GitSource, PolicyError> {
-        if self.0.is_empty() {
+        let source = self.other_repository(source)?;
+        let identifier = format!("{GIT}{}{}", git_place(&source.remote), git_fragment(&source));
+        self.settled(&Subject::repository(&source, identifier))?;
+        Ok(source)
+    }
+
+    fn other_repository(&self, source: GitSource) -> Result<GitSource, PolicyError> {
+        if self.rules.is_empty() {
             return Ok(source);
         }
         let (place, fragment) = (git_place(&source.remote), git_fragment(&source));
@@ -120,7 +213,7 @@ impl Policies {
         known: &[&str],
     ) -> Result<(String, BTreeMap<String, String>), PolicyError> {
         let source = Source { identifier: from.to_owned(), attributes: attributes.clone() };
-        let Source { identifier, attributes: changed } = evaluate(&self.0, source)?;
+        let Source { identifier, attributes: changed } = evaluate(&self.rules, source)?;
         let unknown = changed.keys().find(|name| !known.contains(&name.as_str()) && !attributes.contains_key(*name));
         match unknown {
             Some(name) => {

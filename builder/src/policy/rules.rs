@@ -36,6 +36,61 @@ pub enum PolicyError {
         /// Why that does not do.
         why: String,
     },
+    /// A program says so.
+    #[error("the policy {policy} denies {of}{}", reasons(.messages))]
+    Refused {
+        /// Its files.
+        policy: String,
+        /// Which source.
+        of: String,
+        /// Its `deny_msg`.
+        messages: Vec<String>,
+    },
+    /// A program asks for what is not known.
+    #[error("{place} asks for {field} of {of}, which Wharf does not know")]
+    Unknown {
+        /// File and line.
+        place: String,
+        /// `input.image.signatures`, …
+        field: String,
+        /// Which source.
+        of: String,
+    },
+    /// A program gives no answer.
+    #[error("the policy {policy} gives no answer about {of}: {reason}")]
+    Unusable {
+        /// Its files.
+        policy: String,
+        /// Which source.
+        of: String,
+        /// Why not.
+        reason: String,
+    },
+}
+
+fn reasons(messages: &[String]) -> String {
+    if messages.is_empty() { String::new() } else { format!(": {}", messages.join("; ")) }
+}
+
+impl PolicyError {
+    /// What can be done about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Denied(_) | Self::Endless(_) | Self::Unfit { .. } => None,
+            Self::Refused { policy, .. } => Some(format!(
+                "use a source that {policy} allows, or change the policy; `wharf policy eval SOURCE` asks it alone"
+            )),
+            Self::Unknown { field, .. } if field == "input.http.checksum" => {
+                Some("say what the file has to be: ADD --checksum=sha256:…".to_owned())
+            }
+            Self::Unknown { field, .. } if field.starts_with("input.git.") => {
+                Some("it is known for sources that name a whole commit, refs/tags/TAG or refs/heads/BRANCH".to_owned())
+            }
+            Self::Unknown { .. } | Self::Unusable { .. } => {
+                Some("change the policy, or build without it: --policy reset=true, --policy disabled=true".to_owned())
+            }
+        }
+    }
 }
 
 /// Why a policy cannot be read.

@@ -210,7 +210,8 @@ impl Bases {
             subject: None,
             annotations: std::collections::BTreeMap::new(),
         });
-        let image = BaseImage { found: name.to_owned(), manifest, config, source: Arc::new(self.blobs.clone()) };
+        let (digest, source) = (manifest.digest(), Arc::new(self.blobs.clone()));
+        let image = BaseImage { found: name.to_owned(), digest, attested: false, manifest, config, source };
         self.images.insert(name.to_owned(), image);
     }
 

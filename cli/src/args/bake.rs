@@ -77,8 +77,9 @@ pub struct Bake {
     /// Steps that run at once [default: one for each processor, at least two]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
-    #[arg(long, hide = true)]
-    pub policy: Option<String>,
+    /// What holds for the Rego policies of all targets: disabled=true, log-level=LEVEL; the policies are in the definition (repeatable)
+    #[arg(long = "policy", value_name = "POLICY")]
+    pub policies: Vec<String>,
     #[arg(long, hide = true)]
     pub builder: Option<String>,
     /// What to build: targets and groups, or patterns of them; before them perhaps the URL of a repository or an archive with the definition [default: default]

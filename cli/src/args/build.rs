@@ -63,8 +63,9 @@ pub struct BuildOptions {
     /// Rules about what may be used, in BuildKit's JSON: ALLOW, DENY, CONVERT [env: EXPERIMENTAL_BUILDKIT_SOURCE_POLICY] (repeatable)
     #[arg(long = "source-policy-file", value_name = "FILE")]
     pub source_policies: Vec<PathBuf>,
-    #[arg(long, hide = true)]
-    pub policy: Option<String>,
+    /// A policy in Rego that has to allow every source, beside DOCKERFILE.rego: filename=FILE, or cwd://FILE for one that is not in the context; reset=true leaves out those before, disabled=true all; log-level=debug shows what they say (repeatable)
+    #[arg(long = "policy", value_name = "POLICY")]
+    pub policies: Vec<String>,
     /// Grant what a Dockerfile asks for: security.insecure, which is as good as root (repeatable)
     #[arg(long = "allow", value_name = "WHAT")]
     pub allow: Vec<String>,

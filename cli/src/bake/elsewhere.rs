@@ -14,6 +14,7 @@ use super::paths::clean;
 use super::select::Selection;
 use super::settings::Setting;
 use crate::failure::Failure;
+use crate::programs::PolicyFlag;
 
 /// Where a definition comes from.
 pub struct Elsewhere {
@@ -156,6 +157,13 @@ fn files(target: &Target) -> Vec<(String, &'static str)> {
         let path = value.strip_prefix("cwd://").or_else(|| value.strip_prefix("oci-layout://"));
         if !target.own_contexts.contains_key(name) {
             add(path.map(|path| path.split(['@']).next().unwrap_or(path)), "fs.read");
+        }
+    }
+    for policy in settings.list("policy") {
+        let named = PolicyFlag::parse(policy).unwrap_or_default().files;
+        // Others are in the context, which they do not lead out of.
+        for file in named.iter().filter(|file| file.starts_with('/') || file.starts_with("cwd://")) {
+            add(Some(file.strip_prefix("cwd://").unwrap_or(file)), "fs.read");
         }
     }
     let dockerfile = settings.text("dockerfile").unwrap_or_default();

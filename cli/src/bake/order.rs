@@ -14,6 +14,7 @@ use super::paths::clean;
 use super::settings::Settings;
 use crate::args::{Build, BuildOptions, Call, CompressionName, LimitOptions, Taken};
 use crate::failure::Failure;
+use crate::programs::PolicyFlag;
 use crate::requests::FilePlace;
 
 /// What the command line says of all targets, and no target says of itself.
@@ -22,6 +23,8 @@ pub struct Flags<'f> {
     pub allow: &'f [String],
     /// `--source-policy-file`
     pub source_policies: &'f [PathBuf],
+    /// `--policy`, of which each holds for every target.
+    pub policies: &'f [String],
     /// `--explain-cache`
     pub explain_cache: bool,
     /// `--jobs`
@@ -95,7 +98,7 @@ pub fn piece(target: &Target, flags: &Flags<'_>) -> Result<Piece, Failure> {
         secrets: texts("secret", EntryKind::Secret),
         ssh: texts("ssh", EntryKind::Ssh),
         source_policies: flags.source_policies.to_vec(),
-        policy: None,
+        policies: policies(settings, flags.policies),
         allow: entitlements(settings, flags.allow)?,
         labels: pairs(settings, "labels"),
         annotations: settings.list("annotations").to_vec(),
@@ -165,6 +168,15 @@ where
     let texts = settings.list("platforms").iter().flat_map(|text| text.split(','));
     let texts: Vec<String> = texts.map(|text| if text == "local" { local } else { text }.trim().to_owned()).collect();
     parsed("platforms", &texts)
+}
+
+/// A target's policies, and what is said of all. To have none is to have none of the target's, either.
+fn policies(settings: &Settings, all: &[String]) -> Vec<String> {
+    let disabled = |text: &&String| PolicyFlag::parse(text).is_ok_and(|flag| flag.disabled);
+    match all.iter().find(disabled) {
+        Some(disabled) => vec![disabled.clone()],
+        None => settings.list("policy").iter().chain(all).cloned().collect(),
+    }
 }
 
 fn pairs(settings: &Settings, name: &str) -> Vec<String> {

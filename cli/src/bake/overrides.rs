@@ -7,6 +7,7 @@ use super::glob;
 use super::place::{Complaint, Result};
 use super::resolve::Said;
 use super::settings::{self, Kind, RESOURCES, Setting, Settings};
+use crate::programs::PolicyFlag;
 
 /// What is said of targets, in order.
 #[derive(Debug, Default)]
@@ -69,7 +70,6 @@ impl Overrides {
         };
         let kind = settings::kind(key).unwrap_or(Kind::Flag);
         match (kind, sub) {
-            (Kind::Refused, _) => return Err(wrong("Wharf reads no policies in Rego".to_owned())),
             (Kind::Map, None) => return Err(wrong(format!("write TARGET.{key}.NAME=VALUE"))),
             (Kind::Map, Some(_)) | (_, None) => {}
             (Kind::Entries(EntryKind::Secret), Some(_)) if !append => {}
@@ -99,7 +99,11 @@ impl Overrides {
                 list.push(Override { key, sub, values: Vec::new(), append: false, clear: false });
                 list.len() - 1
             });
-            list[at].say(&value, append, matches!(kind, Kind::List | Kind::Entries(_)) && sub.is_none());
+            list[at].say(
+                &value,
+                append,
+                matches!(kind, Kind::List | Kind::Entries(_) | Kind::Policies) && sub.is_none(),
+            );
         }
         Ok(())
     }
@@ -188,7 +192,15 @@ impl Override {
                 }
                 settings.set(self.key, Setting::Entries(without_doubles(kind, entries)));
             }
-            (Some(Kind::Map), None) | (Some(Kind::Refused), _) => {}
+            (Some(Kind::Policies), _) => {
+                if !self.append {
+                    settings.set(self.key, Setting::List(Vec::new()));
+                }
+                let texts = self.values.iter().filter(|text| !text.is_empty());
+                let read = texts.map(|text| PolicyFlag::parse(text).map(|flag| flag.text()));
+                settings.extend(self.key, read.collect::<std::result::Result<Vec<_>, _>>()?);
+            }
+            (Some(Kind::Map), None) => {}
         }
         Ok(())
     }

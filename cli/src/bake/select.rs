@@ -8,6 +8,7 @@ use super::ordered::Ordered;
 use super::overrides::Overrides;
 use super::place::{Complaint, Place, Result};
 use super::settings::{ATTRIBUTES, Kind, Setting};
+use crate::programs::PolicyFlag;
 
 /// What was asked for.
 #[derive(Debug, Default)]
@@ -195,6 +196,9 @@ impl Target {
                 (_, Some(Setting::Text(text))) => Ordered::from(escaped(text).as_str()),
                 (_, Some(Setting::Flag(flag))) => Ordered::Leaf((*flag).into()),
                 (_, Some(Setting::List(list))) if list.is_empty() => continue,
+                (Kind::Policies, Some(Setting::List(list))) => {
+                    Ordered::List(list.iter().map(|text| policy(text)).collect())
+                }
                 (_, Some(Setting::List(list))) => {
                     Ordered::List(list.iter().map(|text| escaped(text).as_str().into()).collect())
                 }
@@ -213,6 +217,25 @@ impl Target {
         }
         Ordered::Map(members)
     }
+}
+
+/// A policy, in the members that Docker prints.
+fn policy(text: &str) -> Ordered {
+    // It was read when it became a setting.
+    let flag = PolicyFlag::parse(text).unwrap_or_default();
+    let leaf = |value: Option<serde_json::Value>| Ordered::Leaf(value.unwrap_or_default());
+    let file = |name: &String| {
+        Ordered::Map(vec![("Filename".to_owned(), name.as_str().into()), ("Data".to_owned(), leaf(None))])
+    };
+    let files = if flag.files.is_empty() { leaf(None) } else { Ordered::List(flag.files.iter().map(file).collect()) };
+    let members = [
+        ("Files", files),
+        ("Reset", leaf(Some(flag.reset.into()))),
+        ("Disabled", leaf(Some(flag.disabled.into()))),
+        ("Strict", leaf(flag.strict.map(Into::into))),
+        ("LogLevel", leaf(flag.level.map(Into::into))),
+    ];
+    Ordered::Map(members.map(|(name, value)| (name.to_owned(), value)).into())
 }
 
 fn resources(map: &BTreeMap<String, String>) -> Ordered {

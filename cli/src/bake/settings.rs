@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::entries::{Entry, EntryKind, without_doubles};
 use super::place::{Complaint, Place, Result};
 use super::value::Value;
+use crate::programs::PolicyFlag;
 
 /// What an attribute holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,8 @@ pub enum Kind {
     Map,
     /// Entries with fields.
     Entries(EntryKind),
-    /// What Wharf does not do.
-    Refused,
+    /// What `--policy` says, each in a text.
+    Policies,
 }
 
 /// What becomes of an attribute that an inherited target has as well.
@@ -77,7 +78,7 @@ pub const ATTRIBUTES: [(&str, Kind, Merging); 29] = [
     ("call", Kind::Text, Merging::Replace),
     ("entitlements", Kind::List, Merging::Add),
     ("extra-hosts", Kind::Map, Merging::Add),
-    ("policy", Kind::Refused, Merging::Replace),
+    ("policy", Kind::Policies, Merging::Add),
 ];
 
 /// What `resources` may limit.
@@ -224,8 +225,12 @@ pub fn read(name: &str, kind: Kind, value: &Value, place: Place) -> Result<Optio
     }
     let wrong = |wanted: &str| Complaint::at(place, format!("`{name}` is {}, and is to be {wanted}", value.kind()));
     match kind {
-        Kind::Refused => Err(Complaint::at(place, format!("`{name}`: Wharf reads no policies in Rego"))
-            .help("say the same as rules in JSON: $EXPERIMENTAL_BUILDKIT_SOURCE_POLICY names the file")),
+        Kind::Policies => {
+            let elements = value.elements().ok_or_else(|| wrong("a list").help(in_brackets(name, value)))?;
+            let read = elements.iter().filter_map(|one| policy(one).transpose());
+            let read = read.map(|one| one.map_err(|reason| Complaint::at(place, format!("`{name}`: {reason}"))));
+            Ok(Some(Setting::List(read.collect::<Result<_>>()?)))
+        }
         Kind::Text => value.to_text().map(|text| Some(Setting::Text(text))).ok_or_else(|| wrong("a string")),
         Kind::Flag => value.to_bool().map(|flag| Some(Setting::Flag(flag))).ok_or_else(|| wrong("true or false")),
         Kind::List => {
@@ -271,6 +276,24 @@ pub fn read(name: &str, kind: Kind, value: &Value, place: Place) -> Result<Optio
             Ok(Some(Setting::Entries(entries)))
         }
     }
+}
+
+/// A policy as a text, from a text or an object with the same fields; none of what says nothing.
+fn policy(value: &Value) -> std::result::Result<Option<String>, String> {
+    let mut flag = PolicyFlag::default();
+    match value {
+        Value::Null => return Ok(None),
+        Value::String(text) if text.is_empty() => return Ok(None),
+        Value::String(text) => flag = PolicyFlag::parse(text)?,
+        Value::Map(map) => {
+            for (name, value) in map {
+                let text = value.to_text().ok_or_else(|| format!("`{name}` is {}, not a string", value.kind()))?;
+                flag.set(name, &text)?;
+            }
+        }
+        other => return Err(format!("{} is no policy", other.kind())),
+    }
+    Ok(Some(flag.text()))
 }
 
 fn in_brackets(name: &str, value: &Value) -> String {

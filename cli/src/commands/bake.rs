@@ -17,16 +17,14 @@ use crate::bake::{
 use crate::contexts::{self, Fetching, MainContext};
 use crate::failure::Failure;
 use crate::output;
+use crate::programs::{PolicyFlag, Wanted};
 use crate::requests::policies;
 use crate::session::Session;
 use crate::stores::OpenStore;
 
 /// Reads the definition, and builds, prints or lists its targets.
 pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
-    if let Some(policy) = &command.policy {
-        return Err(Failure::usage(format!("--policy {policy}: Wharf reads no policies in Rego"))
-            .hint("say the same as rules in JSON: --source-policy-file FILE"));
-    }
+    check_policies(&command.policies)?;
     check_grants(&command.allow)?;
     let words = Words::of(&command.targets);
     let fetched = match words.url {
@@ -63,6 +61,7 @@ pub async fn run(session: &Session, command: Bake) -> Result<(), Failure> {
     let flags = Flags {
         allow: &allow,
         source_policies: &command.source_policies,
+        policies: &command.policies,
         explain_cache: command.explain_cache,
         jobs: command.jobs,
         call: command.asked(),
@@ -180,6 +179,19 @@ impl Outer {
         let outside = Outside { lookup: &lookup, builtin: self.builtin.clone() };
         bake::load(files, &outside, &|name| self.given(name).or_else(|| self.dotenv.get(name).cloned()))
     }
+}
+
+/// What is said of all targets names no policy: which there are is the definition's business.
+fn check_policies(texts: &[String]) -> Result<(), Failure> {
+    for text in texts {
+        let wrong = |reason: String| Failure::usage(format!("--policy {text}: {reason}"));
+        let flag = PolicyFlag::parse(text).map_err(wrong)?;
+        if !flag.files.is_empty() || flag.reset {
+            return Err(wrong("the policies of targets are in the definition".to_owned())
+                .hint("add one to all: --set '*.policy+=filename=FILE'"));
+        }
+    }
+    Wanted::of(texts).map(drop)
 }
 
 /// What other flags mean in the words of `--set`.

@@ -15,6 +15,7 @@ pub mod import;
 pub mod inspect;
 pub mod login;
 pub mod migrate;
+pub mod policy;
 pub mod prune;
 pub mod pull;
 pub mod push;

@@ -10,6 +10,7 @@ mod interrupted;
 mod loading;
 mod outputs;
 mod platforms;
+mod policies;
 mod repositories;
 mod results;
 #[path = "../support/mod.rs"]

@@ -75,6 +75,7 @@ target "here" {
 }
 target "link" { context = "etc" }
 target "nosy" { secret = ["id=s,src=/etc/hostname"] }
+target "strict" { policy = ["filename=/etc/hostname"] }
 "#,
     );
     let url = repository(&desk);
@@ -88,6 +89,8 @@ target "nosy" { secret = ["id=s,src=/etc/hostname"] }
     assert_eq!(fs::read_to_string(desk.path("out-here/mine")).expect("a file"), "mine\n");
     assert_eq!(fs::read_to_string(desk.path("out-here/file")).expect("a file"), "text\n");
     let refused = desk.bad(&["bake", &url, "nosy"]);
+    assert!(refused.contains("--allow fs.read=/etc/hostname"), "{refused}");
+    let refused = desk.bad(&["bake", &url, "strict"]);
     assert!(refused.contains("--allow fs.read=/etc/hostname"), "{refused}");
     let refused = desk.bad(&["bake", &url, "link"]);
     assert!(refused.contains("leads out of"), "{refused}");
@@ -139,7 +142,21 @@ fn a_source_policy_says_what_contexts_may_be() {
     let bad = run("context");
     assert_eq!(bad.code, Some(125), "{bad}");
     assert!(bad.stderr.contains("unknown variant `FORBID`"), "{bad}");
-    let rego = desk.run(&["build", "--policy", "filename=policy.rego", "context"]);
-    assert_eq!(rego.code, Some(125), "{rego}");
-    assert!(rego.stderr.contains("no policies in Rego") && rego.stderr.contains("--source-policy-file"), "{rego}");
+}
+
+#[test]
+fn a_repository_brings_its_policy_along() {
+    let desk = Desk::new();
+    let decide =
+        |rule: &str| format!("package docker\ndefault allow := false\n{rule}\ndecision := {{\"allow\": allow}}\n");
+    desk.write("served/app/Dockerfile.rego", decide("allow if input.git.host != \"\""));
+    let url = repository(&desk);
+    desk.good(&["build", "-o", "out", &url]);
+    desk.write("mine.rego", decide("allow if input.git.branch == \"main\""));
+    let under = |url: &str| desk.run(&["build", "--policy", "filename=cwd://mine.rego", "-o", "out", url]);
+    assert_eq!(under(&format!("{url}#refs/heads/main")).code, Some(0));
+    let refused = under(&format!("{url}#refs/heads/other"));
+    assert!(refused.stderr.contains("the policy mine.rego denies git://"), "{refused}");
+    let refused = under(&url);
+    assert!(refused.stderr.contains("asks for input.git.branch"), "{refused}");
 }

@@ -1,3 +1,3 @@
 target "default" {
-  policy = [{ filename = "x.rego" }]
+  policy = ["x.rego"]
 }

@@ -1,0 +1,3 @@
+package hosts
+
+allowed := {"a.example", "b.example"}

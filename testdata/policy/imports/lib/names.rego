@@ -1,0 +1,3 @@
+package somewhere.else
+
+known(name) if name in load_json("names.json").names
