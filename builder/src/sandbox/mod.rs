@@ -15,6 +15,7 @@
 //!   the host's network unless told otherwise.
 //! * All mounts live in the helper's mount namespace. When the builder dies, even by `kill -9`, the helper's socket
 //!   closes, everything in the sandbox is killed, and no mount is left; only the work directory's files are.
+//! * A helper started ahead of its process waits on its socket, and has nothing of the host's that another would not have.
 //! * The program that `/proc/1/exe` names is the builder's own, but the builder is running it: writing to it fails.
 //!
 //! Whoever runs steps calls [`run_helper_if_asked`] and then [`enter_user_namespace_if_needed`] first thing in

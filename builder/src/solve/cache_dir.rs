@@ -65,7 +65,7 @@ impl CacheDir {
         let (room, lock_path) = (root.join("tmp").join(&name), root.join("tmp").join(format!("{name}.lock")));
         let lock = make_locked(&root.join("tmp"), &lock_path)?;
         fs::create_dir(&room)?;
-        let fresh = Fresh::check(&root, lock.metadata()?.modified()?)?;
+        let fresh = Fresh::check(&root, &room, lock.metadata()?.modified()?)?;
         Ok(Self { root, room, lock_path, fresh, _lock: lock, _use: in_use, next: AtomicU64::new(0) })
     }
 
