@@ -3,6 +3,7 @@
 //! Only what says how to build is looked at: `build`, `image`, and what variables in it mean. What several files say together
 //! is found out first ([`model`]).
 
+mod environment;
 mod model;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use super::place::{BakeFile, Complaint, Place, Result};
 use super::resolve::Said;
 use super::settings::{Setting, Settings};
 use super::yaml::{Node, Yaml};
+use environment::Environment;
 use model::Reader;
 
 /// What a variable is worth.
@@ -75,9 +77,10 @@ pub fn add(
     let services =
         whole.get("services").ok_or_else(|| Complaint::at(whole.place, "this compose file has no `services`"))?;
     for (name, place, service) in services.members() {
+        let environment = Environment::of(service, beside, lookup)?;
         let Some(build) = service.get("build").filter(|build| !matches!(build.what, Yaml::Null)) else { continue };
         let target = name.replace('.', "_");
-        let service = Service { whole: service, build, secrets: whole.get("secrets"), lookup };
+        let service = Service { whole: service, build, secrets: whole.get("secrets"), environment };
         let said = service.target(&target, *place)?;
         names.push(target);
         config.add_target(said);
@@ -148,7 +151,7 @@ struct Service<'s> {
     whole: &'s Node,
     build: &'s Node,
     secrets: Option<&'s Node>,
-    lookup: Lookup<'s>,
+    environment: Environment<'s>,
 }
 
 impl Service<'_> {
@@ -234,12 +237,8 @@ impl Service<'_> {
 
     /// An argument without a value has that of the service's environment, or of the user's.
     fn arguments(&self, node: &Node) -> Result<BTreeMap<String, String>> {
-        let environment: BTreeMap<String, Option<String>> = match self.whole.get("environment") {
-            Some(environment) => pairs(environment)?.into_iter().collect(),
-            None => BTreeMap::new(),
-        };
         let resolved = |(name, value): (String, Option<String>)| {
-            let value = value.or_else(|| environment.get(&name).cloned().flatten()).or_else(|| (self.lookup)(&name));
+            let value = value.or_else(|| self.environment.value(&name));
             value.map(|value| (name, value))
         };
         Ok(pairs(node)?.into_iter().filter_map(resolved).collect())

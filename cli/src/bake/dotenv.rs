@@ -6,7 +6,13 @@ use super::interpolate::interpolate;
 
 /// The variables of a file. Values in double quotes and without quotes may name others; `lookup` is what counts before them.
 pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> BTreeMap<String, String> {
-    let mut variables: BTreeMap<String, String> = BTreeMap::new();
+    let mut variables = BTreeMap::new();
+    add(&mut variables, text, lookup);
+    variables
+}
+
+/// The same, for a file after others: its variables take the place of theirs.
+pub fn add(variables: &mut BTreeMap<String, String>, text: &str, lookup: &dyn Fn(&str) -> Option<String>) {
     let mut rest = text;
     while !rest.is_empty() {
         let (line, after) = rest.split_once('\n').unwrap_or((rest, ""));
@@ -36,7 +42,6 @@ pub fn parse(text: &str, lookup: &dyn Fn(&str) -> Option<String>) -> BTreeMap<St
         };
         variables.insert(name.to_owned(), value);
     }
-    variables
 }
 
 fn assignment(line: &str) -> Option<(&str, &str)> {

@@ -13,7 +13,7 @@ use super::super::yaml::{self, Node, Yaml};
 use super::{Lookup, pairs};
 
 /// What is looked at of a service.
-const SERVICE: [&str; 4] = ["build", "environment", "extends", "image"];
+const SERVICE: [&str; 5] = ["build", "env_file", "environment", "extends", "image"];
 
 /// What is looked at of a file.
 const SECTIONS: [&str; 2] = ["services", "secrets"];
@@ -245,6 +245,7 @@ fn settle(file: &mut Node, directory: &str, lookup: Lookup<'_>) {
                 continue;
             }
             entry.change("build", &context);
+            entry.change("env_file", &path);
             for (name, _, node) in entry.members_mut() {
                 match name.as_str() {
                     "build" => {
@@ -254,10 +255,21 @@ fn settle(file: &mut Node, directory: &str, lookup: Lookup<'_>) {
                             .filter(|(name, ..)| name == "additional_contexts")
                             .for_each(|(.., contexts)| change_values(contexts, &context));
                     }
+                    "env_file" => files(node, &path),
                     "extends" => node.change("file", &path),
                     _ => {}
                 }
             }
+        }
+    }
+}
+
+/// Changes paths in a list, and those of maps in it.
+fn files(list: &mut Node, path: &dyn Fn(&str) -> String) {
+    if let Yaml::List(nodes) = &mut list.what {
+        for node in nodes {
+            change_text(node, path);
+            node.change("path", path);
         }
     }
 }
@@ -354,6 +366,7 @@ fn alike(name: &str, earlier: Node, later: Node) -> (Node, Node) {
             let place = node.place;
             Node { place, what: Yaml::Map(vec![("context".to_owned(), place, node)]) }
         }
+        (Yaml::Text(_), "env_file") => Node { place: node.place, what: Yaml::List(vec![node]) },
         (Yaml::List(_), "args" | "labels" | "additional_contexts" | "environment") => {
             let pairs = pairs(&node).unwrap_or_default();
             let member = |(name, value): (String, Option<String>)| {
