@@ -89,8 +89,8 @@ impl Governed<'_> {
                 answer = self.policies.ask(&subject).map_err(refused)?;
             }
             match answer {
-                Answer::Pinned(digest) if wanted.digest != Some(digest) => wanted.digest = Some(digest),
-                Answer::Allowed | Answer::Pinned(_) | Answer::Describe => return Ok((wanted, found)),
+                Answer::Pinned(digest) => wanted.digest = Some(digest),
+                Answer::Allowed | Answer::Describe => return Ok((wanted, found)),
             }
         }
         Err(refused(PolicyError::Endless(wanted.to_string())))

@@ -81,6 +81,8 @@ impl Policies {
         for program in &self.programs {
             match program.ask(subject, &say)? {
                 Answer::Allowed => {}
+                // It is that one already: now the others are asked.
+                Answer::Pinned(digest) if subject.is(&digest) => {}
                 other @ (Answer::Describe | Answer::Pinned(_)) => return Ok(other),
             }
         }

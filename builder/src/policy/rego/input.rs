@@ -144,6 +144,11 @@ impl Subject {
         Self { identifier, object: "local", fields: fields.0, later: Vec::new(), never: Vec::new() }
     }
 
+    /// Whether this is what its bytes are known to hash to.
+    pub(in crate::policy) fn is(&self, digest: &Digest) -> bool {
+        self.fields.get("checksum").and_then(Value::as_str) == Some(digest.to_string().as_str())
+    }
+
     /// What it is called in messages.
     pub fn identifier(&self) -> &str {
         &self.identifier

@@ -4,6 +4,7 @@ use wharf_spec::{Platform, Reference};
 
 use super::*;
 use crate::git::GitSource;
+use crate::policy::Policies;
 
 fn read(text: &str) -> Result<BuildPolicy, BuildPolicyError> {
     let files = PolicyFiles { context: None, here: "/".into() };
@@ -236,6 +237,23 @@ fn an_image_is_pinned() {
         &subject,
         "names 2 digests",
     );
+}
+
+#[test]
+fn one_that_pins_an_image_does_not_answer_for_the_others() {
+    let digest = Digest::sha256(b"pinned");
+    let mut policies = Policies::default();
+    policies.add_program(policy(&format!("allow if pin_image(input.image, \"{digest}\")")));
+    policies.add_program(policy("allow if input.image.repo == \"other\""));
+    let ask = |name: &str| {
+        let mut subject = image(name);
+        subject.later.clear();
+        policies.ask(&subject).map_err(|error| error.to_string())
+    };
+    assert_eq!(ask("alpine"), Ok(Answer::Pinned(digest)));
+    assert_eq!(ask(&format!("other@{digest}")), Ok(Answer::Allowed));
+    let denied = ask(&format!("alpine@{digest}")).unwrap_err();
+    assert!(denied.contains("denies"), "{denied}");
 }
 
 #[test]
