@@ -1,8 +1,8 @@
 //! The image as a root directory, with every mount point in place and none of them in the layer.
 //!
 //! Mount points the image lacks (often `/etc/resolv.conf`, `/proc`; any `--mount` target) come from one more layer,
-//! the *floor*, below all of the image's: those that every sandbox has from one that is shared. The upper directory never holds them, so there is nothing to clean up
-//! after the step and no modification time to put back, whatever the process did.
+//! the *floor*, below all of the image's: those that every sandbox has from one that is shared. The upper directory never
+//! holds them, so there is nothing to clean up after the step and no modification time to put back, whatever the process did.
 //!
 //! The image can hide the floor: it deleted the file in an upper layer, or has a symbolic link in the way. Then the
 //! whole is mounted anew with a layer of *stubs* on top of the image's. Directories on the way to a stub that the

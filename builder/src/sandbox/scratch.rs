@@ -70,10 +70,7 @@ pub(super) fn give_to(path: &Path, uid: u32, gid: u32) -> Result<(), SandboxErro
 
 /// Makes a directory that another sandbox may have made.
 pub(super) fn make_shared_directory(path: &Path) -> Result<(), SandboxError> {
-    match DirBuilder::new().mode(0o755).create(path) {
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
-        other => other.at(Step::PrepareWork, path.display()),
-    }
+    DirBuilder::new().recursive(true).mode(0o755).create(path).at(Step::PrepareWork, path.display())
 }
 
 fn make_directory(path: &Path) -> Result<(), SandboxError> {

@@ -82,10 +82,8 @@ impl CacheDir {
     /// A directory that this build alone uses, again and again.
     pub(crate) fn shared(&self) -> io::Result<PathBuf> {
         let path = self.room.join("shared");
-        match fs::create_dir(&path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-            Ok(()) | Err(_) => Ok(path),
-        }
+        fs::create_dir_all(&path)?;
+        Ok(path)
     }
 
     /// Where nameless files go.
