@@ -2,7 +2,7 @@
 //! push at the end then finds them there; what failed here is tried again by it, and told by it.
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::task::AbortOnDropHandle;
 use wharf_blobstore::BlobStore;
@@ -17,6 +17,12 @@ use crate::ahead::Ahead;
 use crate::failure::Failure;
 use crate::session::Session;
 use crate::stores::OpenStore;
+
+/// Layers that are sent at once, as many as a push sends.
+const AT_ONCE: usize = 4;
+
+/// A registry is asked whether it has a layer that is larger; to ask would cost as much as to send.
+const SMALL: u64 = 64 << 10;
 
 /// Sends layers until it is told that there are no more. (That nobody could name one any more would not do: a build's
 /// result keeps whoever is told of its events.)
@@ -65,29 +71,32 @@ impl Eager {
 }
 
 async fn send_all(
-    mut made: UnboundedReceiver<Option<MadeLayer>>,
+    made: UnboundedReceiver<Option<MadeLayer>>,
     blobs: BlobStore,
     repositories: Vec<RemoteRepository>,
     ahead: Option<Ahead>,
 ) {
-    while let Some(Some(MadeLayer { digest, size, in_image })) = made.recv().await {
+    let (blobs, repositories, ahead) = (&blobs, &repositories, ahead.as_ref());
+    let made = stream::unfold(made, |mut made| async move { made.recv().await.flatten().map(|layer| (layer, made)) });
+    made.for_each_concurrent(AT_ONCE, |MadeLayer { digest, size, in_image }| async move {
         if !in_image {
-            continue;
+            return;
         }
         let layer = Descriptor::new("application/octet-stream", digest, size);
-        if let Some(ahead) = &ahead {
+        if let Some(ahead) = ahead {
             ahead.wait(&digest).await;
         }
-        for repository in &repositories {
-            if let Err(error) = send(&layer, &blobs, repository).await {
+        for repository in repositories {
+            if let Err(error) = send(&layer, blobs, repository).await {
                 tracing::info!("layer {} was not sent ahead: {error}", digest.short());
             }
         }
-    }
+    })
+    .await;
 }
 
 async fn send(layer: &Descriptor, blobs: &BlobStore, repository: &RemoteRepository) -> TransferResult<()> {
-    if repository.has_blob(layer).await? {
+    if repository.took_lately(&layer.digest) || layer.size > SMALL && repository.has_blob(layer).await? {
         return Ok(());
     }
     repository.put_blob(layer, &StoredBlob { blobs: blobs.clone(), digest: layer.digest }).await

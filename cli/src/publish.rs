@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use async_trait::async_trait;
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use wharf_client::transfer::{ByteStream, Error, ImageSource, Origin, Result as TransferResult, Target};
 use wharf_registry::repo::Repositories;
 use wharf_spec::{Descriptor, Digest, RawManifest, Reference, Tag};
@@ -12,6 +12,9 @@ use crate::built::Built;
 use crate::failure::Failure;
 use crate::images::{BY, destination};
 use crate::stores::OpenStore;
+
+/// Blobs that are linked at once: the engine writes their records together.
+const LINKED_AT_ONCE: usize = 16;
 
 /// Publishes an image whose blobs are in the store under `name`: nothing is copied.
 pub async fn publish(store: &OpenStore, image: &RawManifest, name: &Reference) -> Result<(), Failure> {
@@ -29,9 +32,8 @@ pub async fn publish_built(store: &OpenStore, built: &Built, name: &Reference) -
 async fn put(store: &OpenStore, manifest: &RawManifest, name: &Reference, tags: &[Tag]) -> Result<(), Failure> {
     let failed = |error: wharf_registry::repo::Error| Failure::new(format!("could not publish {name}")).because(error);
     let repository = destination(name)?;
-    for blob in manifest.blobs() {
-        store.repositories.link_blob(&repository, &blob.digest).await.map_err(failed)?;
-    }
+    let links = manifest.blobs().into_iter().map(|blob| store.repositories.link_blob(&repository, &blob.digest));
+    stream::iter(links).buffer_unordered(LINKED_AT_ONCE).try_collect::<()>().await.map_err(failed)?;
     store.repositories.put_manifest(&repository, manifest, tags, BY).await.map_err(failed)?;
     Ok(())
 }

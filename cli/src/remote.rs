@@ -24,14 +24,18 @@ pub struct RemoteImage {
 }
 
 impl Session {
-    /// A client for all registries.
+    /// The client for all registries.
     pub fn client(&self) -> Result<Client, Failure> {
+        if let Some(client) = self.registries.get() {
+            return Ok(client.clone());
+        }
         let credentials: Arc<dyn Credentials> = match self.docker_config() {
             Some(docker) => Arc::new(docker),
             None => Arc::new(Anonymous),
         };
-        Client::new(self.client_config()?, credentials, self.notices())
-            .map_err(|error| Failure::new("registries cannot be reached").because(error))
+        let client = Client::new(self.client_config()?, credentials, self.notices())
+            .map_err(|error| Failure::new("registries cannot be reached").because(error))?;
+        Ok(self.registries.get_or_init(|| client).clone())
     }
 
     /// Where credentials are kept.
@@ -108,4 +112,22 @@ pub fn registry_host(text: Option<&str>) -> Result<RegistryHost, Failure> {
     let bare =
         if bare == "index.docker.io/v1" || bare == "registry-1.docker.io" { wharf_spec::DOCKER_HUB } else { bare };
     bare.parse().map_err(|error| Failure::usage(format!("`{text}` is not a registry")).because(error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::Environment;
+
+    #[test]
+    fn whoever_trusts_more_registries_has_a_client_of_its_own() {
+        let session = Session::for_tests(Environment::of([("HOME", "/home/ann")]), false);
+        let host: RegistryHost = "registry.example:5000".parse().unwrap();
+        assert!(!session.client().unwrap().config().is_insecure(&host));
+        let trusting = session.trusting([host.to_string()]);
+        assert!(trusting.client().unwrap().config().is_insecure(&host));
+        assert!(!session.client().unwrap().config().is_insecure(&host));
+        assert!(Arc::ptr_eq(&session.trusting([]).registries, &session.registries), "nothing changed");
+        assert!(Arc::ptr_eq(&session.clone().registries, &session.registries), "one for all");
+    }
 }

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::io::IsTerminal as _;
 use std::num::NonZeroUsize;
+use std::sync::{Arc, OnceLock};
 
 use wharf_builder::Together;
+use wharf_client::registry::Client;
 
 use crate::args::Global;
 use crate::builds::steps_at_once;
@@ -30,6 +32,8 @@ pub struct Session {
     pub palette: Palette,
     /// What it has in common with other things that are done at once.
     pub shared: Option<Shared>,
+    /// The client for registries, from when one is needed: clones have its connections and tokens, too.
+    pub registries: Arc<OnceLock<Client>>,
 }
 
 /// What several builds of one command have in common.
@@ -73,7 +77,7 @@ impl Session {
         for complaint in complaints.iter().filter(|_| !global.quiet) {
             eprintln!("warning: {complaint}");
         }
-        Ok(Self { global, environment, config, root, color, palette, shared: None })
+        Ok(Self { global, environment, config, root, color, palette, shared: None, registries: Arc::default() })
     }
 
     /// Progress in the style the user asked for.
@@ -86,7 +90,18 @@ impl Session {
 
     /// The same for one of several things that are done at once.
     pub fn sharing(&self, shared: Shared) -> Self {
-        Self { shared: Some(shared), ..self.clone() }
+        Self { shared: Some(shared), registries: Arc::default(), ..self.clone() }
+    }
+
+    /// The same, and these registries need not prove who they are.
+    pub fn trusting(&self, hosts: impl IntoIterator<Item = String>) -> Self {
+        let mut session = self.clone();
+        let known = session.global.insecure_registry.len();
+        session.global.insecure_registry.extend(hosts);
+        if session.global.insecure_registry.len() > known {
+            session.registries = Arc::default();
+        }
+        session
     }
 
     /// Says something that is no result.
@@ -112,6 +127,7 @@ impl Session {
             color: false,
             palette: Palette::plain(),
             shared: None,
+            registries: Arc::default(),
         }
     }
 }

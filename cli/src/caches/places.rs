@@ -85,12 +85,10 @@ pub(super) fn registry(session: &Session, name: &Reference, insecure: Insecure) 
         return Err(Failure::usage(format!("the cache {name} names no registry"))
             .hint("results in the store are always used; a cache is somewhere else"));
     };
-    if insecure == Insecure::No {
-        return session.remote(name);
+    match insecure {
+        Insecure::No => session.remote(name),
+        Insecure::Allowed => session.trusting([host.to_string()]).remote(name),
     }
-    let mut session = session.clone();
-    session.global.insecure_registry.push(host.to_string());
-    session.remote(name)
 }
 
 /// Why a directory is no place.

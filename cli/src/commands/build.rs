@@ -76,8 +76,7 @@ impl Job {
     /// Looks at the flags.
     pub fn of(session: &Session, mut command: Build) -> Result<Self, Failure> {
         let destinations = Destinations::of(session, &mut command)?;
-        let mut session = session.clone();
-        session.global.insecure_registry.extend(destinations.insecure.iter().cloned());
+        let session = session.trusting(destinations.insecure.iter().cloned());
         let wanted = attestations::wanted(&command)?;
         let annotations = Annotations::parse(&command.options.annotations)?;
         Ok(Self { session, command, destinations, wanted, annotations })

@@ -103,7 +103,7 @@ impl Inner {
         let fetch = || async {
             let request = token_request(&realm, key, credential)
                 .ok_or_else(|| context.unauthorized(true, "the login cannot be sent".to_owned()))?;
-            let sending = self.http(&realm).execute(request);
+            let sending = self.http(&realm)?.execute(request);
             let answer = match tokio::time::timeout(self.idle(), sending).await {
                 Ok(Ok(answer)) => answer,
                 Ok(Err(error)) => return Err(context.broken(&error, self.config.timeouts.connect)),

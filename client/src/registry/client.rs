@@ -2,11 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use reqwest::{NoProxy, Proxy, Url, redirect};
 use wharf_spec::{RegistryHost, RepositoryName};
 
+use super::arrived::Arrived;
 use super::endpoint::Endpoint;
 use super::{Error, RemoteRepository, tls};
 use crate::auth::{Challenge, Credential, Credentials, TokenCache};
@@ -22,7 +23,8 @@ pub(super) struct Inner {
     pub(super) config: ClientConfig,
     pub(super) credentials: Arc<dyn Credentials>,
     notices: Notices,
-    strict: reqwest::Client,
+    /// From the first certificate that is to be checked: to read the system's authorities takes a while.
+    strict: OnceLock<reqwest::Client>,
     lax: reqwest::Client,
     /// The scheme that each insecure host turned out to speak.
     pub(super) schemes: Mutex<HashMap<String, &'static str>>,
@@ -31,6 +33,7 @@ pub(super) struct Inner {
     /// What is known for each host, looked up once: a helper program may ask the user.
     pub(super) logins: Mutex<HashMap<RegistryHost, Option<Credential>>>,
     pub(super) tokens: TokenCache,
+    pub(super) arrived: Arrived,
     said: Mutex<HashSet<(String, String)>>,
 }
 
@@ -43,19 +46,20 @@ impl fmt::Debug for Client {
 impl Client {
     /// A client. Nothing is contacted, and no credential read, before it is needed.
     pub fn new(config: ClientConfig, credentials: Arc<dyn Credentials>, notices: Notices) -> Result<Self, Error> {
-        let strict = http_client(&config, tls::strict(&config)?)?;
+        tls::configured(&config)?;
         let lax = http_client(&config, tls::lax()?)?;
         Ok(Self {
             inner: Arc::new(Inner {
                 config,
                 credentials,
                 notices,
-                strict,
+                strict: OnceLock::new(),
                 lax,
                 schemes: Mutex::default(),
                 challenges: Mutex::default(),
                 logins: Mutex::default(),
                 tokens: TokenCache::default(),
+                arrived: Arrived::default(),
                 said: Mutex::default(),
             }),
         })
@@ -74,8 +78,15 @@ impl Client {
 
 impl Inner {
     /// The HTTP client for an address: certificates are not checked where the user said so.
-    pub(super) fn http(&self, url: &Url) -> &reqwest::Client {
-        if self.may_be_insecure(url) { &self.lax } else { &self.strict }
+    pub(super) fn http(&self, url: &Url) -> Result<&reqwest::Client, Error> {
+        if self.may_be_insecure(url) {
+            return Ok(&self.lax);
+        }
+        if let Some(strict) = self.strict.get() {
+            return Ok(strict);
+        }
+        let strict = http_client(&self.config, tls::strict(&self.config)?)?;
+        Ok(self.strict.get_or_init(|| strict))
     }
 
     pub(super) fn lax(&self) -> &reqwest::Client {

@@ -163,7 +163,7 @@ impl Inner {
         if let Some(body) = self.open(call, request.headers_mut(), &watch).await? {
             *request.body_mut() = Some(body);
         }
-        let sent = self.wait_for(call, self.http(url).execute(request), &watch).await;
+        let sent = self.wait_for(call, self.http(url)?.execute(request), &watch).await;
         // When our own side of the body failed, that is the news.
         if let Some(error) = lock(&watch.failed).take() {
             return Err(error);

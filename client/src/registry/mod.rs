@@ -6,6 +6,7 @@
 
 mod ahead;
 mod answer;
+mod arrived;
 mod authorize;
 mod client;
 mod delete;

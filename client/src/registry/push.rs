@@ -24,6 +24,9 @@ const OCI_SUBJECT: HeaderName = HeaderName::from_static("oci-subject");
 
 impl RemoteRepository {
     pub(super) async fn check_blob(&self, digest: &Digest) -> Result<bool> {
+        if self.took_lately(digest) {
+            return Ok(true);
+        }
         let doing = format!("look for blob {digest} in {}/{}", self.host(), self.name());
         let (endpoint, scopes) = (self.origin_endpoint().await, [self.push_scope()]);
         let push = Push { repository: self, endpoint: &endpoint, doing: &doing, scopes: &scopes };
@@ -55,7 +58,9 @@ impl RemoteRepository {
         let session = self.take_session(&blob.digest);
         let offset = session.as_ref().map_or(0, |session| session.sent);
         let mut upload = Upload { push, blob, body, session, offset };
-        upload.run().await
+        upload.run().await?;
+        self.inner().arrived.note(self.host(), self.name(), &blob.digest);
+        Ok(())
     }
 
     pub(super) async fn push_manifest(&self, manifest: &RawManifest, tag: Option<&Tag>) -> Result<()> {

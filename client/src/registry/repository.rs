@@ -50,6 +50,11 @@ impl RemoteRepository {
         &self.shared.name
     }
 
+    /// Whether it said a moment ago that it has taken this blob: nothing is asked.
+    pub fn took_lately(&self, digest: &Digest) -> bool {
+        self.inner().arrived.lately(self.host(), self.name(), digest)
+    }
+
     pub(super) fn inner(&self) -> &Inner {
         &self.shared.client.inner
     }

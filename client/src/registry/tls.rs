@@ -16,6 +16,14 @@ pub(super) fn strict(config: &ClientConfig) -> Result<Tls, Error> {
     let mut roots = RootCertStore::empty();
     // A machine without any is fine until a certificate must be checked; then the error says what is missing.
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    roots.extend(configured(config)?.roots);
+    let config = builder()?.with_root_certificates(roots).with_no_client_auth();
+    Ok(with_protocols(config))
+}
+
+/// The authorities that the user has named.
+pub(super) fn configured(config: &ClientConfig) -> Result<RootCertStore, Error> {
+    let mut roots = RootCertStore::empty();
     for path in &config.extra_cas {
         let bad = |problem: String| Error::Authorities { path: path.display().to_string(), problem };
         let mut any = false;
@@ -28,8 +36,7 @@ pub(super) fn strict(config: &ClientConfig) -> Result<Tls, Error> {
             return Err(bad("there is no PEM certificate in it".to_owned()));
         }
     }
-    let config = builder()?.with_root_certificates(roots).with_no_client_auth();
-    Ok(with_protocols(config))
+    Ok(roots)
 }
 
 /// Takes any certificate.

@@ -63,6 +63,24 @@ async fn a_registry_that_cannot_mount_gets_the_bytes_in_the_upload_it_began() {
 }
 
 #[tokio::test]
+async fn a_registry_is_not_asked_for_what_it_has_just_taken() {
+    let fake = Fake::start().await;
+    let (blob, body) = blob_of(&noise(1, 100));
+    let client = client(quick());
+    let in_repository = |name: &str| client.repository(&fake.host(), &name.parse().unwrap());
+    let sink = in_repository("app");
+    assert!(!sink.took_lately(&blob.digest) && !sink.has_blob(&blob).await.unwrap());
+    assert_eq!(fake.count(Method::HEAD, "/v2/app/"), 1);
+    fake.fail(Method::PUT, "/blobs/uploads/", [Fault::Answer(error(403, "DENIED"))]);
+    assert!(sink.put_blob(&blob, &body).await.is_err());
+    assert!(!sink.took_lately(&blob.digest), "it refused");
+    sink.put_blob(&blob, &body).await.unwrap();
+    assert!(sink.has_blob(&blob).await.unwrap());
+    assert_eq!(fake.count(Method::HEAD, "/v2/app/"), 1);
+    assert!(!in_repository("other").has_blob(&blob).await.unwrap(), "it took it into one repository");
+}
+
+#[tokio::test]
 async fn a_mount_that_is_refused_is_an_ordinary_upload() {
     let fake = Fake::start().await;
     fake.fail(Method::POST, "mount=", [Fault::Answer(error(403, "DENIED"))]);
