@@ -7,9 +7,11 @@
 //! The markers of one build are names of one file, which costs less than as many files. Its time of change is when it got
 //! the last of them, so none of them is older than it says.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirEntryExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, SystemTime};
@@ -41,13 +43,19 @@ impl Fresh {
         // written says nothing yet.
         let _alone = lock(root, FlockOperation::LockExclusive)?;
         let mut settled = Vec::new();
+        // A file is read once, under whichever of its names comes first.
+        let mut read: HashMap<u64, Option<SystemTime>> = HashMap::new();
         for entry in fs::read_dir(root.join("fresh"))? {
-            let marker = entry?.path();
-            if boot.is_empty() || fs::read_to_string(&marker)? != boot {
+            let entry = entry?;
+            let marker = entry.path();
+            let made = match read.entry(entry.ino()) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => *unknown.insert(made_since(&boot, &marker)?),
+            };
+            let Some(made) = made else {
                 distrust(root, &marker)?;
                 continue;
-            }
-            let made = changed(&marker)?;
+            };
             if now.duration_since(made).is_ok_and(|age| age > SETTLED) {
                 settled.push((marker, made));
             }
@@ -76,6 +84,14 @@ impl Fresh {
         // Where a file has no second name, or has too many, it is one of its own.
         fs::hard_link(&self.marker, &name).or_else(|_| fs::write(&name, &self.boot))
     }
+}
+
+/// When the last of a marker's file was made; nothing if that was not since this boot.
+fn made_since(boot: &str, marker: &Path) -> io::Result<Option<SystemTime>> {
+    if boot.is_empty() || fs::read_to_string(marker)? != boot {
+        return Ok(None);
+    }
+    changed(marker).map(Some)
 }
 
 /// When a file was written or named.
