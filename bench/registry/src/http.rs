@@ -122,6 +122,13 @@ impl Client {
         }
     }
 
+    /// A whole exchange, whatever comes of it.
+    pub fn ask(&mut self, (method, path): (&str, &str), headers: &str, body: &[u8]) -> Result<Answer, String> {
+        self.begin(method, path, headers, Some(body.len() as u64))?;
+        self.send(body)?;
+        self.answer(method == "HEAD")
+    }
+
     /// A whole exchange; `expected` is the status it must end with.
     pub fn call(
         &mut self,
@@ -130,9 +137,7 @@ impl Client {
         body: &[u8],
         expected: u16,
     ) -> Result<Answer, String> {
-        self.begin(method, path, headers, Some(body.len() as u64))?;
-        self.send(body)?;
-        let answer = self.answer(method == "HEAD")?;
+        let answer = self.ask((method, path), headers, body)?;
         if answer.status == expected {
             Ok(answer)
         } else {

@@ -7,7 +7,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::Bench;
-use crate::fixture::Content;
+use crate::fixture::{Content, push_blob};
 use crate::http::with_parameter;
 use crate::peers::{Peer, Software};
 use crate::table::{Goal, Row, Table};
@@ -20,10 +20,14 @@ const PAUSE: Duration = Duration::from_millis(2);
 const PUSHED: u64 = 10_000_000_000;
 const PIECE: usize = 1 << 20;
 
+/// Blobs that nobody needs: more than a server deletes while this is measured.
+const GARBAGE: u64 = 3000;
+
 pub fn latency(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let mut idle = Row::new("manifest GET, 99 of 100 are faster than, nothing else going on", "µs");
     let mut busy = Row::new("manifest GET, 99 of 100 are faster than, while a blob of 10 GB is pushed", "µs");
-    let mut collected = Row::new("the same, and collections run one after the other", "µs");
+    let mut collected = Row::new("the same, and the server collects garbage", "µs");
+    let mut commands = Row::new("a blob of 10 GB is pushed, and `wharf gc` is started again and again", "µs");
     let binary = bench.options.software.iter().find(|(software, _)| *software == Software::Wharf);
     for _ in 0..bench.options.rounds {
         for peer in bench.those(&[Software::Wharf, Software::Distribution, Software::Zot]) {
@@ -31,8 +35,9 @@ pub fn latency(bench: &Bench, table: &mut Table) -> Result<(), String> {
             idle.sample(name, percentile(peer)?);
             busy.sample(name, meanwhile(peer, &[&pushing])?);
             if let (Software::Wharf, Some((_, binary))) = (peer.software, binary) {
+                collected.sample(name, while_it_collects(bench, binary)?);
                 let collecting = |peer: &Peer, stop: &AtomicBool| collecting(binary, peer, stop);
-                collected.sample(name, meanwhile(peer, &[&pushing, &collecting])?);
+                commands.sample(name, meanwhile(peer, &[&pushing, &collecting])?);
             }
         }
     }
@@ -40,7 +45,30 @@ pub fn latency(bench: &Bench, table: &mut Table) -> Result<(), String> {
     table.add(idle);
     table.add(busy.against("idle", quiet, &Goal::AtMost(3.0)));
     table.add(collected.against("idle", quiet, &Goal::AtMost(3.0)));
+    table.add(commands);
     Ok(())
+}
+
+/// A server with so much garbage that it collects all the time.
+fn while_it_collects(bench: &Bench, binary: &Path) -> Result<f64, String> {
+    let garbage: Vec<_> = (0..GARBAGE).map(|number| Content::random(1 << 10, 1_000_000 + number)).collect();
+    let peer = Peer::collecting(binary, &bench.options.work, |peer| {
+        bench.fixture.push_to(peer)?;
+        let mut client = peer.client()?;
+        garbage.iter().try_for_each(|blob| push_blob(&mut client, "garbage", blob))
+    })?;
+    let found = meanwhile(&peer, &[&pushing])?;
+    let mut client = peer.client()?;
+    let mut left = 0;
+    for blob in &garbage {
+        let answer = client.ask(("HEAD", &format!("/v2/garbage/blobs/{}", blob.digest)), "", &[])?;
+        left += usize::from(answer.status == 200);
+    }
+    if left == 0 || left == garbage.len() {
+        return Err(format!("{left} of {GARBAGE} blobs are left: the server did not collect all the time"));
+    }
+    eprintln!("   {} blobs were collected meanwhile", garbage.len() - left);
+    Ok(found)
 }
 
 /// What goes on until it is told to stop.
@@ -75,7 +103,7 @@ fn pushing(peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
     Ok(())
 }
 
-/// Wharf's collector, beside the server as an administrator would start it.
+/// Wharf's collector as a command beside the server; most of what it does here is to start.
 fn collecting(binary: &Path, peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
         let mut command = Command::new(binary);

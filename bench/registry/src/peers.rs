@@ -64,6 +64,38 @@ impl Peer {
         Ok(peer)
     }
 
+    /// A Wharf over a store of its own that is filled first, and that collects garbage then, as a server does by itself: each
+    /// second here, and at once what nobody needs.
+    pub fn collecting(
+        binary: &Path,
+        work: &Path,
+        fill: impl FnOnce(&Self) -> Result<(), String>,
+    ) -> Result<Self, String> {
+        let directory = work.join("collecting");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(|error| format!("{}: {error}", directory.display()))?;
+        }
+        let peer = |directory| -> Result<Self, String> {
+            Ok(Self { software: Software::Wharf, address: free_port()?, tls: None, directory, servers: Vec::new() })
+        };
+        let mut filled = peer(directory.clone())?;
+        let never = filled.configured("never.toml", "[serve]\ngc-interval = 0\n")?;
+        filled.serve(binary, &never)?;
+        fill(&filled)?;
+        drop(filled);
+        let mut collects = peer(directory)?;
+        let always = collects.configured("always.toml", "[serve]\ngc-interval = 1\ngc-grace = 0\n")?;
+        collects.serve(binary, &always)?;
+        Ok(collects)
+    }
+
+    fn serve(&mut self, binary: &Path, config: &Path) -> Result<(), String> {
+        let mut command = wharf(binary, &self.directory, self.address);
+        command.arg("--config").arg(config);
+        self.run(command)?;
+        self.wait()
+    }
+
     /// The process that answers on `address`; the last one answers on `tls`.
     pub fn pid(&self) -> u32 {
         self.servers.first().map_or(0, Child::id)
