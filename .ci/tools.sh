@@ -37,6 +37,9 @@ MOTO_VERSION=5.2.5
 CONFORMANCE_MODULE=github.com/opencontainers/distribution-spec/conformance
 CONFORMANCE_VERSION=v0.0.0-20230516164017-7fcdf80f3c8b
 
+# Of go.podman.io/storage and go.podman.io/image/v5: what podman, Buildah and CRI-O fetch images with.
+CONTAINERS_VERSIONS=v1.64.2+v5.41.2
+
 CARGO_DENY_VERSION=0.20.2
 
 install_debian_packages() {
@@ -86,6 +89,22 @@ built() {
 }
 
 go_binary() { in_go_module "$1" "$2" go build -o "$4" "$1${3:+/$3}"; }
+# The newest versions of the library whose modules the proxy gives all of, with one replaced by its last that needs no more.
+containers_pull() {
+  local dir status=0
+  dir=$(mktemp -d)
+  cp "$TOP/testdata/clients/storage/main.go" "$dir"
+  (
+    cd "$dir"
+    export GOFLAGS="-mod=mod -buildvcs=false" CGO_ENABLED=0 GOTOOLCHAIN=local
+    go mod init pull
+    go mod edit -require "go.podman.io/storage@${1%+*}" -require "go.podman.io/image/v5@${1#*+}" \
+      -replace "github.com/vbauerster/mpb/v8=github.com/vbauerster/mpb/v8@v8.9.3"
+    go build -tags "containers_image_openpgp exclude_graphdriver_btrfs" -o "$2" .
+  ) || status=$?
+  rm -rf "$dir"
+  return "$status"
+}
 go_test_binary() { in_go_module "$1" "$2" go test -c -o "$3" "$1"; }
 cargo_binary() {
   # Away from the tree: its cargo configuration is for Wharf.
@@ -111,6 +130,7 @@ install_tools() {
   built conformance "$CONFORMANCE_VERSION" go_test_binary "$CONFORMANCE_MODULE" "$CONFORMANCE_VERSION" || failed=1
   built minio "$MINIO_VERSION" go_binary github.com/minio/minio "$MINIO_VERSION" "" || failed=1
   built moto-python "$MOTO_VERSION" moto_python "$MOTO_VERSION" || failed=1
+  built containers-pull "$CONTAINERS_VERSIONS" containers_pull "$CONTAINERS_VERSIONS" || failed=1
   for line in "${GO_TOOLS[@]}"; do
     IFS='|' read -r name module version package <<<"$line"
     built "$name" "$version" go_binary "$module" "$version" "$package" || failed=1
