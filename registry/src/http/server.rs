@@ -19,9 +19,9 @@ use super::body::{Refusable, empty};
 use super::direct::{Direct, DirectStream};
 use super::stall::Stalling;
 
-/// What is read from a connection at once. As much as an upload hashes and writes at once: in smaller pieces, each would be copied
-/// to gather them, and each wakes threads.
-const READ: usize = 256 << 10;
+/// What is read from a connection at once, and what an upload hashes and writes at once. Each piece wakes threads, which is what a push
+/// costs beside hashing and writing; a connection that pushes holds two or three of them.
+const READ: usize = 512 << 10;
 
 /// The longest headers of a request. While they are read, they may be as long as [`READ`].
 const HEADERS: u32 = 64 << 10;
