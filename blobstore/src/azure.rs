@@ -17,6 +17,7 @@ use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt as _};
 use url::Url;
 
+use crate::error::innermost;
 use crate::s3::Patience;
 use crate::s3::transport::Transport;
 use crate::{ByteStream, Error, Result};
@@ -260,15 +261,6 @@ fn told(problem: &str) -> String {
         (Some(code), Some(message)) => format!("{code}: {message}"),
         _ => problem.lines().collect::<Vec<_>>().join(" "),
     }
-}
-
-/// The innermost error: the outer ones say the same with other words around it.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 #[cfg(test)]

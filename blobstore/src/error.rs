@@ -103,3 +103,12 @@ impl Error {
         }
     }
 }
+
+/// The innermost error: the outer ones say the same with other words around it.
+pub(crate) fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}

@@ -303,7 +303,7 @@ pub fn listed(attestation: &RawManifest, image: &RawManifest) -> Descriptor {
     let unknown = "unknown".to_owned();
     descriptor.platform = Some(Platform { os: unknown.clone(), ..Platform::linux(&unknown) });
     descriptor.annotations.extend([
-        ("vnd.docker.reference.digest".to_owned(), image.digest().to_string()),
+        (Descriptor::ATTESTS.to_owned(), image.digest().to_string()),
         ("vnd.docker.reference.type".to_owned(), "attestation-manifest".to_owned()),
     ]);
     descriptor

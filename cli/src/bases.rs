@@ -17,8 +17,6 @@ use crate::stores::OpenStore;
 
 /// A configuration is small; what is larger is no configuration.
 const MAX_CONFIG: u64 = 8 << 20;
-/// The annotation by which an index says which image a manifest attests.
-const ATTESTS: &str = "vnd.docker.reference.digest";
 
 /// Finds base images.
 pub struct Bases {
@@ -136,7 +134,7 @@ impl BaseImages for Bases {
                     return Err(BaseError::WrongPlatform { name: name.clone(), wanted: platform.clone(), offered });
                 };
                 let named = child.digest.to_string();
-                attested = index.manifests.iter().any(|other| other.annotations.get(ATTESTS) == Some(&named));
+                attested = index.manifests.iter().any(|other| other.attests() == Some(named.as_str()));
                 source.manifest(&Target::Digest(child.digest)).await.map_err(failed)?
             }
         };

@@ -34,6 +34,10 @@ pub struct Descriptor {
 }
 
 impl Descriptor {
+    /// The annotation by which an entry of an index says which image of the same index it attests, as `BuildKit` does
+    /// (its "Image Attestation Storage").
+    pub const ATTESTS: &str = "vnd.docker.reference.digest";
+
     /// A descriptor with nothing but the three required fields.
     pub fn new(media_type: impl Into<MediaType>, digest: Digest, size: u64) -> Self {
         Self {
@@ -46,5 +50,10 @@ impl Descriptor {
             platform: None,
             artifact_type: None,
         }
+    }
+
+    /// In an index: the digest of the image that this is an attestation about.
+    pub fn attests(&self) -> Option<&str> {
+        self.annotations.get(Self::ATTESTS).map(String::as_str)
     }
 }

@@ -18,6 +18,7 @@ use super::config::{Encryption, Patience, S3Config};
 use super::documents::{self, Problem, unquoted};
 use super::retry::{Backoff, Setback};
 use super::transport::Transport;
+use crate::error::innermost;
 use crate::{Error, Result};
 
 /// What a signed path may hold as it is: what the signature's definition says, and nothing else.
@@ -410,15 +411,6 @@ impl Bucket {
             _ => Err(self.refusal(&call, &answer)),
         }
     }
-}
-
-/// The innermost error: the outer ones say the same with other words around it.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 impl fmt::Debug for Bucket {

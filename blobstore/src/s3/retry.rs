@@ -7,6 +7,7 @@ use object_store::client::{HttpError, HttpErrorKind};
 use tokio::time::Instant;
 
 use super::documents::Problem;
+use crate::error::innermost;
 use crate::{Ids, RandomIds};
 
 /// The first pause is at most this, and each further one at most twice the one before,
@@ -64,15 +65,6 @@ impl Setback {
     pub(super) fn silence() -> Self {
         Self { problem: "no answer in time".to_owned(), doubtful: true }
     }
-}
-
-/// The innermost error: the outer ones repeat what the caller says.
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut inner = error;
-    while let Some(source) = inner.source() {
-        inner = source;
-    }
-    inner.to_string()
 }
 
 /// The pauses between attempts of one request.

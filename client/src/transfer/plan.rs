@@ -17,9 +17,6 @@ const MAX_DEPTH: usize = 8;
 /// Manifests held in memory at once, in bytes.
 const MAX_BYTES: u64 = 64 << 20;
 
-/// `BuildKit`'s link from an attestation manifest to the image it is about.
-const ATTESTS: &str = "vnd.docker.reference.digest";
-
 /// What is to be moved.
 pub(super) struct Plan {
     /// What the target resolved to.
@@ -83,9 +80,7 @@ async fn select(route: &Route<'_>, resolved: RawManifest) -> Result<RawManifest>
 /// `index` with only the chosen images and the attestations about them, in the old order.
 fn reduced(index: &Index, chosen: &[&Descriptor]) -> Index {
     let kept = |digest: &str| chosen.iter().any(|entry| entry.digest.to_string() == digest);
-    let stays = |entry: &&Descriptor| {
-        kept(&entry.digest.to_string()) || entry.annotations.get(ATTESTS).is_some_and(|of| kept(of))
-    };
+    let stays = |entry: &&Descriptor| kept(&entry.digest.to_string()) || entry.attests().is_some_and(kept);
     Index { manifests: index.manifests.iter().filter(stays).cloned().collect(), ..index.clone() }
 }
 
