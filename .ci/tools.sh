@@ -90,20 +90,11 @@ built() {
 
 go_binary() { in_go_module "$1" "$2" go build -o "$4" "$1${3:+/$3}"; }
 # The newest versions of the library whose modules the proxy gives all of, with one replaced by its last that needs no more.
-containers_pull() {
-  local dir status=0
-  dir=$(mktemp -d)
-  cp "$TOP/testdata/clients/storage/main.go" "$dir"
-  (
-    cd "$dir"
-    export GOFLAGS="-mod=mod -buildvcs=false" CGO_ENABLED=0 GOTOOLCHAIN=local
-    go mod init pull
-    go mod edit -require "go.podman.io/storage@${1%+*}" -require "go.podman.io/image/v5@${1#*+}" \
-      -replace "github.com/vbauerster/mpb/v8=github.com/vbauerster/mpb/v8@v8.9.3"
+containers_pull() { in_go_module go.podman.io/storage "${1%+*}" build_containers_pull "${1#*+}" "$2"; }
+build_containers_pull() {
+  cp "$TOP/testdata/clients/storage/main.go" . &&
+    go mod edit -require "go.podman.io/image/v5@$1" -replace "github.com/vbauerster/mpb/v8=github.com/vbauerster/mpb/v8@v8.9.3" &&
     go build -tags "containers_image_openpgp exclude_graphdriver_btrfs" -o "$2" .
-  ) || status=$?
-  rm -rf "$dir"
-  return "$status"
 }
 go_test_binary() { in_go_module "$1" "$2" go test -c -o "$3" "$1"; }
 cargo_binary() {
