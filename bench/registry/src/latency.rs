@@ -1,7 +1,7 @@
 //! How long a small read takes while a large blob is being pushed and garbage is collected.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -10,15 +10,16 @@ use crate::Bench;
 use crate::fixture::{Content, push_blob};
 use crate::http::with_parameter;
 use crate::peers::{Peer, Software};
+use crate::processors;
 use crate::table::{Goal, Row, Table};
 
 /// Reads in a round, and the pause between two: far from what the server could do, so that nothing queues.
 const READS: usize = 1000;
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// What is announced of the blob that is pushed meanwhile, and what is sent of it at once.
+/// What is announced of the blob that is pushed meanwhile, and what is sent of it at once: as much as clients written in Go copy.
 const PUSHED: u64 = 10_000_000_000;
-const PIECE: usize = 1 << 20;
+const PIECE: usize = 32 << 10;
 
 /// Blobs that nobody needs: more than a server deletes while this is measured.
 const GARBAGE: u64 = 3000;
@@ -90,23 +91,26 @@ fn meanwhile(peer: &Peer, works: &[Work<'_>]) -> Result<f64, String> {
 
 /// A blob that never ends while this is measured; it is given up then.
 fn pushing(peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
+    processors::step_back()?;
     let content = Content::random(PIECE, 77);
     let mut client = peer.client()?;
     let begun = client.call(("POST", "/v2/pushed/blobs/uploads/"), "", &[], 202)?;
     let end = with_parameter(&begun.location()?, &format!("digest={}", content.digest));
     client.begin("PUT", &end, "Content-Type: application/octet-stream\r\n", Some(PUSHED))?;
-    let mut left = PUSHED;
+    let (mut left, begun) = (PUSHED, Instant::now());
     while !stop.load(Ordering::Relaxed) && left > PIECE as u64 {
         client.send(&content.bytes)?;
         left -= PIECE as u64;
     }
+    let speed = (PUSHED - left) as f64 / 1e6 / begun.elapsed().as_secs_f64();
+    eprintln!("   {} took {speed:.0} MB/s meanwhile", peer.software.name());
     Ok(())
 }
 
 /// Wharf's collector as a command beside the server; most of what it does here is to start.
 fn collecting(binary: &Path, peer: &Peer, stop: &AtomicBool) -> Result<(), String> {
     while !stop.load(Ordering::Relaxed) {
-        let mut command = Command::new(binary);
+        let mut command = processors::server(binary);
         command.args(["gc", "--quiet", "--grace", "0s", "--store"]).arg(&peer.directory).stdout(Stdio::null());
         let ended = command.status().map_err(|error| format!("start {command:?}: {error}"))?;
         if !ended.success() {

@@ -9,6 +9,7 @@ mod latency;
 mod memory;
 mod peers;
 mod process;
+mod processors;
 mod pushes;
 mod reads;
 mod start;
@@ -87,6 +88,7 @@ fn main() {
 
 fn run() -> Result<(), String> {
     let options = options()?;
+    processors::be_clients()?;
     let fixture = Fixture::new();
     let mut peers = Vec::new();
     for (software, binary) in &options.software {

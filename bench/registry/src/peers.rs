@@ -8,6 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use crate::http::Client;
+use crate::processors;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Software {
@@ -128,7 +129,7 @@ impl Peer {
             self.directory.display()
         );
         let file = self.configured("yml", &text)?;
-        let mut command = Command::new(binary);
+        let mut command = processors::server(binary);
         command.arg("serve").arg(file).env("OTEL_TRACES_EXPORTER", "none");
         self.run(command)
     }
@@ -141,7 +142,7 @@ impl Peer {
             self.address.port()
         );
         let file = self.configured("json", &text)?;
-        let mut command = Command::new(binary);
+        let mut command = processors::server(binary);
         command.arg("serve").arg(file);
         self.run(command)
     }
@@ -163,7 +164,7 @@ impl Peer {
             key = key.display(),
         );
         let file = self.configured("conf", &text)?;
-        let mut command = Command::new(binary);
+        let mut command = processors::server(binary);
         command.arg("-c").arg(file);
         self.run(command)?;
         self.tls = Some(tls);
@@ -203,7 +204,7 @@ impl Drop for Peer {
 
 /// A Wharf that serves a store; several may serve the same.
 pub fn wharf(binary: &Path, store: &Path, address: SocketAddr) -> Command {
-    let mut command = Command::new(binary);
+    let mut command = processors::server(binary);
     command.arg("serve").arg("--listen").arg(address.to_string()).arg("--store").arg(store);
     command
 }
