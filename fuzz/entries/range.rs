@@ -1,7 +1,6 @@
 //! Any `Range` header, asked of a registry that has a blob: whatever comes back is the part of the blob it says it is.
 
 use axum::body::Body;
-use futures_util::{StreamExt as _, stream};
 use http::{HeaderValue, Request, StatusCode};
 use tokio::runtime::Runtime;
 use wharf_blobstore::Store;
@@ -44,9 +43,10 @@ impl Served {
         let repositories = Repositories::new(Store::memory());
         let blob: Vec<u8> = (0..SIZE).map(|index| u8::try_from(index * 31 % 251).expect("a byte")).collect();
         let digest = Digest::sha256(&blob);
-        let pieces = stream::iter([Ok(bytes::Bytes::from(blob.clone()))]).boxed();
         let name = "a".parse().expect("a name");
-        runtime.block_on(repositories.put_blob(&name, digest, pieces)).expect("a blob");
+        runtime
+            .block_on(repositories.put_blob(&name, digest, bytes::Bytes::from(blob.clone()).into()))
+            .expect("a blob");
         let registry = Registry::new(repositories, None, Limits::default());
         Self { runtime, registry, path: format!("/v2/a/blobs/{digest}"), blob }
     }

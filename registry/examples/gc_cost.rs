@@ -7,7 +7,6 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use wharf_blobstore::{Change, Expect, Ids as _, ObjectKey, RandomIds, RecordKey, Write, embedded};
 use wharf_registry::gc::{Collector, Policy};
 use wharf_registry::repo::Repositories;
@@ -90,10 +89,8 @@ async fn make_garbage(repositories: &Repositories, blobs: usize) -> Result<(), B
     let name: RepositoryName = "garbage/app".parse()?;
     for first in (0..blobs).step_by(LAYERS) {
         let layers: Vec<Bytes> = (first..first + LAYERS).map(|number| format!("garbage {number}").into()).collect();
-        let uploads = layers.iter().map(|bytes| {
-            let body = futures_util::stream::iter([Ok(bytes.clone())]).boxed();
-            repositories.put_blob(&name, Digest::sha256(bytes), body)
-        });
+        let uploads =
+            layers.iter().map(|bytes| repositories.put_blob(&name, Digest::sha256(bytes), bytes.clone().into()));
         futures_util::future::try_join_all(uploads).await?;
         let manifest = manifest(layers.into_iter());
         repositories.put_manifest(&name, &manifest, &[], "bench").await?;

@@ -1,7 +1,6 @@
 //! Each thing that can be wrong is found, repaired where it can be, and not found again.
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use wharf_blobstore::Expect;
 use wharf_blobstore::embedded::EmbeddedObjects;
 use wharf_blobstore::{Objects as _, embedded};
@@ -31,7 +30,7 @@ impl Place {
 
     async fn upload(&self, text: &'static str) -> Descriptor {
         let digest = Digest::sha256(text.as_bytes());
-        let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed();
+        let body = Bytes::from_static(text.as_bytes()).into();
         self.repositories.put_blob(&app(), digest, body).await.unwrap();
         Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
     }
@@ -202,7 +201,7 @@ fn engines() -> [(&'static str, Repositories, Option<tempfile::TempDir>); 2] {
 async fn push_to(repositories: &Repositories, text: &'static str, tag: &str) -> RawManifest {
     let upload = async |text: &'static str| {
         let digest = Digest::sha256(text.as_bytes());
-        let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed();
+        let body = Bytes::from_static(text.as_bytes()).into();
         repositories.put_blob(&app(), digest, body).await.unwrap();
         Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
     };

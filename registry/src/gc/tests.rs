@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use wharf_blobstore::memory::{MemoryObjects, MemoryRecords};
 use wharf_blobstore::{Change, Clock, Expect, ObjectKey, Objects as _, RecordKey, RecordsExt as _, Store};
 use wharf_spec::{Descriptor, Digest, MediaType, RawManifest, RepositoryName, Tag};
@@ -55,7 +54,7 @@ impl Place {
 
     async fn upload(&self, name: &RepositoryName, text: &'static str) -> Descriptor {
         let digest = Digest::sha256(text.as_bytes());
-        let body = futures_util::stream::iter([Ok(Bytes::from_static(text.as_bytes()))]).boxed();
+        let body = Bytes::from_static(text.as_bytes()).into();
         self.repositories.put_blob(name, digest, body).await.unwrap();
         Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
     }

@@ -6,32 +6,31 @@ use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream};
 use bytes::{Bytes, BytesMut};
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt as _;
 
 use super::error::Failure;
-use crate::repo::PieceStream;
+use crate::repo::Arriving;
 
 /// A request's body as the registry takes it in. A client that sends nothing for `idle` has gone.
-pub(super) fn pieces(body: Body, idle: Duration) -> PieceStream {
+pub(super) fn pieces(body: Body, idle: Duration) -> Arriving {
     let pieces = body.into_data_stream();
-    futures_util::stream::try_unfold(pieces, move |mut pieces: BodyDataStream| async move {
+    Arriving::new(futures_util::stream::try_unfold(pieces, move |mut pieces: BodyDataStream| async move {
         match tokio::time::timeout(idle, pieces.next()).await {
             Ok(Some(Ok(piece))) => Ok(Some((piece, pieces))),
             Ok(Some(Err(error))) => Err(std::io::Error::other(error)),
             Ok(None) => Ok(None),
             Err(elapsed) => Err(std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)),
         }
-    })
-    .boxed()
+    }))
 }
 
 /// Reads a small body whole; `limit` bytes are accepted.
 pub(super) async fn whole(body: Body, limit: usize, idle: Duration) -> Result<Bytes, Failure> {
     let mut pieces = pieces(body, idle);
     let mut bytes = BytesMut::new();
-    while let Some(piece) = pieces.try_next().await.map_err(|_| Failure::Truncated)? {
+    while let Some(piece) = pieces.next().await.map_err(|_| Failure::Truncated)? {
         if bytes.len() + piece.len() > limit {
             return Err(Failure::ManifestTooLarge { limit });
         }

@@ -21,7 +21,8 @@ use futures_util::stream;
 use rustix::io::{Errno, ReadWriteFlags};
 use rustix::mm::{MapFlags, ProtFlags};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
-use tokio::net::TcpStream;
+
+use crate::seat::Portable;
 
 /// Less than this is not worth it.
 pub(super) const LARGE: u64 = 256 << 10;
@@ -156,12 +157,12 @@ impl Piece {
 
 /// A stream that sends mapped files' bytes from the files.
 pub(super) struct DirectStream {
-    stream: TcpStream,
+    stream: Portable,
     direct: Direct,
 }
 
 impl DirectStream {
-    pub(super) fn new(stream: TcpStream) -> Self {
+    pub(super) fn new(stream: Portable) -> Self {
         Self { stream, direct: Direct::default() }
     }
 
@@ -170,12 +171,18 @@ impl DirectStream {
         self.direct.clone()
     }
 
-    fn poll_send(&self, context: &mut Context<'_>, file: &File, offset: u64, length: usize) -> Poll<io::Result<usize>> {
+    fn poll_send(
+        &mut self,
+        context: &mut Context<'_>,
+        (file, offset): (&File, u64),
+        length: usize,
+    ) -> Poll<io::Result<usize>> {
+        let stream = self.stream.here()?;
         loop {
-            ready!(self.stream.poll_write_ready(context))?;
+            ready!(stream.poll_write_ready(context))?;
             let mut offset = offset;
-            let sent = self.stream.try_io(Interest::WRITABLE, || {
-                Ok(rustix::fs::sendfile(self.stream.as_fd(), file, Some(&mut offset), length)?)
+            let sent = stream.try_io(Interest::WRITABLE, || {
+                Ok(rustix::fs::sendfile(stream.as_fd(), file, Some(&mut offset), length)?)
             });
             match sent {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -199,7 +206,7 @@ impl AsyncRead for DirectStream {
 impl AsyncWrite for DirectStream {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.direct.find(bytes) {
-            Some((mapped, offset)) => self.poll_send(context, &mapped.file, offset, bytes.len()),
+            Some((mapped, offset)) => self.poll_send(context, (&mapped.file, offset), bytes.len()),
             None => Pin::new(&mut self.stream).poll_write(context, bytes),
         }
     }
@@ -211,7 +218,7 @@ impl AsyncWrite for DirectStream {
     ) -> Poll<io::Result<usize>> {
         let found = slices.iter().enumerate().find_map(|(index, slice)| Some((index, self.direct.find(slice)?)));
         match found {
-            Some((0, (mapped, offset))) => self.poll_send(context, &mapped.file, offset, slices[0].len()),
+            Some((0, (mapped, offset))) => self.poll_send(context, (&mapped.file, offset), slices[0].len()),
             // What comes before a file goes first; the file's turn is in the next call.
             Some((index, _)) => Pin::new(&mut self.stream).poll_write_vectored(context, &slices[..index]),
             None => Pin::new(&mut self.stream).poll_write_vectored(context, slices),
@@ -236,7 +243,9 @@ mod tests {
     use futures_util::StreamExt as _;
     use std::io::Write as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use crate::seat::Seat;
 
     use super::*;
 
@@ -254,7 +263,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, accepted) = tokio::join!(client, listener.accept());
-        let mut stream = DirectStream::new(accepted.unwrap().0);
+        let mut stream = DirectStream::new(Portable::new(accepted.unwrap().0, Seat::default()));
         let range = 5000..2_500_000_u64;
         let expected = bytes[5000..2_500_000].to_vec();
         let reader = tokio::spawn(async move {

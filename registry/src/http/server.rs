@@ -18,6 +18,7 @@ use super::Registry;
 use super::body::{Refusable, empty};
 use super::direct::{Direct, DirectStream};
 use super::stall::Stalling;
+use crate::seat::{Portable, Seat};
 
 /// What is read from a connection at once, and what an upload hashes and writes at once. Each piece wakes threads, which is what a push
 /// costs beside hashing and writing; a connection that pushes holds two or three of them.
@@ -116,17 +117,19 @@ fn accept(
     // Small answers must not wait for more to send.
     let _ = stream.set_nodelay(true);
     let (server, registry, watcher) = (server.clone(), registry.clone(), connections.watcher());
+    let seat = Seat::default();
+    let stream = Portable::new(stream, seat.clone());
     tokio::spawn(async move {
         match tls {
             None => {
                 let stream = DirectStream::new(stream);
                 let direct = stream.direct();
-                connection(bounded(stream, timeouts), server, (registry, Some(direct)), watcher).await;
+                connection(bounded(stream, timeouts), server, (registry, Some(direct), seat), watcher).await;
             }
             Some(tls) => {
                 // A handshake that fails is the client's business: scanners do it all day.
                 if let Ok(Ok(stream)) = tokio::time::timeout(timeouts.header, tls.accept(stream)).await {
-                    connection(bounded(stream, timeouts), server, (registry, None), watcher).await;
+                    connection(bounded(stream, timeouts), server, (registry, None, seat), watcher).await;
                 }
             }
         }
@@ -140,16 +143,18 @@ fn bounded<I>(stream: I, timeouts: Timeouts) -> TokioIo<Stalling<I>> {
 async fn connection<I>(
     stream: TokioIo<Stalling<I>>,
     server: Builder<TokioExecutor>,
-    (registry, direct): (Registry, Option<Direct>),
+    (registry, direct, seat): (Registry, Option<Direct>, Seat),
     watcher: hyper_util::server::graceful::Watcher,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let driven = seat.clone();
     let service = service_fn(move |mut request: http::Request<Incoming>| {
         let registry = registry.clone();
-        // HTTP/2 frames what it sends, so it has to read it.
-        if let Some(direct) = direct.as_ref().filter(|_| request.version() < http::Version::HTTP_2) {
-            request.extensions_mut().insert(direct.clone());
+        // HTTP/2 frames what it sends, so it has to read it; and a connection has several requests.
+        if request.version() < http::Version::HTTP_2 {
+            direct.clone().map(|direct| request.extensions_mut().insert(direct));
+            request.extensions_mut().insert(seat.clone());
         }
         // Who says `Expect: 100-continue` waits for leave before it sends; refused, it sends nothing.
         let asks_first = request.headers().contains_key(http::header::EXPECT);
@@ -157,9 +162,9 @@ async fn connection<I>(
         let too_long = headers(&request) > HEADERS as usize;
         async move { Ok::<_, Infallible>(if too_long { refused() } else { registry.answer(request).await }) }
     });
-    let connection = server.serve_connection(stream, service);
+    let connection = server.serve_connection(stream, service).into_owned();
     // Clients that go away in the middle are everyday life: containerd does it for every chunk it fetches.
-    if let Err(error) = watcher.watch(connection).await {
+    if let Err(error) = driven.serve(Box::pin(watcher.watch(connection))).await {
         tracing::debug!(%error, "connection ended early");
     }
 }

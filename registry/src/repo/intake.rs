@@ -1,20 +1,23 @@
-//! Taking bodies in. A large one is hashed and written on threads of their own, as many as there are processors, which step
+//! Taking bodies in. A large one is read, hashed and written by threads of their own, as many as there are processors, which step
 //! back for those that serve everyone: a small read that arrives while large blobs are pushed does not wait until somebody's
-//! piece is hashed. A piece is hashed and written by one thread, while it is still in its processor's cache; the next one comes
-//! in meanwhile.
+//! piece is hashed. One thread does it all for a body, so no piece waits until another thread has woken; the connection comes
+//! along ([`crate::seat`]).
 
 use std::future::Future;
+use std::io;
 use std::panic;
-use std::sync::OnceLock;
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
+use futures_util::{Stream, StreamExt as _, stream};
 use tokio::runtime::{Builder, Runtime};
 use wharf_blobstore::BlobUpload;
 
-use super::uploads::{ChunkRange, PieceStream};
+use super::uploads::ChunkRange;
 use super::{Error, Result};
+use crate::seat::Seat;
 
 /// Bodies up to so many bytes are taken in where they arrive, in some hundred microseconds.
 const FEW: u64 = 64 << 10;
@@ -23,12 +26,39 @@ const FEW: u64 = 64 << 10;
 /// that a push goes on beside such, too.
 const NICENESS: i32 = 10;
 
+/// A request's body. An error means that the client went away or was too slow.
+pub struct Arriving {
+    pieces: BoxStream<'static, io::Result<Bytes>>,
+    /// Of the connection that brings it and nothing else meanwhile.
+    seat: Option<Seat>,
+}
+
+impl Arriving {
+    /// A body of these pieces.
+    pub fn new(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
+        Self { pieces: pieces.boxed(), seat: None }
+    }
+
+    /// The same, brought by a connection that can be served elsewhere meanwhile.
+    pub(crate) fn over(self, seat: Option<Seat>) -> Self {
+        Self { seat, ..self }
+    }
+
+    /// The next piece.
+    pub(crate) async fn next(&mut self) -> io::Result<Option<Bytes>> {
+        self.pieces.next().await.transpose()
+    }
+}
+
+/// A body that is there.
+impl From<Bytes> for Arriving {
+    fn from(whole: Bytes) -> Self {
+        Self::new(stream::iter([Ok(whole)]))
+    }
+}
+
 /// Takes a body in. After an error, the upload has what came before it.
-pub(super) async fn receive(
-    upload: BlobUpload,
-    range: Option<ChunkRange>,
-    body: PieceStream,
-) -> (BlobUpload, Result<()>) {
+pub(super) async fn receive(upload: BlobUpload, range: Option<ChunkRange>, body: Arriving) -> (BlobUpload, Result<()>) {
     let promised = range.map(|ChunkRange { start, end }| end - start + 1);
     let mut intake = Intake { before: upload.size(), upload, promised, body };
     match intake.few().await {
@@ -36,7 +66,7 @@ pub(super) async fn receive(
             let whole = intake.is_whole();
             (intake.upload, whole)
         }
-        Ok(Some(next)) => away(intake.many(next)).await,
+        Ok(Some(next)) => away(intake.body.seat.take(), intake.many(next)).await,
         Err(error) => (intake.upload, Err(error)),
     }
 }
@@ -47,7 +77,7 @@ struct Intake {
     /// The upload's size before.
     before: u64,
     promised: Option<u64>,
-    body: PieceStream,
+    body: Arriving,
 }
 
 impl Intake {
@@ -77,7 +107,7 @@ impl Intake {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        self.body.next().await.transpose().map_err(|_| Error::Truncated)
+        self.body.next().await.map_err(|_| Error::Truncated)
     }
 
     async fn take(&mut self, piece: Bytes) -> Result<()> {
@@ -104,24 +134,39 @@ impl Intake {
     }
 }
 
-/// Has `work` done by the threads that take in.
-async fn away<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> T {
-    static THREADS: OnceLock<Option<Runtime>> = OnceLock::new();
-    let threads = THREADS.get_or_init(|| {
-        Builder::new_multi_thread()
-            .worker_threads(thread::available_parallelism().map_or(1, usize::from))
+/// A thread that takes bodies in.
+struct Thread {
+    runtime: Runtime,
+    /// Bodies that it takes in now.
+    bodies: Arc<()>,
+}
+
+impl Thread {
+    fn start() -> io::Result<Self> {
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(1)
             .thread_name("intake")
             .on_thread_start(|| {
                 // Of this thread alone; where it may not, it does its work all the same.
                 rustix::process::setpriority_process(None, NICENESS).ok();
             })
             .enable_all()
-            .build()
-            .ok()
-    });
-    match threads {
-        // They never end, so work ends by itself or by its panic, which is ours.
-        Some(threads) => threads.spawn(work).await.unwrap_or_else(|failed| panic::resume_unwind(failed.into_panic())),
-        None => work.await,
+            .build()?;
+        Ok(Self { runtime, bodies: Arc::default() })
     }
+}
+
+/// They never end. None when the system gives no more threads.
+static THREADS: LazyLock<Vec<Thread>> = LazyLock::new(|| {
+    let processors = thread::available_parallelism().map_or(1, usize::from);
+    (0..processors).map_while(|_| Thread::start().ok()).collect()
+});
+
+/// Has `work` done by a thread that takes in, and the connection in this seat served there.
+async fn away<T: Send + 'static>(seat: Option<Seat>, work: impl Future<Output = T> + Send + 'static) -> T {
+    let Some(thread) = THREADS.iter().min_by_key(|thread| Arc::strong_count(&thread.bodies)) else { return work.await };
+    let _one_more = Arc::clone(&thread.bodies);
+    let _taken = seat.map(|seat| seat.take(thread.runtime.handle().clone()));
+    // Work ends by itself or by its panic, which is ours.
+    thread.runtime.spawn(work).await.unwrap_or_else(|failed| panic::resume_unwind(failed.into_panic()))
 }

@@ -36,6 +36,7 @@ use wharf_blobstore::{BlobStore, Store};
 pub use content::foreign_layers;
 pub use error::{Error, Result};
 pub use expired::Expired;
+pub use intake::Arriving;
 pub(crate) use inventory::{Inventory, Needed, referrer_of};
 pub use local::LocalRepository;
 pub use manifests::{ManifestList, Pushed, StoredManifest};
@@ -46,7 +47,7 @@ pub use precondition::{Expected, Precondition};
 pub use referrers::ReferrerPage;
 pub use retention::{Removal, Removed, Report, Retention};
 pub(crate) use uploads::read_session;
-pub use uploads::{ChunkRange, PieceStream, SessionId, SessionStatus};
+pub use uploads::{ChunkRange, SessionId, SessionStatus};
 pub use versions::{NoWayBack, TagRecord};
 pub use wharf_spec::{Earlier, How, TagVersion};
 

@@ -4,8 +4,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use bytes::Bytes;
-use futures_util::stream::BoxStream;
 use serde::{Deserialize, Serialize};
 use wharf_blobstore::{
     Blob, BlobUpload, Change, Error as StoreError, Expect, ObjectKey, Outcome, RecordsExt as _, UploadState, Version,
@@ -14,10 +12,8 @@ use wharf_blobstore::{
 use wharf_spec::{Algorithm, Digest, RepositoryName};
 
 use super::blobs::Stamp;
-use super::{Error, Repositories, Result, intake, keys};
-
-/// A request's body. An error means that the client went away or was too slow.
-pub type PieceStream = BoxStream<'static, std::io::Result<Bytes>>;
+use super::intake::{self, Arriving};
+use super::{Error, Repositories, Result, keys};
 
 /// Names an upload session: 32 hexadecimal digits nobody can guess.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -117,7 +113,7 @@ impl Repositories {
         name: &RepositoryName,
         id: SessionId,
         range: Option<ChunkRange>,
-        body: PieceStream,
+        body: Arriving,
     ) -> Result<SessionStatus> {
         let (repositories, name) = (self.clone(), name.clone());
         to_the_end(async move { repositories.append_now(&name, id, range, body).await }).await
@@ -128,7 +124,7 @@ impl Repositories {
         name: &RepositoryName,
         id: SessionId,
         range: Option<ChunkRange>,
-        body: PieceStream,
+        body: Arriving,
     ) -> Result<SessionStatus> {
         let (session, version) = self.session(name, id).await?;
         let upload = self.take_up(&session, session.algorithm(), range).await?;
@@ -162,7 +158,7 @@ impl Repositories {
         id: SessionId,
         digest: Digest,
         range: Option<ChunkRange>,
-        body: PieceStream,
+        body: Arriving,
     ) -> Result<Blob> {
         let (repositories, name) = (self.clone(), name.clone());
         to_the_end(async move { repositories.finish_now(&name, id, digest, (range, body)).await }).await
@@ -173,7 +169,7 @@ impl Repositories {
         name: &RepositoryName,
         id: SessionId,
         digest: Digest,
-        (range, body): (Option<ChunkRange>, PieceStream),
+        (range, body): (Option<ChunkRange>, Arriving),
     ) -> Result<Blob> {
         let (session, version) = self.session(name, id).await?;
         // While nothing has arrived, the digest may still choose how it is hashed.
@@ -198,7 +194,7 @@ impl Repositories {
     }
 
     /// Takes a whole blob in one request, without a session.
-    pub async fn put_blob(&self, name: &RepositoryName, digest: Digest, body: PieceStream) -> Result<Blob> {
+    pub async fn put_blob(&self, name: &RepositoryName, digest: Digest, body: Arriving) -> Result<Blob> {
         let upload = self.blobs.upload(digest.algorithm()).await?;
         let (upload, received) = intake::receive(upload, None, body).await;
         received?;

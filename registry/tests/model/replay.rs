@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 use wharf_blobstore::{Blob, Store};
@@ -283,7 +282,7 @@ async fn push(repositories: &Repositories, task: &PushTask) -> bool {
                 mounted = mounted || repositories.mount(&task.name, other, digest).await.expect("mounted or not");
             }
             if !mounted {
-                let body = futures_util::stream::iter([Ok(bytes.clone())]).boxed();
+                let body = bytes.clone().into();
                 match repositories.put_blob(&task.name, *digest, body).await {
                     Ok(_) | Err(Error::Store(wharf_blobstore::Error::UploadLost)) => {}
                     Err(error) => panic!("{error}"),

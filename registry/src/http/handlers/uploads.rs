@@ -9,7 +9,8 @@ use super::super::range::chunk;
 use super::super::route::RouteError;
 use super::super::{Call, Failure, Registry};
 use super::{CONTENT_DIGEST, digest_parameter, set};
-use crate::repo::{ChunkRange, Error, SessionId};
+use crate::repo::{Arriving, ChunkRange, Error, SessionId};
+use crate::seat::Seat;
 
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
@@ -29,7 +30,7 @@ impl Registry {
             return Ok(created(name, &digest));
         }
         if let Some(digest) = digest_parameter(&call.query, "digest")? {
-            let bytes = pieces(body, self.inner.limits.body_idle);
+            let bytes = self.arriving(&call, body);
             repositories.put_blob(name, digest, bytes).await?;
             return Ok(created(name, &digest));
         }
@@ -92,7 +93,7 @@ impl Registry {
         match call.request.method {
             Method::PATCH => {
                 let range = content_range(&call)?;
-                let bytes = pieces(body, self.inner.limits.body_idle);
+                let bytes = self.arriving(&call, body);
                 let status = repositories.append(name, id, range, bytes).await?;
                 Ok(progress(StatusCode::ACCEPTED, name, id, status.size))
             }
@@ -102,7 +103,7 @@ impl Registry {
                     problem: "is missing: the closing PUT must say the blob's digest".to_owned(),
                 })?;
                 let range = content_range(&call)?;
-                let bytes = pieces(body, self.inner.limits.body_idle);
+                let bytes = self.arriving(&call, body);
                 repositories.finish_upload(name, id, digest, range, bytes).await?;
                 Ok(created(name, &digest))
             }
@@ -116,6 +117,13 @@ impl Registry {
             }
             _ => Err(RouteError::NotFound.into()),
         }
+    }
+}
+
+impl Registry {
+    /// A blob's bytes.
+    fn arriving(&self, call: &Call, body: Body) -> Arriving {
+        pieces(body, self.inner.limits.body_idle).over(call.request.extensions.get::<Seat>().cloned())
     }
 }
 

@@ -14,12 +14,12 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::StreamExt as _;
+use futures_util::{Stream, StreamExt as _};
 use wharf_blobstore::memory::{MemoryObjects, MemoryRecords};
 use wharf_blobstore::{Clock, Entry, Outcome, Record, RecordKey, Records, Result as StoreResult, Store, Write};
 use wharf_spec::{Descriptor, Digest, Index, Manifest, MediaType, RawManifest, RepositoryName, Tag};
 
-use super::{PieceStream, Repositories};
+use super::{Arriving, Repositories};
 
 fn name(text: &str) -> RepositoryName {
     text.parse().unwrap()
@@ -34,15 +34,19 @@ fn repositories() -> Repositories {
 }
 
 /// A body that comes in these pieces.
-fn body(pieces: &[&'static str]) -> PieceStream {
-    let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
-    futures_util::stream::iter(pieces).boxed()
+fn body(pieces: &[&'static str]) -> Arriving {
+    Arriving::new(arriving(pieces))
 }
 
 /// A body whose sender goes away after these pieces.
-fn torn(pieces: &[&'static str]) -> PieceStream {
+fn torn(pieces: &[&'static str]) -> Arriving {
     let end = futures_util::stream::iter([Err(std::io::ErrorKind::UnexpectedEof.into())]);
-    body(pieces).chain(end).boxed()
+    Arriving::new(arriving(pieces).chain(end))
+}
+
+fn arriving(pieces: &[&'static str]) -> impl Stream<Item = std::io::Result<Bytes>> + Send + 'static {
+    let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece.as_bytes()))).collect();
+    futures_util::stream::iter(pieces)
 }
 
 /// Uploads a blob and describes it.

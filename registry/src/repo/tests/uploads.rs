@@ -153,7 +153,7 @@ async fn of_two_requests_that_write_one_session_one_wins() {
                 Ok(Bytes::from_static(b"half"))
             }
         };
-        let slow = body(&["half "]).chain(futures_util::stream::once(inside)).boxed();
+        let slow = Arriving::new(arriving(&["half "]).chain(futures_util::stream::once(inside)));
         let error = repositories.append(&name, id, None, slow).await.unwrap_err();
         assert!(matches!(error, Error::UploadBusy), "{error}");
         assert_eq!(repositories.upload_status(&name, id).await.unwrap().size, offset + 6);
