@@ -269,6 +269,9 @@ impl BlobStore {
 /// What is worth hashing and writing at once, in bytes. Smaller pieces are gathered.
 const PIECE: usize = 256 << 10;
 
+/// From this length on, copying a piece to gather more costs more than handing it on by itself.
+const WHOLE: usize = 32 << 10;
+
 /// An upload under way: bytes are hashed while they arrive, by whoever brings them, and written once. It holds a piece at most,
 /// and what its writer holds.
 pub struct BlobUpload {
@@ -329,8 +332,7 @@ impl BlobUpload {
     /// Takes in the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
-        // From this length on, copying it to gather more costs more than handing it on by itself.
-        if bytes.len() >= PIECE / 2 {
+        if bytes.len() >= WHOLE {
             self.send_gathered().await?;
             return self.send(bytes).await;
         }

@@ -2,6 +2,7 @@
 //! for the disk: that is for checkpoints and the end, which go elsewhere. A writer holds a piece at most.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use super::blocking::blocking;
-use super::room;
+use super::room::Room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
 
@@ -17,7 +18,10 @@ use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
 const PIECE: usize = 256 << 10;
 
 /// From this length on, copying a piece to gather it costs more than writing it by itself.
-const WHOLE: usize = PIECE / 2;
+const WHOLE: usize = 32 << 10;
+
+/// The most that is given to the kernel at once: while it copies, it does not let others have the processor.
+const STEP: usize = 128 << 10;
 
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
@@ -26,18 +30,27 @@ pub(super) struct EmbeddedWriter {
     gathered: BytesMut,
     /// Where the gathered bytes belong.
     offset: u64,
+    room: Room,
 }
 
 impl EmbeddedWriter {
     pub(super) fn new(key: ObjectKey, unfinished: UnfinishedFile, offset: u64) -> Self {
-        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset }
+        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset, room: Room::default() }
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<()> {
         let unfinished = self.unfinished.take().ok_or(Error::UploadLost)?;
-        write_at(&unfinished.file, piece, self.offset, self.key)?;
-        self.offset += piece.len() as u64;
+        for step in piece.chunks(STEP) {
+            self.put_step(&unfinished.file, step).map_err(|error| cannot(self.key, error))?;
+        }
         self.unfinished = Some(unfinished);
+        Ok(())
+    }
+
+    fn put_step(&mut self, file: &File, step: &[u8]) -> io::Result<()> {
+        self.room.provide(file, self.offset, step.len())?;
+        file.write_all_at(step, self.offset)?;
+        self.offset += step.len() as u64;
         Ok(())
     }
 
@@ -53,6 +66,7 @@ impl EmbeddedWriter {
     fn settle(mut self) -> Result<(Self, UnfinishedFile)> {
         self.put_gathered()?;
         let unfinished = self.unfinished.take().ok_or(Error::UploadLost)?;
+        self.room.give_back(&unfinished.file, self.offset).map_err(|error| cannot(self.key, error))?;
         Ok((self, unfinished))
     }
 }
@@ -70,15 +84,15 @@ impl ObjectWriter for EmbeddedWriter {
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
         let taken = Self { unfinished: self.unfinished.take(), gathered: self.gathered.split(), ..*self };
-        let (offset, mut unfinished, checkpoint) = blocking(move || {
+        let (writer, mut unfinished, checkpoint) = blocking(move || {
             let (writer, mut unfinished) = taken.settle()?;
             let checkpoint = unfinished.checkpoint(writer.offset)?;
-            Ok((writer.offset, unfinished, checkpoint))
+            Ok((writer, unfinished, checkpoint))
         })
         .await?;
         // Only now: a file whose checkpoint nobody came to know goes with its writer.
         unfinished.known = true;
-        (self.unfinished, self.offset) = (Some(unfinished), offset);
+        *self = Self { unfinished: Some(unfinished), ..writer };
         Ok(checkpoint)
     }
 
@@ -91,10 +105,8 @@ impl ObjectWriter for EmbeddedWriter {
     }
 }
 
-fn write_at(file: &File, piece: &[u8], offset: u64, key: ObjectKey) -> Result<()> {
-    room::check(file, piece.len())
-        .and_then(|()| file.write_all_at(piece, offset))
-        .map_err(|error| Error::io(format!("write object {key}"), error))
+fn cannot(key: ObjectKey, error: io::Error) -> Error {
+    Error::io(format!("write object {key}"), error)
 }
 
 #[cfg(test)]
