@@ -255,7 +255,7 @@ mod tests {
             assert_eq!(ask(&mut client).await, home);
         }
         drop(client);
-        assert_eq!(served.await.unwrap(), 7);
+        assert_eq!(served.await.unwrap(), 1 + 3 * 3);
         other.shutdown_background();
     }
 

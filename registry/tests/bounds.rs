@@ -117,6 +117,59 @@ async fn a_body_that_stops_coming_is_given_up_and_what_had_arrived_is_kept() {
 }
 
 #[tokio::test]
+async fn a_large_body_that_stops_coming_is_given_up_and_what_had_arrived_is_kept() {
+    let limits = Limits { body_idle: SOON, ..Limits::default() };
+    let server = Server::start(Setup { limits, ..Setup::default() }).await;
+    let mut client = server.connect().await;
+    let (head, _) = client.call("POST /v2/app/blobs/uploads/ HTTP/1.1", b"").await;
+    let place = head.get("location").unwrap().to_owned();
+    let blob = noise("half", 600_000);
+    client.send(format!("PATCH {place} HTTP/1.1\r\nHost: registry.test\r\nContent-Length: 600000\r\n\r\n")).await;
+    client.send(&blob[..300_000]).await;
+    let (head, body) = client.answer().await;
+    assert_eq!((head.status, error(&body).0.as_str()), (400, "SIZE_INVALID"));
+    let mut client = server.connect().await;
+    let (head, _) = client.call(&format!("GET {place} HTTP/1.1"), b"").await;
+    assert_eq!((head.status, head.get("range")), (204, Some("0-299999")));
+    let digest = Digest::sha256(&blob);
+    let (head, _) = client.call(&format!("PUT {place}?digest={digest} HTTP/1.1"), &blob[300_000..]).await;
+    assert_eq!(head.status, 201);
+}
+
+/// Its large bodies are taken in by another thread than answers its other requests.
+#[tokio::test]
+async fn a_connection_brings_large_bodies_and_small_requests_in_turns() {
+    let mut server = Server::start(Setup::default()).await;
+    let mut clients = [server.connect().await, server.connect().await];
+    for round in 0..4 {
+        for (number, client) in clients.iter_mut().enumerate() {
+            let blob = noise(&format!("{number} {round}"), (100 << 10) << (2 * round));
+            let digest = Digest::sha256(&blob);
+            let (head, _) = client.call("POST /v2/app/blobs/uploads/ HTTP/1.1", b"").await;
+            let place = head.get("location").unwrap().to_owned();
+            assert_eq!(client.call(&format!("PATCH {place} HTTP/1.1"), &blob).await.0.status, 202);
+            assert_eq!(client.call(&format!("PUT {place}?digest={digest} HTTP/1.1"), b"").await.0.status, 201);
+            let (_, body) = client.call(&format!("GET /v2/app/blobs/{digest} HTTP/1.1"), b"").await;
+            assert!(body == blob, "{number} {round}");
+        }
+    }
+    // One is told to stop while a body comes, and takes it in.
+    let blob = noise("last", 1 << 20);
+    let digest = Digest::sha256(&blob);
+    let post = format!("POST /v2/app/blobs/uploads/?digest={digest} HTTP/1.1");
+    let [mut client, _idle] = clients;
+    let length = blob.len();
+    let announced = format!("Host: registry.test\r\nContent-Length: {length}\r\nExpect: 100-continue");
+    client.send(format!("{post}\r\n{announced}\r\n\r\n")).await;
+    assert_eq!(client.head().await.status, 100);
+    client.send(&blob[..length / 2]).await;
+    let stopped = server.stop();
+    client.send(&blob[length / 2..]).await;
+    assert_eq!(client.answer().await.0.status, 201);
+    bounded(stopped).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_takes_is_given_up() {
     let timeouts = Timeouts { stall: SOON, ..Timeouts::default() };
     let mut server = Server::start(Setup { timeouts, ..Setup::default() }).await;

@@ -20,8 +20,7 @@ use super::direct::{Direct, DirectStream};
 use super::stall::Stalling;
 use crate::seat::{Portable, Seat};
 
-/// What is read from a connection at once, and what an upload hashes and writes at once. Each piece wakes threads, which is what a push
-/// costs beside hashing and writing; a connection that pushes holds two or three of them.
+/// What is read from a connection at once, and what an upload hashes at once; a connection that pushes holds one or two of them.
 const READ: usize = 512 << 10;
 
 /// The longest headers of a request. While they are read, they may be as long as [`READ`].
