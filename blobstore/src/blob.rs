@@ -193,8 +193,8 @@ impl BlobStore {
     pub async fn upload(&self, algorithm: Algorithm) -> Result<BlobUpload> {
         let epoch = ObjectKey::new(self.store.ids.fresh());
         let writer = self.store.objects.create(epoch).await?;
-        let (store, gathered, hasher) = (self.clone(), BytesMut::new(), Hasher::new(algorithm));
-        Ok(BlobUpload { store, epoch, writer, gathered, hasher, algorithm, size: 0 })
+        let (store, hasher) = (self.clone(), Hasher::new(algorithm));
+        Ok(BlobUpload { store, epoch, writer, hasher, algorithm, size: 0 })
     }
 
     /// Goes on with an upload from its state, in this process or another.
@@ -202,8 +202,8 @@ impl BlobStore {
         let hasher = Hasher::restore(&state.hasher).ok_or(Error::UploadLost)?;
         let writer = self.store.objects.resume(state.epoch, &state.checkpoint).await?;
         let UploadState { epoch, size, algorithm, .. } = *state;
-        let (store, gathered) = (self.clone(), BytesMut::new());
-        Ok(BlobUpload { store, epoch, writer, gathered, hasher, algorithm: algorithm.into(), size })
+        let store = self.clone();
+        Ok(BlobUpload { store, epoch, writer, hasher, algorithm: algorithm.into(), size })
     }
 
     /// Forgets an upload and its bytes.
@@ -266,20 +266,12 @@ impl BlobStore {
     }
 }
 
-/// What is worth hashing and writing at once, in bytes. Smaller pieces are gathered.
-const PIECE: usize = 256 << 10;
-
-/// From this length on, copying a piece to gather more costs more than handing it on by itself.
-const WHOLE: usize = 32 << 10;
-
-/// An upload under way: bytes are hashed while they arrive, by whoever brings them, and written once. It holds a piece at most,
-/// and what its writer holds.
+/// An upload under way: bytes are hashed while they arrive, by whoever brings them, and written once. It holds what its writer
+/// holds.
 pub struct BlobUpload {
     store: BlobStore,
     epoch: ObjectKey,
     writer: Box<dyn ObjectWriter>,
-    /// What came in since the last piece was sent on.
-    gathered: BytesMut,
     hasher: Hasher,
     algorithm: Algorithm,
     size: u64,
@@ -332,28 +324,12 @@ impl BlobUpload {
     /// Takes in the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.size += bytes.len() as u64;
-        if bytes.len() >= WHOLE {
-            self.send_gathered().await?;
-            return self.send(bytes).await;
-        }
-        self.gathered.extend_from_slice(&bytes);
-        if self.gathered.len() >= PIECE { self.send_gathered().await } else { Ok(()) }
-    }
-
-    async fn send_gathered(&mut self) -> Result<()> {
-        let piece = self.gathered.split().freeze();
-        if piece.is_empty() { Ok(()) } else { self.send(piece).await }
-    }
-
-    /// Has a piece hashed and written.
-    async fn send(&mut self, piece: Bytes) -> Result<()> {
-        self.hasher.update(&piece);
-        self.writer.write(piece).await
+        self.hasher.update(&bytes);
+        self.writer.write(bytes).await
     }
 
     /// Makes what was taken in durable, and says how to go on from here.
     pub async fn checkpoint(&mut self) -> Result<UploadState> {
-        self.send_gathered().await?;
         Ok(UploadState {
             epoch: self.epoch,
             size: self.size,
@@ -365,8 +341,7 @@ impl BlobUpload {
 
     /// Ends the upload: the bytes are durable, then verified, then visible. With no `expected` digest, the blob is named
     /// by the algorithm the upload was begun with.
-    pub async fn commit(mut self, expected: Option<Digest>) -> Result<Blob> {
-        self.send_gathered().await?;
+    pub async fn commit(self, expected: Option<Digest>) -> Result<Blob> {
         let Self { store, epoch, writer, hasher, algorithm, size, .. } = self;
         let hashed = hasher.finish();
         if let Some(expected) = expected.filter(|expected| expected.algorithm() == algorithm)

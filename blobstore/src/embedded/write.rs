@@ -115,7 +115,6 @@ mod tests {
 
     use super::*;
 
-    /// Through an upload, which gathers by itself, to the file.
     #[tokio::test]
     async fn pieces_of_all_lengths_come_out_in_their_order() {
         let directory = tempfile::tempdir().unwrap();

@@ -118,9 +118,7 @@ impl Registry {
             _ => Err(RouteError::NotFound.into()),
         }
     }
-}
 
-impl Registry {
     /// A blob's bytes.
     fn arriving(&self, call: &Call, body: Body) -> Arriving {
         pieces(body, self.inner.limits.body_idle).over(call.request.extensions.get::<Seat>().cloned())
