@@ -10,8 +10,8 @@ use std::io;
 use std::panic;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use futures_util::task::AtomicWaker;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -62,14 +62,14 @@ impl Seat {
     }
 
     fn wish(&self, place: Option<Handle>) {
-        let mut wish = self.inner.wish.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut wish = self.wished();
         *wish = Wish { number: wish.number + 1, place };
         drop(wish);
         self.inner.driver.wake();
     }
 
-    fn wished(&self) -> Wish {
-        self.inner.wish.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn wished(&self) -> MutexGuard<'_, Wish> {
+        self.inner.wish.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Drives a connection to its end, wherever it is to be served.
@@ -79,9 +79,8 @@ impl Seat {
     ) -> F::Output {
         let mut connection = connection;
         loop {
-            let wish = self.wished();
-            let place = wish.place.clone();
-            let stay = Stay { seat: self.clone(), wish, connection: Some(connection) };
+            let Wish { number, place } = self.wished().clone();
+            let stay = Stay { seat: self.clone(), number, connection: Some(connection) };
             let stayed = match place {
                 None => stay.await,
                 // The threads never end, so this ends by itself or by its panic, which is ours.
@@ -100,7 +99,8 @@ impl Seat {
 /// Drives a connection while it is to be served here.
 struct Stay<F> {
     seat: Seat,
-    wish: Wish,
+    /// Of the wish that is granted by this.
+    number: u64,
     /// `None` once this is over.
     connection: Option<Pin<Box<F>>>,
 }
@@ -116,12 +116,12 @@ impl<F: Future> Future for Stay<F> {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Stayed<F>> {
         // First this, then the look: a wish that comes between the two wakes us.
         self.seat.inner.driver.register(context.waker());
-        let here = self.seat.wished().number == self.wish.number;
+        let here = self.seat.wished().number == self.number;
         let mut connection = self.connection.take().expect("a future is not polled after its end");
         if !here {
             return Poll::Ready(Stayed::UntilMoved(connection));
         }
-        self.seat.inner.granted.store(self.wish.number, Ordering::Relaxed);
+        self.seat.inner.granted.store(self.number, Ordering::Relaxed);
         let polled = connection.as_mut().poll(context);
         self.connection = Some(connection);
         polled.map(Stayed::ToTheEnd)
@@ -154,10 +154,6 @@ impl Portable {
         }
         self.stream.as_mut().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
-
-    fn pinned(&mut self) -> Poll<io::Result<Pin<&mut TcpStream>>> {
-        Poll::Ready(self.here().map(Pin::new))
-    }
 }
 
 impl AsyncRead for Portable {
@@ -166,13 +162,13 @@ impl AsyncRead for Portable {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        ready!(self.pinned())?.poll_read(context, buffer)
+        Pin::new(self.here()?).poll_read(context, buffer)
     }
 }
 
 impl AsyncWrite for Portable {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.pinned())?.poll_write(context, bytes)
+        Pin::new(self.here()?).poll_write(context, bytes)
     }
 
     fn poll_write_vectored(
@@ -180,7 +176,7 @@ impl AsyncWrite for Portable {
         context: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.pinned())?.poll_write_vectored(context, slices)
+        Pin::new(self.here()?).poll_write_vectored(context, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -188,11 +184,11 @@ impl AsyncWrite for Portable {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.pinned())?.poll_flush(context)
+        Pin::new(self.here()?).poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.pinned())?.poll_shutdown(context)
+        Pin::new(self.here()?).poll_shutdown(context)
     }
 }
 
