@@ -197,18 +197,13 @@ class Buildah:
 
 
 class Registry:
-    """Debian's docker-registry on loopback."""
+    """What all builders push to, on loopback: Debian's docker-registry, or Wharf."""
 
-    def __init__(self, room: str, port: int):
+    def __init__(self, room: str, port: int, wharf: str | None):
         self.address, root = f"127.0.0.1:{port}", os.path.join(room, "registry")
         os.makedirs(root, exist_ok=True)
-        config = os.path.join(room, "registry.yml")
-        with open(config, "w") as file:
-            file.write(
-                f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n"
-                f"http: {{addr: '{self.address}'}}\nlog: {{level: error}}\n"
-            )
-        self.daemon = Daemon(["docker-registry", "serve", config], os.path.join(room, "registry.log"), self.answers)
+        command = [wharf, "serve", "--store", root, "--listen", self.address] if wharf else docker_registry(room, root, self.address)
+        self.daemon = Daemon(command, os.path.join(room, "registry.log"), self.answers)
 
     def answers(self) -> bool:
         import urllib.request
@@ -220,6 +215,16 @@ class Registry:
 
     def stop(self) -> None:
         self.daemon.stop()
+
+
+def docker_registry(room: str, root: str, address: str) -> list[str]:
+    config = os.path.join(room, "registry.yml")
+    with open(config, "w") as file:
+        file.write(
+            f"version: 0.1\nstorage: {{filesystem: {{rootdirectory: {root}}}}}\n"
+            f"http: {{addr: '{address}'}}\nlog: {{level: error}}\n"
+        )
+    return ["docker-registry", "serve", config]
 
 
 def missing(program: str) -> bool:

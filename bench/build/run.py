@@ -46,8 +46,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--cases", default=",".join(case[0] for case in CASES))
     parser.add_argument("--files", type=int, default=3000)
     parser.add_argument("--megabytes", type=int, default=48)
+    parser.add_argument("--tree", default="", help="a real directory that is copied, in place of --files and --megabytes")
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--zstd", action="store_true", help="layers in zstd instead of what is each builder's default")
+    parser.add_argument("--registry", choices=["docker-registry", "wharf"], default="docker-registry", help="what all push to")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--port", type=int, default=5987)
     parser.add_argument("--room", default="", help="where all of it lies; removed at the end unless given")
@@ -61,7 +63,7 @@ def options() -> argparse.Namespace:
 def make_tree(root: str, chosen: argparse.Namespace, salt: str) -> None:
     """In a process of its own: the memory of a parent counts as that of the children it starts."""
     size = str(chosen.megabytes * 1_000_000)
-    subprocess.run([sys.executable, tree.__file__, root, str(chosen.files), size, salt], check=True)
+    subprocess.run([sys.executable, tree.__file__, root, str(chosen.files), size, chosen.tree, salt], check=True)
 
 
 def start(name: str, chosen: argparse.Namespace, room: str, registry: str):
@@ -112,7 +114,7 @@ class Bench:
             image = f"{self.registry}/{engine.name}{suffix}:{turn}"
             self.note(engine, "cold" + suffix, engine.build(context, image, push))
             self.note(engine, "unchanged" + suffix, engine.build(context, image, push))
-            tree.edit(context, self.chosen.files // 2 + turn, f"{engine.name} {turn}")
+            tree.edit(context, turn, f"{engine.name} {turn}")
             time.sleep(3)
             self.note(engine, "edit" + suffix, engine.build(context, image, push))
             shutil.rmtree(context)
@@ -170,7 +172,7 @@ def floor(chosen: argparse.Namespace, room: str) -> dict[str, float]:
     """What the same bytes cost without any builder: one thread, no image."""
     context = os.path.join(room, "context", "floor")
     make_tree(context, chosen, "floor")
-    paths = [os.path.join(context, tree.path(number)) for number in range(chosen.files)]
+    paths = tree.files_of(context)
     start = time.monotonic()
     for path in paths:
         os.lstat(path)
@@ -214,7 +216,7 @@ def main() -> int:
     chosen = options()
     room = chosen.room or tempfile.mkdtemp(prefix="wharf-bench-")
     os.makedirs(room, exist_ok=True)
-    registry = Registry(room, chosen.port)
+    registry = Registry(room, chosen.port, chosen.wharf if chosen.registry == "wharf" else None)
     started = []
     try:
         bench = Bench(chosen, room, registry.address)
@@ -244,7 +246,8 @@ def main() -> int:
         least = floor(chosen, room)
         with open("/proc/loadavg") as file:
             load = file.read().split()[0]
-        print(f"\n{chosen.files} files, {chosen.megabytes} MB, median of {chosen.times}, {os.cpu_count()} cores, load {load}\n")
+        what = chosen.tree or f"{chosen.files} files, {chosen.megabytes} MB"
+        print(f"\n{what}, median of {chosen.times}, {os.cpu_count()} cores, load {load}, pushed to {chosen.registry}\n")
         print(table(bench, names))
         print("\nfloor: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in least.items()))
         if chosen.json:

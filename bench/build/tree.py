@@ -6,6 +6,7 @@ that they compress about as well as source code does. A salt changes the beginni
 
 import os
 import random
+import shutil
 import sys
 
 POOL = 8 << 20
@@ -58,10 +59,34 @@ def make(root: str, files: int, total: int, salt: str) -> None:
                 left -= len(piece)
 
 
-def edit(root: str, number: int, salt: str) -> None:
-    with open(os.path.join(root, path(number)), "ab") as file:
+def copy(source: str, root: str, salt: str) -> None:
+    """A real tree in place of a made one, and new in the same way."""
+    shutil.copytree(source, root, symlinks=True, dirs_exist_ok=True)
+    for number, path in enumerate(files_of(source)):
+        with open(path, "rb") as file:
+            content = file.read()
+        with open(os.path.join(root, os.path.relpath(path, source)), "wb") as file:
+            file.write(f"// {salt} {number}\n".encode() + content)
+
+
+def files_of(root: str) -> list[str]:
+    """The tree's files in one order."""
+    found = []
+    for directory, _, names in os.walk(root):
+        found += [os.path.join(directory, name) for name in names]
+    return sorted(file for file in found if not os.path.islink(file))
+
+
+def edit(root: str, turn: int, salt: str) -> None:
+    """A file in the middle, another one each turn."""
+    targets = files_of(root)
+    with open(targets[len(targets) // 2 + turn], "ab") as file:
         file.write(f"// edited {salt}\n".encode())
 
 
 if __name__ == "__main__":
-    make(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])
+    [destination, number, megabytes, of, mark] = sys.argv[1:]
+    if of:
+        copy(of, destination, mark)
+    else:
+        make(destination, int(number), int(megabytes), mark)

@@ -16,8 +16,9 @@ use crate::table::{Goal, Row, Table};
 
 const REGISTRIES: [Software; 3] = [Software::Wharf, Software::Distribution, Software::Zot];
 const LARGE: usize = 100_000_000;
-/// Large blobs in a round.
-const BLOBS: usize = 5;
+/// Measurements in a round, and large blobs in one.
+const TURNS: usize = 3;
+const BLOBS: usize = 2;
 const PIECE: usize = 1 << 20;
 
 /// What nobody has used yet.
@@ -35,7 +36,7 @@ pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let mut streamed = Row::new("100 MB blob push, POST, chunked PATCH and PUT", "CPU s/GB");
     let peers = bench.those(&REGISTRIES);
     let mut content = Content::random(LARGE, seed());
-    for _ in 0..bench.options.rounds {
+    for _ in 0..bench.options.rounds * TURNS {
         let mut used_alone = 0.0;
         let mut used = vec![[0.0; 2]; peers.len()];
         for _ in 0..BLOBS {

@@ -21,9 +21,9 @@ impl<W: Write> Plain<W> {
         Self { out, tasks: Vec::new() }
     }
 
-    /// A log that cannot be written is no reason to stop a build.
+    /// In one piece: others write to the same log. One that cannot be written is no reason to stop a build.
     fn line(&mut self, task: usize, text: std::fmt::Arguments<'_>) {
-        let _ = writeln!(self.out, "#{task} {text}");
+        let _ = self.out.write_all(format!("#{task} {text}\n").as_bytes());
     }
 }
 
