@@ -42,6 +42,7 @@ pub use flat::{FlatLayer, unpack_flat};
 pub use frames::{FrameTable, KnownFrames};
 pub use index::{DecodeError, IndexEntry, IndexError, LayerIndex};
 pub use path::{LayerPath, PathError};
+pub use pipeline::Copied;
 pub use sniff::{Decoder, Format, Peeked, detect, detect_archive};
 pub use squeeze::{Encoding, LayerFormat};
 pub use tar::{TarEntry, TarError, TarKind, TarLimits, TarReader};

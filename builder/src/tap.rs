@@ -6,12 +6,20 @@ use std::sync::Arc;
 use bytes::Bytes;
 use wharf_spec::Digest;
 
+use crate::layer::Copied;
+
 /// Sees one layer being written. Dropped before [`LayerTap::named`], there is no such layer. Nothing here may wait: the
 /// build does not.
 pub trait LayerTap: Send {
     /// Before the first bytes: the file that takes them in, where the store keeps files. It can be read while it grows; what
     /// came last may not have arrived there.
     fn file(&mut self, file: Arc<File>);
+
+    /// Before the first bytes: a blob that this one may have much in common with.
+    fn resembles(&mut self, base: Digest);
+
+    /// Before the bytes themselves: that blob has them, too. Ascending.
+    fn copied(&mut self, copied: Copied);
 
     /// The next bytes of its blob.
     fn bytes(&mut self, piece: &Bytes);

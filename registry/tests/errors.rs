@@ -12,15 +12,16 @@ use wharf_blobstore::{
     Entry, Error as StoreError, Generation, Outcome, Record, RecordKey, Records, Result as StoreResult, Store, Write,
 };
 use wharf_registry::http::Limits;
-use wharf_spec::{Digest, MediaType};
+use wharf_spec::{Digest, MediaType, delta};
 use wire::{BOUND, Client, Head, Server, Setup};
 
 /// Where the store's files would be: no client is to read this.
 const SECRET: &str = "/srv/secret-place/records.db";
 
 /// What to do about each error: every message of it says one of these.
-const ADVICE: [(&str, &[&str]); 25] = [
+const ADVICE: [(&str, &[&str]); 26] = [
     ("BLOB_UNKNOWN 404", &["push it to app, or mount it there"]),
+    ("BLOB_UPLOAD_INVALID 400", &["send the bytes themselves"]),
     ("BLOB_UPLOAD_INVALID 409", &["go on from there"]),
     ("BLOB_UPLOAD_INVALID 416", &["send what begins at 0", "must read <first byte>-<last byte>"]),
     ("BLOB_UPLOAD_UNKNOWN 404", &["begin a new one"]),
@@ -199,6 +200,13 @@ async fn requests(seen: &mut Seen) {
     for (headers, body) in [("Content-Range: 5-6", "ab"), ("Content-Range: x", "ab"), ("Content-Range: 0-5", "ab")] {
         let place = begin(client).await;
         seen.provoke(client, &format!("PATCH {place}\n{headers}"), body.as_bytes()).await;
+    }
+    // A delta of nothing that is there, and one that is none.
+    let place = begin(client).await;
+    for (base, body) in [(absent, ""), (empty, "four")] {
+        let headers = format!("Content-Type: {}\nWharf-Delta-Base: {base}", delta::MEDIA_TYPE);
+        let step = [&delta::copy(7, 1)[..], body.as_bytes()].concat();
+        seen.provoke(client, &format!("PATCH {place}\n{headers}"), &step).await;
     }
     // A chunk after one that was too short.
     let place = begin(client).await;

@@ -6,6 +6,7 @@
 //! kept beside the parsed view ([`RawManifest`]).
 
 mod config;
+pub mod delta;
 mod descriptor;
 mod digest;
 mod error;

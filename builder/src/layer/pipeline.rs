@@ -29,6 +29,20 @@ pub(super) struct Mark {
     pub(super) blob: u64,
 }
 
+/// A part of a layer's blob that an earlier one has, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Where it begins.
+    pub at: u64,
+    /// Where it begins in the earlier one.
+    pub from: u64,
+    /// How many bytes it is.
+    pub length: u64,
+}
+
+/// Is told what is copied, before it reaches the sink.
+type Listener = Box<dyn FnMut(Copied) + Send>;
+
 /// What came out of a [`Pipeline`].
 pub(super) struct Outcome<W> {
     pub(super) sink: W,
@@ -99,6 +113,7 @@ struct Tail<W> {
     frames: FrameTable,
     /// Of encodings with seams.
     marks: Vec<Mark>,
+    listener: Option<Listener>,
 }
 
 impl<W: Write> Tail<W> {
@@ -121,6 +136,9 @@ impl<W: Write> Tail<W> {
         }
         self.tar_length += squeezed.tar_length;
         let offset = self.size;
+        if let Some(from) = squeezed.copied_from {
+            self.tell(from, squeezed.bytes.len());
+        }
         self.write(&squeezed.bytes)?;
         let lengths = (u32::try_from(squeezed.bytes.len()), u32::try_from(squeezed.tar_length));
         if let (Some(key), (Ok(length), Ok(tar_length))) = (squeezed.key, lengths)
@@ -138,10 +156,18 @@ impl<W: Write> Tail<W> {
         if self.size == 0 {
             self.begin()?;
         }
+        self.tell(frame.offset, bytes.len());
         self.size += bytes.len() as u64;
         self.tar_length += u64::from(frame.tar_length);
         self.frames.push(key, frame);
         self.sink.write_all(bytes)
+    }
+
+    /// The next bytes are those that an earlier layer has from there on.
+    fn tell(&mut self, from: u64, length: usize) {
+        if let Some(listener) = &mut self.listener {
+            listener(Copied { at: self.size, from, length: length as u64 });
+        }
     }
 
     /// Goes on behind a frame that was copied.
@@ -200,6 +226,7 @@ impl<W: Write> Pipeline<W> {
                 tar_length: 0,
                 frames: FrameTable::default(),
                 marks: Vec::new(),
+                listener: None,
             },
         }
     }
@@ -214,6 +241,11 @@ impl<W: Write> Pipeline<W> {
             Encoding::Estargz { .. } => return,
         }
         self.known = Some(known);
+    }
+
+    /// Tells what is taken from the earlier layer.
+    pub(super) fn tell(&mut self, listener: impl FnMut(Copied) + Send + 'static) {
+        self.tail.listener = Some(Box::new(listener));
     }
 
     /// What comes next is compressed by itself, if that is how it is done.

@@ -145,6 +145,8 @@ pub(super) struct Squeezed {
     pub(super) diff_id: Option<Midstate>,
     /// What it consists of, of encodings with seams.
     pub(super) parts: Vec<Part>,
+    /// Where an earlier layer has the same bytes.
+    pub(super) copied_from: Option<u64>,
     /// The buffer that held the block, if `bytes` is another.
     spent: Option<Vec<u8>>,
 }
@@ -188,10 +190,20 @@ impl Squeezer {
             crc.update(&block.data);
         }
         let known = block.known.as_ref().and_then(|(frames, frame)| frames.read(frame));
+        let copied_from = known.is_some().then(|| block.known.as_ref().map(|(_, frame)| frame.offset)).flatten();
         let mut parts = Vec::new();
         let bytes = match (known, self) {
             (_, Self::Uncompressed) => {
-                return Ok(Squeezed { bytes: block.data, crc, tar_length, key: None, diff_id, parts, spent: None });
+                return Ok(Squeezed {
+                    bytes: block.data,
+                    crc,
+                    tar_length,
+                    key: None,
+                    diff_id,
+                    parts,
+                    copied_from,
+                    spent: None,
+                });
             }
             (Some(bytes), Self::ZstdChunked(_)) => {
                 parts = zstd_parts(&bytes)?;
@@ -209,7 +221,7 @@ impl Squeezer {
                 Ok(())
             })?,
         };
-        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, parts, spent: Some(block.data) })
+        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, parts, copied_from, spent: Some(block.data) })
     }
 }
 

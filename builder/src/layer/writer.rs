@@ -17,7 +17,7 @@ use super::frames::{Cut, Cutter, FrameTable, KnownFrames};
 use super::header::{self, BLOCK};
 use super::index::{IndexEntry, IndexError, LayerIndex, Packer};
 use super::path::LayerPath;
-use super::pipeline::{Fault, Pipeline, blocks_at_once};
+use super::pipeline::{Copied, Fault, Pipeline, blocks_at_once};
 use super::squeeze::Encoding;
 use super::toc::{self, Content, ContentDigester};
 
@@ -149,6 +149,13 @@ impl<W: Write> LayerWriter<W> {
     #[must_use]
     pub fn reusing(mut self, known: Arc<KnownFrames>) -> Self {
         self.pipeline.reuse(known);
+        self
+    }
+
+    /// Tells what is taken from the earlier layer, before it is written.
+    #[must_use]
+    pub fn telling(mut self, listener: impl FnMut(Copied) + Send + 'static) -> Self {
+        self.pipeline.tell(listener);
         self
     }
 

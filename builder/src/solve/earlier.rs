@@ -13,7 +13,7 @@ use super::key::{Facts, Key};
 use super::memory;
 use super::notes::Notes;
 use super::solver::Solver;
-use super::transport::{Recipe, StoredLayer, blocking};
+use super::transport::{Earlier, Recipe, StoredLayer, blocking};
 use crate::error::BuildError;
 use crate::event::MissReason;
 use crate::layer::{FrameTable, KnownFrames};
@@ -27,10 +27,10 @@ impl Solver<'_> {
     /// How the layer of `step` is written: with the frames of the last one at hand.
     pub(super) async fn recipe(&self, step: &Step) -> Recipe {
         let taps = self.environment.taps.as_ref().filter(|_| self.is_in_image(step));
-        Recipe { options: self.writer_options(), known: self.earlier(step).await, tap: taps.map(|tap| tap()) }
+        Recipe { options: self.writer_options(), earlier: self.earlier(step).await, tap: taps.map(|tap| tap()) }
     }
 
-    async fn earlier(&self, step: &Step) -> Option<Arc<KnownFrames>> {
+    async fn earlier(&self, step: &Step) -> Option<Earlier> {
         let path = self.frames_path(step);
         let (digest, table) = blocking(move || {
             let bytes = fs::read(path).ok()?;
@@ -41,7 +41,7 @@ impl Solver<'_> {
         .await?;
         let blob = self.depot.blobs().find(&digest).await.ok()?.filter(Blob::is_live)?;
         let file = File::open(self.depot.blobs().local_path(&blob)?).ok()?;
-        Some(Arc::new(KnownFrames::new(file, table)))
+        Some(Earlier { digest, frames: Arc::new(KnownFrames::new(file, table)) })
     }
 
     /// Remembers the frames of a layer that was just stored.

@@ -64,7 +64,7 @@ impl Solver<'_> {
         let diff = DiffOptions { overlay, ownership, ignore: Vec::new() };
         let options = WriterOptions::new(Encoding::new(LayerFormat::Zstd, None));
         let _memory = self.memory_for(&options).await?;
-        let stored = store_layer(self.depot.blobs(), Recipe { options, known: None, tap: None }, move |writer| {
+        let stored = store_layer(self.depot.blobs(), Recipe { options, earlier: None, tap: None }, move |writer| {
             write_upper(&slot.join("data"), &Tree::new(), &diff, writer).map_err(Unpacked)
         });
         let stored = stored.await;

@@ -67,11 +67,18 @@ pub(crate) struct StoredLayer {
     pub(crate) frames: FrameTable,
 }
 
+/// A layer that may have much in common with the one to be written.
+pub(crate) struct Earlier {
+    /// Its blob.
+    pub(crate) digest: Digest,
+    /// What of it may be used again.
+    pub(crate) frames: Arc<KnownFrames>,
+}
+
 /// How a layer is written.
 pub(crate) struct Recipe {
     pub(crate) options: WriterOptions,
-    /// Frames that may be used again.
-    pub(crate) known: Option<Arc<KnownFrames>>,
+    pub(crate) earlier: Option<Earlier>,
     /// Who else wants the bytes.
     pub(crate) tap: Option<Box<dyn LayerTap>>,
 }
@@ -80,7 +87,7 @@ pub(crate) struct Recipe {
 /// commits it.
 pub(crate) async fn store_layer<E>(
     blobs: &BlobStore,
-    Recipe { options, known, mut tap }: Recipe,
+    Recipe { options, earlier, mut tap }: Recipe,
     fill: impl FnOnce(&mut LayerWriter<BlobSink>) -> Result<(), E> + Send + 'static,
 ) -> Result<StoredLayer, StoreLayerError<E>>
 where
@@ -88,10 +95,19 @@ where
 {
     let (pieces, mut waiting) = mpsc::channel(WAITING);
     let sink = BlobSink { pieces, buffer: BytesMut::with_capacity(PIECE) };
+    let base = earlier.as_ref().map(|earlier| earlier.digest);
+    let (telling, mut told) = mpsc::unbounded_channel();
+    let telling = tap.is_some().then_some(telling);
     let work = tokio::task::spawn_blocking(move || {
         let mut writer = LayerWriter::new(sink, options);
-        if let Some(known) = known {
-            writer = writer.reusing(known);
+        if let Some(earlier) = earlier {
+            writer = writer.reusing(earlier.frames);
+        }
+        if let Some(telling) = telling {
+            // Whoever does not listen any more does not need it.
+            writer = writer.telling(move |copied| {
+                let _ = telling.send(copied);
+            });
         }
         fill(&mut writer)?;
         let WrittenLayer { mut sink, digests, index, frames, annotations } = writer.finish()?;
@@ -102,8 +118,15 @@ where
     if let (Some(tap), Some(file)) = (&mut tap, upload.file()) {
         tap.file(file);
     }
+    if let (Some(tap), Some(base)) = (&mut tap, base) {
+        tap.resembles(base);
+    }
     while let Some(piece) = waiting.recv().await {
         if let Some(tap) = &mut tap {
+            // What is told about the piece came before it.
+            while let Ok(copied) = told.try_recv() {
+                tap.copied(copied);
+            }
             tap.bytes(&piece);
         }
         // Dropping the receiver on an error here is what ends the thread.

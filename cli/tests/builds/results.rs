@@ -199,6 +199,33 @@ fn a_large_layer_is_sent_while_it_is_written() {
 }
 
 #[test]
+fn after_an_edit_only_what_is_new_is_sent() {
+    let there = Desk::new();
+    let server = Server::start(&there);
+    let proxy = Proxy::start(&server);
+    for (image, format) in [("team/gzip:1", "gzip"), ("team/zstd:1", "zstd")] {
+        let desk = Desk::new();
+        desk.write("context/Dockerfile", "FROM scratch\nCOPY src /src\n");
+        for file in 0..60_u64 {
+            let noise =
+                (0..25_000).map(|word| (file << 32 | word).wrapping_mul(0x9e37_79b9_7f4a_7c15)).collect::<Vec<_>>();
+            let noise = noise.iter().flat_map(|word| (word ^ word >> 29).to_le_bytes()).collect::<Vec<_>>();
+            desk.write(&format!("context/src/file{file:02}"), &noise);
+        }
+        let name = proxy.name(image);
+        let build = ["build", "--push", "--compression", format, "-t", &name, "context"];
+        desk.good(&build);
+        let all = proxy.bytes();
+        desk.write("context/src/file30", "edited");
+        let digest = desk.good(&build);
+        let edited = proxy.bytes();
+        assert!(all > 4_000_000 && edited < all / 2, "{format}: {edited} of {all} bytes");
+        assert_eq!(json(&there.good(&["inspect", image]))["digest"], digest.trim_end());
+    }
+    there.good(&["fsck"]);
+}
+
+#[test]
 fn bases_come_from_registries_layouts_and_the_store() {
     let desk = desk();
     let there = Desk::new();

@@ -1,7 +1,9 @@
-//! A proxy between the binary and a server that writes down every request line: what was really asked for.
+//! A proxy between the binary and a server that writes down every request line, and counts bytes: what was really asked for, and
+//! what was really sent.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 
@@ -10,7 +12,14 @@ use super::server::Server;
 /// Listens until the test ends.
 pub struct Proxy {
     address: SocketAddr,
-    lines: Arc<Mutex<Vec<String>>>,
+    seen: Arc<Seen>,
+}
+
+/// What passed on the way to the server.
+#[derive(Default)]
+struct Seen {
+    lines: Mutex<Vec<String>>,
+    bytes: AtomicUsize,
 }
 
 impl Proxy {
@@ -18,18 +27,18 @@ impl Proxy {
     pub fn start(server: &Server) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let (behind, noted) = (server.address, lines.clone());
+        let seen = Arc::<Seen>::default();
+        let (behind, noted) = (server.address, seen.clone());
         thread::spawn(move || {
             for client in listener.incoming().map_while(Result::ok) {
                 let Ok(server) = TcpStream::connect(behind) else { return };
-                let lines = noted.clone();
+                let seen = noted.clone();
                 let (up, down) = (client.try_clone().expect("a handle"), server.try_clone().expect("a handle"));
-                thread::spawn(move || pass(up, server, Some(&lines)));
+                thread::spawn(move || pass(up, server, Some(&seen)));
                 thread::spawn(move || pass(down, client, None));
             }
         });
-        Self { address, lines }
+        Self { address, seen }
     }
 
     /// The full name of an image of the server's store.
@@ -39,8 +48,13 @@ impl Proxy {
 
     /// The requests since the last time, as `METHOD what`: `PUT manifests`, `POST uploads`.
     pub fn requests(&self) -> Vec<String> {
-        let lines = std::mem::take(&mut *self.lines.lock().unwrap_or_else(PoisonError::into_inner));
+        let lines = std::mem::take(&mut *self.seen.lines.lock().unwrap_or_else(PoisonError::into_inner));
         lines.iter().map(|line| kind(line)).collect()
+    }
+
+    /// How many bytes were sent to the server since the last time.
+    pub fn bytes(&self) -> usize {
+        self.seen.bytes.swap(0, Ordering::Relaxed)
     }
 }
 
@@ -53,13 +67,14 @@ fn kind(line: &str) -> String {
 }
 
 /// Copies one direction of a connection; request lines are noted before they are passed on.
-fn pass(mut from: TcpStream, mut to: TcpStream, lines: Option<&Mutex<Vec<String>>>) {
+fn pass(mut from: TcpStream, mut to: TcpStream, seen: Option<&Seen>) {
     let (mut buffer, mut line) = (vec![0; 64 << 10], Vec::new());
     while let Ok(length @ 1..) = from.read(&mut buffer) {
-        if let Some(lines) = lines {
+        if let Some(seen) = seen {
+            seen.bytes.fetch_add(length, Ordering::Relaxed);
             for byte in &buffer[..length] {
                 if *byte == b'\n' {
-                    note(&line, lines);
+                    note(&line, &seen.lines);
                     line.clear();
                 } else if line.len() < 4096 {
                     line.push(*byte);

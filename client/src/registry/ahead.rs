@@ -18,10 +18,24 @@ impl Ahead {
     }
 }
 
+/// How bytes are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Whole,
+    /// As a delta ([`wharf_spec::delta`]).
+    Delta,
+}
+
 impl RemoteRepository {
-    /// Begins an upload and sends `bytes` to their end. Nothing is tried twice: the bytes exist once, and the blob can be put
-    /// as any other when this fails.
-    pub async fn send_ahead(&self, bytes: ByteStream) -> Result<Ahead> {
+    /// Begins an upload and sends what `bytes` gives to its end: a delta of `base` where the registry takes such and has that blob,
+    /// else the bytes themselves. Nothing is tried twice: the bytes exist once, and the blob can be put as any other when this
+    /// fails.
+    pub async fn send_ahead(
+        &self,
+        base: Option<Digest>,
+        bytes: impl FnOnce(Form) -> ByteStream + Send,
+    ) -> Result<Ahead> {
         let doing = format!("send a layer ahead to {}/{}", self.host(), self.name());
         let (endpoint, scopes) = (self.origin_endpoint().await, [self.push_scope()]);
         let push = Push { repository: self, endpoint: &endpoint, doing: &doing, scopes: &scopes };
@@ -29,7 +43,14 @@ impl RemoteRepository {
             Begun::Session(session) => session,
             Begun::Mounted => unreachable!("a mount was not asked for"),
         };
-        match push.send_all(&mut session, bytes).await {
+        let mut known = base.as_ref().filter(|_| session.takes_deltas);
+        if let Some(base) = known
+            && !push.check_existing(base).await.unwrap_or(false)
+        {
+            known = None;
+        }
+        let bytes = bytes(if known.is_some() { Form::Delta } else { Form::Whole });
+        match push.send_all(&mut session, known, bytes).await {
             Ok(sent) => Ok(Ahead { session: Session { sent, ..session } }),
             Err(error) => {
                 push.cancel(&session).await;

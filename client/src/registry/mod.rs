@@ -30,7 +30,7 @@ mod retry;
 mod tls;
 mod upload;
 
-pub use ahead::Ahead;
+pub use ahead::{Ahead, Form};
 pub use client::Client;
 pub(crate) use client::{plain_client, root_cause};
 pub use error::Error;

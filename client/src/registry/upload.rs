@@ -3,7 +3,7 @@
 use http::header::{CONTENT_RANGE, CONTENT_TYPE, RANGE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use reqwest::{Response, StatusCode, Url};
-use wharf_spec::{Descriptor, Digest, MediaType, RepositoryName};
+use wharf_spec::{Descriptor, Digest, MediaType, RepositoryName, delta};
 
 use super::RemoteRepository;
 use super::endpoint::Endpoint;
@@ -15,12 +15,17 @@ use crate::transfer::{BlobBody, ByteStream, Result};
 /// How a registry says that chunks must not be smaller.
 const OCI_CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
 
+/// What chunks may be (RFC 5789, section 3.1).
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
+
 /// An upload the registry has begun.
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) location: Url,
     /// The least size of a chunk, when the registry names one.
     pub(super) least_chunk: Option<u64>,
+    /// Whether chunks may be deltas.
+    pub(super) takes_deltas: bool,
     /// Bytes the registry has already.
     pub(super) sent: u64,
 }
@@ -77,7 +82,9 @@ impl Push<'_> {
             StatusCode::CREATED if mount.is_some() => Ok(Begun::Mounted),
             StatusCode::ACCEPTED => {
                 let least_chunk = number(answer.headers(), &OCI_CHUNK_MIN_LENGTH);
-                Ok(Begun::Session(Session { location: location(call.context(), &answer)?, least_chunk, sent: 0 }))
+                let takes_deltas = accepts_deltas(answer.headers());
+                let location = location(call.context(), &answer)?;
+                Ok(Begun::Session(Session { location, least_chunk, takes_deltas, sent: 0 }))
             }
             _ => self.refused(&call, answer).await,
         }
@@ -115,12 +122,23 @@ impl Push<'_> {
         }
     }
 
-    /// Sends what comes, to its end, as docker sends everything; says how many bytes the registry has then.
-    pub(super) async fn send_all(&self, session: &mut Session, bytes: ByteStream) -> Result<u64> {
-        let call = self
+    /// Sends what comes, to its end, as docker sends everything; says how many bytes the registry has then. With a base, what comes
+    /// is a delta of it.
+    pub(super) async fn send_all(
+        &self,
+        session: &mut Session,
+        base: Option<&Digest>,
+        bytes: ByteStream,
+    ) -> Result<u64> {
+        let media_type = if base.is_some() { delta::MEDIA_TYPE } else { MediaType::OCTET_STREAM };
+        let mut call = self
             .call(Method::PATCH, session.location.clone())
-            .header(CONTENT_TYPE, HeaderValue::from_static(MediaType::OCTET_STREAM))
+            .header(CONTENT_TYPE, HeaderValue::from_static(media_type))
             .payload(Payload::Stream { bytes: std::sync::Mutex::new(Some(bytes)), length: None });
+        if let Some(base) = base {
+            let base = HeaderValue::try_from(base.to_string()).expect("letters and digits make a header");
+            call = call.header(HeaderName::from_static(delta::BASE), base);
+        }
         let answer = self.answer(&call).await?;
         match answer.status() {
             StatusCode::ACCEPTED => {
@@ -178,6 +196,12 @@ fn received(headers: &HeaderMap) -> Option<u64> {
     }
 }
 
+/// Whether an upload that has just begun takes deltas.
+fn accepts_deltas(headers: &HeaderMap) -> bool {
+    let accepted = headers.get(ACCEPT_PATCH).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accepted.split(',').any(|one| one.trim() == delta::MEDIA_TYPE)
+}
+
 fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
     headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
@@ -185,6 +209,16 @@ fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn deltas_are_taken_by_who_says_so() {
+        let ours = format!("application/octet-stream,{}", delta::MEDIA_TYPE);
+        for (value, expected) in [(ours.as_str(), true), ("application/octet-stream", false), ("", false)] {
+            let headers = HeaderMap::from_iter([(ACCEPT_PATCH, value.parse().unwrap())]);
+            assert_eq!(accepts_deltas(&headers), expected, "{value}");
+        }
+        assert!(!accepts_deltas(&HeaderMap::new()));
+    }
 
     #[test]
     fn what_was_received_is_read_from_the_range() {

@@ -3,6 +3,7 @@
 use async_trait::async_trait;
 use bytes::Bytes;
 use hyper::{Method, header};
+use wharf_client::registry::Form;
 use wharf_client::transfer::{
     BlobBody, ByteStream, CopyOptions, Error, ImageSink, ImageSource, MemoryRepository, Origin, Target, copy,
     ignore_events,
@@ -181,12 +182,21 @@ async fn a_piece_that_broke_is_finished() {
     assert_eq!(steps(&fake)[3], "PATCH 60000-159999");
 }
 
+/// For a layer without a base.
+async fn whole(body: &Bytes) -> impl FnOnce(Form) -> ByteStream {
+    let bytes = body.open(0).await.unwrap();
+    move |form| {
+        assert_eq!(form, Form::Whole);
+        bytes
+    }
+}
+
 #[tokio::test]
 async fn what_was_sent_ahead_of_its_name_is_not_sent_again() {
     let fake = Fake::start().await;
     let sink = remote(&fake, "app");
     let (blob, body) = blob_of(&noise(1, 300_000));
-    let ahead = sink.send_ahead(body.open(0).await.unwrap()).await.unwrap();
+    let ahead = sink.send_ahead(None, whole(&body).await).await.unwrap();
     assert_eq!(ahead.sent(), blob.size);
     sink.name_ahead(blob.digest, ahead);
     sink.put_blob(&blob, &Bytes::new()).await.unwrap();
@@ -196,16 +206,16 @@ async fn what_was_sent_ahead_of_its_name_is_not_sent_again() {
     // Its beginning only: the rest follows.
     let (blob, body) = blob_of(&noise(2, 300_000));
     let begin = body.slice(..100_000);
-    let ahead = sink.send_ahead(begin.open(0).await.unwrap()).await.unwrap();
+    let ahead = sink.send_ahead(None, whole(&begin).await).await.unwrap();
     sink.name_ahead(blob.digest, ahead);
     sink.put_blob(&blob, &body).await.unwrap();
     assert!(fake.has_blob("app", &blob.digest));
     assert_eq!(steps(&fake)[3..], ["POST", "PATCH", "PATCH 100000-299999", "PUT"]);
 
-    let ahead = sink.send_ahead(body.open(0).await.unwrap()).await.unwrap();
+    let ahead = sink.send_ahead(None, whole(&body).await).await.unwrap();
     sink.withdraw(ahead).await;
     fake.fail(Method::PATCH, "/blobs/uploads/", [Fault::BreakAfter(60_000)]);
-    sink.send_ahead(body.open(0).await.unwrap()).await.unwrap_err();
+    sink.send_ahead(None, whole(&body).await).await.unwrap_err();
     assert_eq!(fake.uploads_open(), 0, "nothing is left behind");
 }
 

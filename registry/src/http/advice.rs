@@ -56,6 +56,7 @@ fn about(error: &Error) -> Advice {
         Error::OutOfOrder { offset, .. } => format!("send what begins at {offset}").into(),
         Error::ChunkLength { .. } => "none of it was kept: send the chunk again".into(),
         Error::ShortChunk { .. } => "begin a new upload, or send the rest without Content-Range".into(),
+        Error::Delta(_) => "none of it was kept: send the bytes themselves".into(),
         Error::UploadBusy => "ask the upload how far it is, and go on from there".into(),
         Error::Truncated => {
             "ask the upload how far it is, and go on from there; anything else is to be sent again".into()

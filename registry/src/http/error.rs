@@ -195,6 +195,7 @@ fn repo_code(error: &repo::Error) -> (StatusCode, ErrorCode) {
         E::UnknownUpload => (Status::NOT_FOUND, Code::BlobUploadUnknown),
         E::OutOfOrder { .. } => (Status::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid),
         E::ChunkLength { .. } | E::ShortChunk { .. } | E::Truncated => (Status::BAD_REQUEST, Code::SizeInvalid),
+        E::Delta(_) => (Status::BAD_REQUEST, Code::BlobUploadInvalid),
         E::UploadBusy => (Status::CONFLICT, Code::BlobUploadInvalid),
         E::TagMoved { .. } => (Status::PRECONDITION_FAILED, Code::Denied),
         E::Immutable { .. } => (Status::CONFLICT, Code::Denied),

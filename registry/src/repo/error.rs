@@ -104,6 +104,9 @@ pub enum Error {
     /// The client stopped sending. What had arrived is kept.
     #[error("the request's body ended early")]
     Truncated,
+    /// What came as a delta is none.
+    #[error("the request's body is no delta of its base: {0}")]
+    Delta(String),
     /// The tag is not what the caller thinks it is: look again, then decide.
     #[error("tag {tag} has been changed: {}", standing(*version, digest.as_ref()))]
     TagMoved {

@@ -26,9 +26,13 @@ const FEW: u64 = 64 << 10;
 /// that a push goes on beside such, too.
 const NICENESS: i32 = 10;
 
-/// A request's body. An error means that the client went away or was too slow.
+/// A body's bytes as they come.
+pub(super) type Pieces = BoxStream<'static, io::Result<Bytes>>;
+
+/// A request's body. An error means that the client went away or was too slow, or, of the kind
+/// [`io::ErrorKind::InvalidData`], that it sent what it should not.
 pub struct Arriving {
-    pieces: BoxStream<'static, io::Result<Bytes>>,
+    pieces: Pieces,
     /// Of the connection that brings it and nothing else meanwhile.
     seat: Option<Seat>,
 }
@@ -42,6 +46,11 @@ impl Arriving {
     /// The same, brought by a connection that can be served elsewhere meanwhile.
     pub(crate) fn over(self, seat: Option<Seat>) -> Self {
         Self { seat, ..self }
+    }
+
+    /// What `change` makes of it.
+    pub(super) fn through(self, change: impl FnOnce(Pieces) -> Pieces) -> Self {
+        Self { pieces: change(self.pieces), ..self }
     }
 
     /// The next piece.
@@ -107,7 +116,10 @@ impl Intake {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>> {
-        self.body.next().await.map_err(|_| Error::Truncated)
+        self.body.next().await.map_err(|error| match error.kind() {
+            io::ErrorKind::InvalidData => Error::Delta(error.to_string()),
+            _ => Error::Truncated,
+        })
     }
 
     async fn take(&mut self, piece: Bytes) -> Result<()> {

@@ -7,6 +7,7 @@ mod blobs;
 pub(crate) mod candidates;
 mod catalog;
 mod content;
+mod delta;
 mod error;
 mod expired;
 pub(crate) mod holders;

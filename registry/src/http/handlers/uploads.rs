@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use http::{HeaderName, Method, Response, StatusCode, header};
-use wharf_spec::{Algorithm, Digest, RepositoryName};
+use wharf_spec::{Algorithm, Digest, MediaType, RepositoryName, delta};
 
 use super::super::body::{empty, pieces};
 use super::super::range::chunk;
@@ -13,6 +13,8 @@ use crate::repo::{Arriving, ChunkRange, Error, SessionId};
 use crate::seat::Seat;
 
 const CHUNK_MIN_LENGTH: HeaderName = HeaderName::from_static("oci-chunk-min-length");
+/// What a chunk may be (RFC 5789, section 3.1).
+const ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 const UPLOAD_ID: HeaderName = HeaderName::from_static("docker-upload-uuid");
 
 impl Registry {
@@ -40,6 +42,8 @@ impl Registry {
         };
         let id = repositories.begin_upload(name, algorithm).await?;
         let mut response = progress(StatusCode::ACCEPTED, name, id, 0);
+        let accepted = format!("{}, {}", MediaType::OCTET_STREAM, delta::MEDIA_TYPE);
+        set(response.headers_mut(), ACCEPT_PATCH, &accepted);
         if repositories.least_chunk() > 0 {
             response.headers_mut().insert(CHUNK_MIN_LENGTH, repositories.least_chunk().into());
         }
@@ -93,7 +97,10 @@ impl Registry {
         match call.request.method {
             Method::PATCH => {
                 let range = content_range(&call)?;
-                let bytes = self.arriving(&call, body);
+                let mut bytes = self.arriving(&call, body);
+                if let Some(base) = delta_base(&call)? {
+                    bytes = repositories.expand(name, &base, bytes).await?;
+                }
                 let status = repositories.append(name, id, range, bytes).await?;
                 Ok(progress(StatusCode::ACCEPTED, name, id, status.size))
             }
@@ -134,6 +141,17 @@ fn content_range(call: &Call) -> Result<Option<ChunkRange>, Failure> {
         }
         None => Ok(None),
     }
+}
+
+/// The blob of which the chunk is a delta, if it is one.
+fn delta_base(call: &Call) -> Result<Option<Digest>, Failure> {
+    let headers = &call.request.headers;
+    if headers.get(header::CONTENT_TYPE).is_none_or(|given| given != delta::MEDIA_TYPE) {
+        return Ok(None);
+    }
+    let base = headers.get(delta::BASE).and_then(|value| value.to_str().ok()?.parse().ok());
+    let problem = "must be the digest of a blob of this repository, of which the body is a delta".to_owned();
+    base.map(Some).ok_or(Failure::Header { name: delta::BASE, problem })
 }
 
 fn progress(status: StatusCode, name: &RepositoryName, id: SessionId, size: u64) -> Response<Body> {
