@@ -104,7 +104,7 @@ pub enum WriteError {
 }
 
 /// Opens the content of a file, when it is needed.
-pub type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read>>>;
+pub type Open = Box<dyn FnOnce() -> io::Result<Box<dyn Read>> + Send>;
 
 /// Writes one layer to `W`.
 pub struct LayerWriter<W> {
@@ -212,6 +212,11 @@ impl<W: Write> LayerWriter<W> {
         }
         self.remember(entry, content);
         Ok(())
+    }
+
+    /// Whether the files that come next are opened: from the first change on, all are.
+    pub fn opens(&self) -> bool {
+        !self.pipeline.may_skip()
     }
 
     /// Encodes the header, and cuts before the entry where one is due: the entry as it will be, its size, its bytes of tar.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::blame;
 use super::copy_step::PreparedItem;
+use super::read_ahead::{ReadAhead, Unread};
 use super::remote::Download;
 use super::stage_files::{ContentReader, Contents};
 use super::transport::BlobSink;
@@ -53,7 +54,18 @@ impl Opener {
         };
         Some((content, Box::new(open)))
     }
+
+    /// An entry, and its file where that is of the source and need not be looked at again before it is read.
+    fn file_of(&self, ready: Ready) -> (Coming, Option<Unread>) {
+        let later = if let Origin::Source(source) = &ready.origin { self.later(source) } else { None };
+        let Some((content, open)) = later else { return ((ready, None), None) };
+        let size = file_size(&ready.entry.kind);
+        ((ready, Some(content)), Some(Unread { size, open }))
+    }
 }
+
+/// An entry on its way, and what its file contains if that is known.
+type Coming = (Ready, Option<Fingerprint>);
 
 /// A file that must be what it was when it was looked at, from before its first byte until after its last.
 struct Watched {
@@ -203,6 +215,14 @@ pub(super) enum FillError {
     Changed(LayerPath),
     /// A file of the source cannot be opened any more.
     Open(LayerPath, io::Error),
+    /// The threads that read files did not start, or broke.
+    Readers(io::Error),
+}
+
+impl From<io::Error> for FillError {
+    fn from(error: io::Error) -> Self {
+        Self::Readers(error)
+    }
 }
 
 impl From<WriteError> for FillError {
@@ -222,6 +242,7 @@ impl FillError {
         match self {
             Self::Write(error) => blame::write(error, span),
             Self::Open(path, error) => blame::unreadable(&path, &error, span).into(),
+            Self::Readers(error) => BuildError::io("read files", error),
             Self::Changed(path) => {
                 let name = String::from_utf8_lossy(path.as_bytes()).into_owned();
                 Diagnostic::error(format!("`{name}` changed while the build was reading it"), span)
@@ -235,33 +256,60 @@ impl FillError {
 impl Writing {
     /// Adds every entry.
     pub(super) fn fill(self, writer: &mut LayerWriter<BlobSink>) -> Result<(), FillError> {
-        for Ready { entry, origin } in self.ready {
-            match origin {
-                Origin::Nothing => writer.append(entry)?,
-                Origin::Text(text) => {
-                    writer.append_file(entry, &text[..])?;
-                }
-                Origin::Spool(spool, offset) => {
-                    let size = file_size(&entry.kind);
-                    writer.append_file(entry, spool.slice(offset, size))?;
-                }
-                Origin::Source(source) => add_source(writer, entry, source, &self.opener)?,
+        let mut ahead = ReadAhead::new();
+        for ready in self.ready {
+            let (coming, file) = self.opener.file_of(ready);
+            if !writer.opens() {
+                add(writer, coming, file, &self.opener)?;
+                continue;
+            }
+            for (coming, file) in ahead.push(coming, file)? {
+                add(writer, coming, file, &self.opener)?;
             }
         }
-        Ok(())
+        loop {
+            let rest = ahead.rest()?;
+            if rest.is_empty() {
+                return Ok(());
+            }
+            for (coming, file) in rest {
+                add(writer, coming, file, &self.opener)?;
+            }
+        }
     }
 }
 
-/// Adds a file of the source.
+/// Adds an entry, with its file if it has one.
+fn add(
+    writer: &mut LayerWriter<BlobSink>,
+    (Ready { entry, origin }, content): Coming,
+    file: Option<Unread>,
+    opener: &Opener,
+) -> Result<(), FillError> {
+    if let (Some(content), Some(file)) = (content, file) {
+        return Ok(writer.append_known(entry, content, file.open)?);
+    }
+    match origin {
+        Origin::Nothing => writer.append(entry)?,
+        Origin::Text(text) => {
+            writer.append_file(entry, &text[..])?;
+        }
+        Origin::Spool(spool, offset) => {
+            let size = file_size(&entry.kind);
+            writer.append_file(entry, spool.slice(offset, size))?;
+        }
+        Origin::Source(source) => add_source(writer, entry, source, opener)?,
+    }
+    Ok(())
+}
+
+/// Adds a file of the source that is looked at only now.
 fn add_source(
     writer: &mut LayerWriter<BlobSink>,
     entry: Entry,
     source: SourceFile,
     opener: &Opener,
 ) -> Result<(), FillError> {
-    if let Some((content, open)) = opener.later(&source) {
-        return Ok(writer.append_known(entry, content, open)?);
-    }
     let opened = opener.open(&source.path).map_err(|error| FillError::Open(source.path.clone(), error))?;
     let content = writer.append_file(entry, opened)?;
     let is_same = source.content.is_none_or(|before| before == content);

@@ -25,6 +25,7 @@ mod materialise;
 mod memory;
 mod notes;
 mod once;
+mod read_ahead;
 mod remote;
 mod report;
 mod run_mounts;
