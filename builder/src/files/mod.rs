@@ -11,7 +11,7 @@ mod select;
 use std::io;
 use std::num::{NonZeroU32, NonZeroU64};
 
-use crate::layer::{Entry, Fingerprint, Fingerprinter, Kind, LayerPath, PathError};
+use crate::layer::{Entry, Fingerprint, Kind, LayerPath, PathError};
 
 pub(crate) use list::FoundList;
 pub(crate) use resolve::resolve;
@@ -43,15 +43,12 @@ pub(crate) type StampKey = [u8; 16];
 
 impl Stamp {
     /// Of what the file system says. `changed` is when the file did, in seconds since 1970.
-    pub(crate) fn new(numbers: &[i64], changed: i64) -> Self {
-        let mut fields = Fingerprinter::new();
-        for number in numbers {
-            fields.update(&number.to_le_bytes());
-        }
+    pub(crate) fn new<const N: usize>(numbers: &[i64; N], changed: i64) -> Self {
+        let fields = Fingerprint::of(numbers.map(i64::to_le_bytes).as_flattened());
         // Later than 2106 is as good as never, and before 1970 as good as then.
         let changed = u32::try_from(changed.max(1)).unwrap_or(u32::MAX);
         Self {
-            key: fields.finish().as_bytes().first_chunk().copied().unwrap_or_default(),
+            key: fields.as_bytes().first_chunk().copied().unwrap_or_default(),
             changed: NonZeroU32::new(changed).unwrap_or(NonZeroU32::MIN),
         }
     }

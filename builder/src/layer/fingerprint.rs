@@ -41,9 +41,15 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
+/// Small pieces are put together up to so many bytes: of many at once, BLAKE3 takes a fraction of the time.
+const TOGETHER: usize = 16 << 10;
+
 /// Makes a [`Fingerprint`] piece by piece.
 #[derive(Clone, Debug, Default)]
-pub struct Fingerprinter(blake3::Hasher);
+pub struct Fingerprinter {
+    hasher: blake3::Hasher,
+    gathered: Vec<u8>,
+}
 
 impl Fingerprinter {
     /// One that has seen nothing.
@@ -53,7 +59,13 @@ impl Fingerprinter {
 
     /// Takes in the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
+        if self.gathered.len() + bytes.len() < TOGETHER {
+            self.gathered.extend_from_slice(bytes);
+            return;
+        }
+        self.hasher.update(&self.gathered);
+        self.gathered.clear();
+        self.hasher.update(bytes);
     }
 
     /// Takes in bytes and how many there are, so that no two lists of fields look alike.
@@ -64,7 +76,10 @@ impl Fingerprinter {
 
     /// The fingerprint of everything taken in.
     pub fn finish(&self) -> Fingerprint {
-        Fingerprint(self.0.finalize().into())
+        if self.hasher.count() == 0 {
+            return Fingerprint::of(&self.gathered);
+        }
+        Fingerprint(self.hasher.clone().update(&self.gathered).finalize().into())
     }
 }
 
@@ -78,6 +93,14 @@ mod tests {
         pieces.update(b"ab");
         pieces.update(b"c");
         assert_eq!(pieces.finish(), Fingerprint::of(b"abc"));
+        let long: Vec<u8> = (0_u16..).flat_map(u16::to_le_bytes).take(3 * TOGETHER).collect();
+        for length in [1, 1000, TOGETHER - 1, TOGETHER, TOGETHER + 1, long.len()] {
+            let mut pieces = Fingerprinter::new();
+            for piece in long.chunks(length) {
+                pieces.update(piece);
+            }
+            assert_eq!(pieces.finish(), Fingerprint::of(&long), "{length}");
+        }
         let of = |fields: [&[u8]; 2]| {
             let mut fingerprinter = Fingerprinter::new();
             for field in fields {
