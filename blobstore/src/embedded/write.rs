@@ -23,10 +23,10 @@ const PIECE: usize = 256 << 10;
 const WHOLE: usize = 32 << 10;
 
 /// The most that is given to the kernel at once: while it copies, it does not let others have the processor.
-const STEP: usize = 256 << 10;
+const STEP: usize = 128 << 10;
 
 /// With so many new bytes, the disk is given what is there.
-const FLUSH: u64 = 16 << 20;
+const FLUSH: u64 = 4 << 20;
 
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
