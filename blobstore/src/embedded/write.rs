@@ -1,6 +1,5 @@
 //! Writing an object: small pieces are gathered, and written together. Whoever brings the bytes waits until the kernel has them, not
-//! for the disk: that is for checkpoints and the end, which go elsewhere. So that little is left to do then, the disk gets what is
-//! there while more comes. A writer holds a piece at most.
+//! for the disk: that is for checkpoints and the end, which go elsewhere. A writer holds a piece at most.
 
 use std::fs::File;
 use std::io;
@@ -9,9 +8,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
-use tokio::task::JoinHandle;
 
-use super::blocking::{blocking, joined};
+use super::blocking::blocking;
 use super::room::Room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
@@ -25,9 +23,6 @@ const WHOLE: usize = 32 << 10;
 /// The most that is given to the kernel at once: while it copies, it does not let others have the processor.
 const STEP: usize = 128 << 10;
 
-/// With so many new bytes, the disk is given what is there.
-const FLUSH: u64 = 4 << 20;
-
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
     /// `None` after a write failed.
@@ -36,40 +31,11 @@ pub(super) struct EmbeddedWriter {
     /// Where the gathered bytes belong.
     offset: u64,
     room: Room,
-    /// Up to here, the disk has the bytes or is given them.
-    flushed: u64,
-    flushing: Option<JoinHandle<Result<()>>>,
 }
 
 impl EmbeddedWriter {
     pub(super) fn new(key: ObjectKey, unfinished: UnfinishedFile, offset: u64) -> Self {
-        let (gathered, room) = (BytesMut::new(), Room::default());
-        Self { key, unfinished: Some(unfinished), gathered, offset, room, flushed: offset, flushing: None }
-    }
-
-    /// Has the disk given what is there, once that is much, unless it is still busy with what came before.
-    async fn flush_ahead(&mut self) -> Result<()> {
-        if self.offset - self.flushed < FLUSH || self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished())
-        {
-            return Ok(());
-        }
-        self.flush_ends().await?;
-        let (key, offset) = (self.key, self.offset);
-        if let Some(file) = self.file() {
-            let flush = move || {
-                rustix::fs::fdatasync(&file).map_err(|error| Error::io(format!("flush object {key}"), error.into()))
-            };
-            (self.flushed, self.flushing) = (offset, Some(tokio::task::spawn_blocking(flush)));
-        }
-        Ok(())
-    }
-
-    /// The kernel tells only once that bytes did not reach the disk: whoever asked must be heard.
-    async fn flush_ends(&mut self) -> Result<()> {
-        match self.flushing.take() {
-            Some(flushing) => joined(flushing).await,
-            None => Ok(()),
-        }
+        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset, room: Room::default() }
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<()> {
@@ -110,20 +76,14 @@ impl ObjectWriter for EmbeddedWriter {
     async fn write(&mut self, bytes: Bytes) -> Result<()> {
         if bytes.len() >= WHOLE {
             self.put_gathered()?;
-            self.put(&bytes)?;
-        } else {
-            self.gathered.extend_from_slice(&bytes);
-            if self.gathered.len() >= PIECE {
-                self.put_gathered()?;
-            }
+            return self.put(&bytes);
         }
-        self.flush_ahead().await
+        self.gathered.extend_from_slice(&bytes);
+        if self.gathered.len() >= PIECE { self.put_gathered() } else { Ok(()) }
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        self.flush_ends().await?;
-        let (unfinished, gathered) = (self.unfinished.take(), self.gathered.split());
-        let taken = Self { unfinished, gathered, flushing: None, ..*self };
+        let taken = Self { unfinished: self.unfinished.take(), gathered: self.gathered.split(), ..*self };
         let (writer, mut unfinished, checkpoint) = blocking(move || {
             let (writer, mut unfinished) = taken.settle()?;
             let checkpoint = unfinished.checkpoint(writer.offset)?;
@@ -136,8 +96,7 @@ impl ObjectWriter for EmbeddedWriter {
         Ok(checkpoint)
     }
 
-    async fn finish(mut self: Box<Self>) -> Result<()> {
-        self.flush_ends().await?;
+    async fn finish(self: Box<Self>) -> Result<()> {
         blocking(move || self.settle()?.1.finish()).await
     }
 
@@ -155,29 +114,6 @@ mod tests {
     use wharf_spec::{Algorithm, Digest};
 
     use super::*;
-
-    #[tokio::test]
-    async fn a_large_object_reaches_the_disk_while_it_comes() {
-        let directory = tempfile::tempdir().unwrap();
-        let blobs = crate::embedded::open(directory.path()).unwrap().blobs();
-        let mut upload = blobs.upload(Algorithm::Sha256).await.unwrap();
-        let piece = Bytes::from((0_u32..).flat_map(u32::to_le_bytes).take(700_000).collect::<Vec<_>>());
-        let count = usize::try_from(FLUSH).unwrap() * 5 / 2 / piece.len();
-        for number in 0..count {
-            upload.write(piece.clone()).await.unwrap();
-            if number == count / 2 {
-                let state = upload.checkpoint().await.unwrap();
-                drop(upload);
-                upload = blobs.resume(&state).await.unwrap();
-            }
-        }
-        let digest = Digest::sha256(&piece.repeat(count));
-        let blob = upload.commit(Some(digest)).await.unwrap();
-        assert_eq!(blob.size, (count * piece.len()) as u64);
-        // Read again from the file, not from what was sent.
-        let path = blobs.local_path(&blob).unwrap();
-        assert_eq!(Digest::sha256(&std::fs::read(path).unwrap()), digest);
-    }
 
     #[tokio::test]
     async fn pieces_of_all_lengths_come_out_in_their_order() {
