@@ -18,7 +18,7 @@ pub trait LayerTap: Send {
     /// Before the first bytes: a blob that this one may have much in common with.
     fn resembles(&mut self, base: Digest);
 
-    /// Before the bytes themselves: that blob has them, too. Ascending.
+    /// Before the bytes themselves: that blob has them, too. In the order of this one.
     fn copied(&mut self, copied: Copied);
 
     /// The next bytes of its blob.

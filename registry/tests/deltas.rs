@@ -5,6 +5,14 @@ mod wire;
 use wharf_spec::{Digest, delta};
 use wire::{Client, Server, Setup, error, noise};
 
+/// A blob of `app`.
+async fn put(client: &mut Client, blob: &[u8]) -> Digest {
+    let digest = Digest::sha256(blob);
+    let (head, _) = client.call(&format!("POST /v2/app/blobs/uploads/?digest={digest} HTTP/1.1"), blob).await;
+    assert_eq!(head.status, 201);
+    digest
+}
+
 async fn begin(client: &mut Client, repository: &str) -> String {
     let (head, _) = client.call(&format!("POST /v2/{repository}/blobs/uploads/ HTTP/1.1"), b"").await;
     let accepted = head.get("accept-patch").unwrap();
@@ -21,8 +29,7 @@ async fn what_a_blob_has_in_common_with_another_need_not_be_sent() {
     let server = Server::start(Setup::default()).await;
     let mut client = server.connect().await;
     let base = noise("base", 3_000_000);
-    let from = Digest::sha256(&base);
-    assert_eq!(client.call(&format!("POST /v2/app/blobs/uploads/?digest={from} HTTP/1.1"), &base).await.0.status, 201);
+    let from = put(&mut client, &base).await;
     let blob = [&base[..1_000_000], b"new", &base[1_000_100..], b"end"].concat();
     let digest = Digest::sha256(&blob);
     let first = [&delta::copy(0, 1_000_000)[..], &delta::new(3), b"new", &delta::copy(1_000_100, 500_000)].concat();
@@ -41,11 +48,7 @@ async fn what_a_blob_has_in_common_with_another_need_not_be_sent() {
 async fn what_is_refused_leaves_the_upload_as_it_was() {
     let server = Server::start(Setup::default()).await;
     let mut client = server.connect().await;
-    let base = Digest::sha256(b"base");
-    assert_eq!(
-        client.call(&format!("POST /v2/app/blobs/uploads/?digest={base} HTTP/1.1"), b"base").await.0.status,
-        201
-    );
+    let base = put(&mut client, b"base").await;
     let place = begin(&mut client, "app").await;
     assert_eq!(client.call(&format!("PATCH {place} HTTP/1.1"), b"some").await.0.status, 202);
     let beyond = delta::copy(3, 2);
@@ -69,11 +72,7 @@ async fn what_is_refused_leaves_the_upload_as_it_was() {
 async fn a_base_is_a_blob_of_the_same_repository() {
     let server = Server::start(Setup::default()).await;
     let mut client = server.connect().await;
-    let base = Digest::sha256(b"base");
-    assert_eq!(
-        client.call(&format!("POST /v2/app/blobs/uploads/?digest={base} HTTP/1.1"), b"base").await.0.status,
-        201
-    );
+    let base = put(&mut client, b"base").await;
     let place = begin(&mut client, "other").await;
     let (head, body) = client.call(&request(&place, &base), &delta::copy(0, 4)).await;
     assert_eq!((head.status, error(&body).0.as_str()), (404, "BLOB_UNKNOWN"));

@@ -190,7 +190,7 @@ impl Squeezer {
             crc.update(&block.data);
         }
         let known = block.known.as_ref().and_then(|(frames, frame)| frames.read(frame));
-        let copied_from = known.is_some().then(|| block.known.as_ref().map(|(_, frame)| frame.offset)).flatten();
+        let copied_from = known.as_ref().and(block.known.as_ref()).map(|(_, frame)| frame.offset);
         let mut parts = Vec::new();
         let bytes = match (known, self) {
             (_, Self::Uncompressed) => {
