@@ -328,6 +328,11 @@ impl BlobUpload {
         self.writer.write(bytes).await
     }
 
+    /// Has the disk begin with the bytes as they come: see [`ObjectWriter::flush_early`].
+    pub fn flush_early(&mut self) {
+        self.writer.flush_early();
+    }
+
     /// Makes what was taken in durable, and says how to go on from here.
     pub async fn checkpoint(&mut self) -> Result<UploadState> {
         Ok(UploadState {

@@ -25,6 +25,7 @@ mod blocking;
 mod commit;
 mod database;
 mod directory;
+mod early;
 mod housekeeping;
 mod layout;
 mod objects;

@@ -92,6 +92,10 @@ pub trait ObjectWriter: Send + Sync {
     /// Makes the object durable and visible under its key.
     async fn finish(self: Box<Self>) -> Result<()>;
 
+    /// Has the disk begin with the bytes as they come, so that little is left for it at the end, on engines that leave them to the
+    /// kernel otherwise. Whoever else waits for the disk waits longer.
+    fn flush_early(&mut self) {}
+
     /// The file that takes the bytes in, from the first on and in their order, on engines that keep one file per object: for
     /// whoever reads along. What was written last may not have arrived there.
     fn file(&self) -> Option<Arc<File>> {

@@ -26,6 +26,7 @@ mod files;
 pub mod git;
 pub mod ignore;
 mod image;
+mod jobs;
 pub mod layer;
 mod layer_ids;
 mod output;

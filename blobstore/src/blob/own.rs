@@ -47,7 +47,9 @@ impl BlobStore {
     /// Begins an upload of bytes that this process makes and hashes itself.
     pub async fn own_upload(&self) -> Result<OwnUpload> {
         let epoch = ObjectKey::new(self.store.ids.fresh());
-        let writer = self.store.objects.create(epoch).await?;
+        let mut writer = self.store.objects.create(epoch).await?;
+        // Whoever builds is the only one who waits for this disk.
+        writer.flush_early();
         Ok(OwnUpload { store: self.clone(), epoch, writer, size: 0 })
     }
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 
 use super::blocking::blocking;
+use super::early::EarlyFlush;
 use super::room::Room;
 use super::unfinished::UnfinishedFile;
 use crate::{Checkpoint, Error, ObjectKey, ObjectWriter, Result};
@@ -31,17 +32,29 @@ pub(super) struct EmbeddedWriter {
     /// Where the gathered bytes belong.
     offset: u64,
     room: Room,
+    /// `None` when the disk gets everything at the end.
+    early: Option<EarlyFlush>,
 }
 
 impl EmbeddedWriter {
     pub(super) fn new(key: ObjectKey, unfinished: UnfinishedFile, offset: u64) -> Self {
-        Self { key, unfinished: Some(unfinished), gathered: BytesMut::new(), offset, room: Room::default() }
+        Self {
+            key,
+            unfinished: Some(unfinished),
+            gathered: BytesMut::new(),
+            offset,
+            room: Room::default(),
+            early: None,
+        }
     }
 
     fn put(&mut self, piece: &[u8]) -> Result<()> {
         let unfinished = self.unfinished.take().ok_or(Error::UploadLost)?;
         for step in piece.chunks(STEP) {
             self.put_step(&unfinished.file, step).map_err(|error| cannot(self.key, error))?;
+        }
+        if let Some(early) = &mut self.early {
+            early.reached(self.offset, &unfinished.file);
         }
         self.unfinished = Some(unfinished);
         Ok(())
@@ -60,6 +73,14 @@ impl EmbeddedWriter {
         }
         let piece = self.gathered.split();
         self.put(&piece)
+    }
+
+    /// Waits for what is being flushed already.
+    async fn flushed(&mut self) -> Result<()> {
+        match &mut self.early {
+            Some(early) => early.settle().await.map_err(|error| cannot(self.key, error)),
+            None => Ok(()),
+        }
     }
 
     /// Brings everything to the file. This blocks.
@@ -83,7 +104,9 @@ impl ObjectWriter for EmbeddedWriter {
     }
 
     async fn checkpoint(&mut self) -> Result<Checkpoint> {
-        let taken = Self { unfinished: self.unfinished.take(), gathered: self.gathered.split(), ..*self };
+        self.flushed().await?;
+        let (unfinished, gathered) = (self.unfinished.take(), self.gathered.split());
+        let taken = Self { unfinished, gathered, early: self.early.take(), ..*self };
         let (writer, mut unfinished, checkpoint) = blocking(move || {
             let (writer, mut unfinished) = taken.settle()?;
             let checkpoint = unfinished.checkpoint(writer.offset)?;
@@ -96,8 +119,13 @@ impl ObjectWriter for EmbeddedWriter {
         Ok(checkpoint)
     }
 
-    async fn finish(self: Box<Self>) -> Result<()> {
+    async fn finish(mut self: Box<Self>) -> Result<()> {
+        self.flushed().await?;
         blocking(move || self.settle()?.1.finish()).await
+    }
+
+    fn flush_early(&mut self) {
+        self.early.get_or_insert_default();
     }
 
     fn file(&self) -> Option<Arc<File>> {
@@ -140,5 +168,28 @@ mod tests {
             let found = blobs.get(&digest, 1 << 30).await.unwrap().unwrap();
             assert!(found == bytes[..at], "{checkpoint_after}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_disk_gets_early_is_the_same() {
+        let directory = tempfile::tempdir().unwrap();
+        let blobs = crate::embedded::open(directory.path()).unwrap().blobs();
+        let bytes: Bytes = (0_u32..).flat_map(u32::to_le_bytes).take(20 << 20).collect();
+        let mut upload = blobs.upload(Algorithm::Sha256).await.unwrap();
+        upload.flush_early();
+        for (number, piece) in bytes.chunks(1 << 20).enumerate() {
+            upload.write(bytes.slice_ref(piece)).await.unwrap();
+            if number == 9 {
+                let state = upload.checkpoint().await.unwrap();
+                upload.write(Bytes::from_static(b"lost")).await.unwrap();
+                drop(upload);
+                upload = blobs.resume(&state).await.unwrap();
+                upload.flush_early();
+            }
+        }
+        let digest = Digest::sha256(&bytes);
+        upload.commit(Some(digest)).await.unwrap();
+        let found = blobs.get(&digest, 1 << 30).await.unwrap().unwrap();
+        assert!(found == bytes);
     }
 }

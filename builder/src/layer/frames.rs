@@ -155,11 +155,11 @@ impl KnownFrames {
         self.table.frames.get(place).map(|(_, frame)| *frame)
     }
 
-    /// The bytes of a frame; `None` when they are not what they were.
-    pub(super) fn read(&self, frame: &Frame) -> Option<Vec<u8>> {
-        let mut bytes = vec![0; usize::try_from(frame.length).ok()?];
-        self.blob.read_exact_at(&mut bytes, frame.offset).ok()?;
-        (check(&bytes) == frame.check).then_some(bytes)
+    /// Makes `bytes` those of a frame; whether they are what they were.
+    pub(super) fn read(&self, frame: &Frame, bytes: &mut Vec<u8>) -> bool {
+        let Ok(length) = usize::try_from(frame.length) else { return false };
+        bytes.resize(length, 0);
+        self.blob.read_exact_at(bytes, frame.offset).is_ok() && check(bytes) == frame.check
     }
 
     /// The few bytes of the blob before `end` that fill no block of 64.
@@ -284,7 +284,10 @@ mod tests {
         let mut blob = tempfile::tempfile().unwrap();
         blob.write_all(b"framefrome").unwrap();
         let known = KnownFrames::new(blob, table());
-        let read = |name: &[u8]| known.find(&Fingerprint::of(name)).and_then(|frame| known.read(&frame));
+        let read = |name: &[u8]| {
+            let mut bytes = Vec::new();
+            known.find(&Fingerprint::of(name)).filter(|frame| known.read(frame, &mut bytes)).map(|_| bytes)
+        };
         assert_eq!(read(b"a").as_deref(), Some(&b"frame"[..]));
         assert_eq!(read(b"b"), None);
         assert_eq!(read(b"c"), None);

@@ -11,14 +11,15 @@
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::num::NonZeroUsize;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
-use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
 use wharf_spec::{Algorithm, Digest, Hasher};
 
 use super::frames::{After, Cutter, Frame, FrameKey, FrameTable, KnownFrames, check};
 use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
+use crate::jobs::Jobs;
 
 /// Where something that was compressed by itself begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,8 @@ pub(super) struct Pipeline<W> {
     known: Option<Arc<KnownFrames>>,
     /// How many frames were taken over without a look at what is in them; `None` once one could not be.
     prefix: Option<usize>,
+    /// The one that was taken over last.
+    frame: Vec<u8>,
     spare: Vec<Vec<u8>>,
     uncompressed_size: u64,
     engine: Engine,
@@ -214,6 +217,7 @@ impl<W: Write> Pipeline<W> {
             large: None,
             known: None,
             prefix: None,
+            frame: Vec::new(),
             spare: Vec::new(),
             uncompressed_size: 0,
             engine: Engine::Inline { hasher: hasher(), squeezer: None },
@@ -267,23 +271,27 @@ impl<W: Write> Pipeline<W> {
         let header = if let Encoding::Gzip { .. } = self.encoding { GZIP_HEADER.len() as u64 } else { 0 };
         let mut end = self.tail.size.max(header);
         let mut frames = Vec::with_capacity(keys.len());
+        let mut bytes = std::mem::take(&mut self.frame);
         for (at, key) in (next..).zip(keys) {
             // A gap holds something that nobody knows.
             let frame = known.at(at, key).filter(|frame| frame.offset == end);
-            let Some((frame, bytes)) = frame.and_then(|frame| Some((frame, known.read(&frame)?))) else {
+            let Some(frame) = frame.filter(|frame| known.read(frame, &mut bytes)) else {
                 self.leave_prefix()?;
                 return Ok(false);
             };
             end = frame.end();
-            // All or none: of many, none is kept in memory until it is known that all are there.
-            frames.push((*key, frame, (keys.len() == 1).then_some(bytes)));
+            frames.push((*key, frame));
         }
-        for (key, frame, bytes) in frames {
-            let bytes = bytes.or_else(|| known.read(&frame));
-            let bytes = bytes.ok_or_else(|| io::Error::other("the last layer changed while it was read"))?;
+        // All or none: of many, none is kept in memory until it is known that all are there.
+        let again = frames.len() > 1;
+        for (key, frame) in frames {
+            if again && !known.read(&frame, &mut bytes) {
+                return Err(io::Error::other("the last layer changed while it was read"));
+            }
             self.tail.copy(key, frame, &bytes)?;
             self.uncompressed_size += u64::from(frame.tar_length);
         }
+        self.frame = bytes;
         self.prefix = Some(next + keys.len());
         Ok(true)
     }
@@ -384,7 +392,8 @@ impl<W: Write> Pipeline<W> {
 
     /// Sends the current block on its way.
     fn submit(&mut self, last: bool, key: Option<FrameKey>) -> io::Result<()> {
-        let next = self.spare.pop().unwrap_or_default();
+        // Room for a whole block costs nothing before it is used, and is not moved as it fills.
+        let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.encoding.block_size()));
         let mut data = std::mem::replace(&mut self.current, next);
         data.truncate(self.filled);
         self.filled = 0;
@@ -488,14 +497,14 @@ impl Pool {
             }
             hasher
         })?;
-        let queue = Arc::new(Mutex::new(to_squeeze));
+        let queue = Jobs::new(to_squeeze);
         let blocks = blocks_at_once(encoding, threads);
         // One is being filled, and one hashed.
         for _ in 0..threads.min(blocks - 2) {
-            let (queue, results) = (Arc::clone(&queue), results.clone());
+            let (queue, results) = (queue.share(), results.clone());
             let mut squeezer = Squeezer::new(encoding)?;
             thread::Builder::new().name("layer-squeeze".into()).spawn(move || {
-                while let Some((number, block)) = next_job(&queue) {
+                for (number, block) in queue {
                     if results.send((number, squeezer.squeeze(block))).is_err() {
                         return;
                     }
@@ -539,10 +548,6 @@ impl Pool {
         drop(self.jobs);
         self.hash_thread.join().map_err(|_| lost())
     }
-}
-
-fn next_job(queue: &Mutex<Receiver<Job>>) -> Option<Job> {
-    queue.lock().ok()?.recv().ok()
 }
 
 fn lost() -> io::Error {

@@ -189,7 +189,10 @@ impl Squeezer {
         if let Self::Gzip(_) = self {
             crc.update(&block.data);
         }
-        let known = block.known.as_ref().and_then(|(frames, frame)| frames.read(frame));
+        let known = block.known.as_ref().and_then(|(frames, frame)| {
+            let mut bytes = Vec::new();
+            frames.read(frame, &mut bytes).then_some(bytes)
+        });
         let copied_from = known.as_ref().and(block.known.as_ref()).map(|(_, frame)| frame.offset);
         let mut parts = Vec::new();
         let bytes = match (known, self) {

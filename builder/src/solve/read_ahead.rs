@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 use std::io::{self, Read as _};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex};
 use std::thread::Builder;
 
 use bytes::{Buf as _, Bytes};
 
+use crate::jobs::Jobs;
 use crate::layer::Open;
 
 /// Files up to so many bytes are read here; larger ones by the writer, piece by piece.
@@ -60,12 +60,9 @@ impl<T: Send + 'static> ReadAhead<T> {
         if self.coming.len() > AHEAD { self.next() } else { Ok(Vec::new()) }
     }
 
-    /// The next of those that are left; nothing when none is.
+    /// The next of those that are left; nothing when none is. Few as they are, nobody reads them before they are wanted.
     pub(super) fn rest(&mut self) -> io::Result<Vec<Item<T>>> {
-        if !self.batch.is_empty() {
-            self.read_batch()?;
-        }
-        self.next()
+        if self.coming.is_empty() { Ok(std::mem::take(&mut self.batch)) } else { self.next() }
     }
 
     fn read_batch(&mut self) -> io::Result<()> {
@@ -89,11 +86,11 @@ impl<T: Send + 'static> ReadAhead<T> {
 /// Starts the threads. They end when nobody can send them anything any more.
 fn start<T: Send + 'static>() -> io::Result<Sender<Job<T>>> {
     let (readers, jobs) = channel::<Job<T>>();
-    let jobs = Arc::new(Mutex::new(jobs));
+    let jobs = Jobs::new(jobs);
     for _ in 0..READERS {
-        let jobs = Arc::clone(&jobs);
+        let jobs = jobs.share();
         Builder::new().name("read-ahead".into()).spawn(move || {
-            while let Some((mut batch, done)) = next_job(&jobs) {
+            for (mut batch, done) in jobs {
                 read(&mut batch);
                 // Nobody may want it any more.
                 let _ = done.send(batch);
@@ -101,10 +98,6 @@ fn start<T: Send + 'static>() -> io::Result<Sender<Job<T>>> {
         })?;
     }
     Ok(readers)
-}
-
-fn next_job<T>(jobs: &Mutex<Receiver<Job<T>>>) -> Option<Job<T>> {
-    jobs.lock().ok()?.recv().ok()
 }
 
 /// Reads the small files. What goes wrong is found when a file is opened.
@@ -181,7 +174,11 @@ mod tests {
         ahead.push(0, Some(broken())).unwrap();
         ahead.push(1, Some(file(b"good"))).unwrap();
         ahead.push(2, Some(short)).unwrap();
-        let read: Vec<_> = ahead.rest().unwrap().into_iter().map(|(_, file)| content(file.unwrap())).collect();
+        // With these, it is a batch.
+        for number in 3..FILES {
+            ahead.push(number, None).unwrap();
+        }
+        let read: Vec<_> = ahead.rest().unwrap().into_iter().filter_map(|(_, file)| file.map(content)).collect();
         assert_eq!(read[0].as_ref().unwrap_err().kind(), io::ErrorKind::PermissionDenied);
         assert_eq!(read[1].as_deref().unwrap(), b"good");
         assert_eq!(read[2].as_deref().unwrap(), b"less");

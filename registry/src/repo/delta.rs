@@ -1,9 +1,7 @@
 //! Blobs sent as what is new in them. A layer that is built again after an edit is nearly the layer before it: what both have in
 //! common is copied here, from a blob of the same repository, and need not be sent. What it looks like, [`wharf_spec::delta`] says. Nothing has to be believed: as of every upload, the digest of what came out is verified.
 
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
@@ -30,34 +28,17 @@ impl Repositories {
 }
 
 /// What a delta copies from.
-trait Original: Send {
-    fn size(&self) -> u64;
-
-    /// Its bytes from `offset` to the end.
-    fn read(&self, offset: u64) -> Pin<Box<dyn Future<Output = wharf_blobstore::Result<ByteStream>> + Send + '_>>;
-}
-
 struct Base {
     blobs: BlobStore,
     blob: Blob,
 }
 
-impl Original for Base {
-    fn size(&self) -> u64 {
-        self.blob.size
-    }
-
-    fn read(&self, offset: u64) -> Pin<Box<dyn Future<Output = wharf_blobstore::Result<ByteStream>> + Send + '_>> {
-        Box::pin(self.blobs.read(&self.blob, offset..self.blob.size))
-    }
-}
-
 /// A delta on its way to becoming a blob.
-struct Expansion<B> {
+struct Expansion {
     delta: Pieces,
     /// What came of the delta and was not used yet.
     held: Bytes,
-    base: B,
+    base: Base,
     /// Up to here, the base was copied or passed over.
     at: u64,
     /// The base's bytes from `at` on, once some were wanted, and those that came of them already.
@@ -66,7 +47,7 @@ struct Expansion<B> {
     step: Step,
 }
 
-impl<B: Original> Expansion<B> {
+impl Expansion {
     /// The blob's next bytes.
     async fn next(&mut self) -> io::Result<Option<Bytes>> {
         loop {
@@ -108,7 +89,7 @@ impl<B: Original> Expansion<B> {
         if from < self.at {
             return Err(invalid(format!("it goes back in its base, from {} to {from}", self.at)));
         }
-        let size = self.base.size();
+        let size = self.base.blob.size;
         if from.checked_add(length).is_none_or(|end| end > size) {
             return Err(invalid(format!("it copies {length} bytes at {from} of a base that has {size}")));
         }
@@ -123,7 +104,8 @@ impl<B: Original> Expansion<B> {
         let (bytes, came) = match &mut self.open {
             Some(open) => open,
             None => {
-                let bytes = self.base.read(self.at).await.map_err(io::Error::other)?;
+                let Base { blobs, blob } = &self.base;
+                let bytes = blobs.read(blob, self.at..blob.size).await.map_err(io::Error::other)?;
                 self.open.insert((bytes, Bytes::new()))
             }
         };
@@ -162,23 +144,12 @@ fn invalid(problem: String) -> io::Error {
 
 #[cfg(test)]
 mod tests {
+    use wharf_blobstore::Store;
     use wharf_spec::delta;
 
     use super::*;
 
     const BASE: &[u8] = b"abcdefghijklmnopqrstuvwxyz";
-
-    impl Original for &'static [u8] {
-        fn size(&self) -> u64 {
-            self.len() as u64
-        }
-
-        fn read(&self, offset: u64) -> Pin<Box<dyn Future<Output = wharf_blobstore::Result<ByteStream>> + Send + '_>> {
-            let pieces = self[usize::try_from(offset).unwrap()..].chunks(5);
-            let bytes = stream::iter(pieces.map(|piece| Ok(Bytes::from_static(piece))).collect::<Vec<_>>());
-            Box::pin(async move { Ok(bytes.boxed()) })
-        }
-    }
 
     fn new(bytes: &[u8]) -> Vec<u8> {
         [&delta::new(bytes.len() as u64), bytes].concat()
@@ -192,7 +163,9 @@ mod tests {
     async fn expand(delta: &[u8], piece: usize) -> io::Result<Vec<u8>> {
         let pieces: Vec<_> = delta.chunks(piece).map(|piece| Ok(Bytes::copy_from_slice(piece))).collect();
         let delta = stream::iter(pieces).boxed();
-        let mut expansion = Expansion { delta, held: Bytes::new(), base: BASE, at: 0, open: None, step: Step::New(0) };
+        let blobs = Store::memory().blobs();
+        let base = Base { blob: blobs.put(Bytes::from_static(BASE)).await.unwrap(), blobs };
+        let mut expansion = Expansion { delta, held: Bytes::new(), base, at: 0, open: None, step: Step::New(0) };
         let mut blob = Vec::new();
         while let Some(piece) = expansion.next().await? {
             assert!(!piece.is_empty());

@@ -35,12 +35,14 @@ pub struct Arriving {
     pieces: Pieces,
     /// Of the connection that brings it and nothing else meanwhile.
     seat: Option<Seat>,
+    /// Much of it comes from the store itself, faster than any client sends.
+    local: bool,
 }
 
 impl Arriving {
     /// A body of these pieces.
     pub fn new(pieces: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Self {
-        Self { pieces: pieces.boxed(), seat: None }
+        Self { pieces: pieces.boxed(), seat: None, local: false }
     }
 
     /// The same, brought by a connection that can be served elsewhere meanwhile.
@@ -48,9 +50,9 @@ impl Arriving {
         Self { seat, ..self }
     }
 
-    /// What `change` makes of it.
+    /// What `change` makes of it with what the store has.
     pub(super) fn through(self, change: impl FnOnce(Pieces) -> Pieces) -> Self {
-        Self { pieces: change(self.pieces), ..self }
+        Self { pieces: change(self.pieces), local: true, ..self }
     }
 
     /// The next piece.
@@ -67,7 +69,15 @@ impl From<Bytes> for Arriving {
 }
 
 /// Takes a body in. After an error, the upload has what came before it.
-pub(super) async fn receive(upload: BlobUpload, range: Option<ChunkRange>, body: Arriving) -> (BlobUpload, Result<()>) {
+pub(super) async fn receive(
+    mut upload: BlobUpload,
+    range: Option<ChunkRange>,
+    body: Arriving,
+) -> (BlobUpload, Result<()>) {
+    if body.local {
+        // The client waits for nothing but the disk, and not for long.
+        upload.flush_early();
+    }
     let promised = range.map(|ChunkRange { start, end }| end - start + 1);
     let mut intake = Intake { before: upload.size(), upload, promised, body };
     match intake.few().await {

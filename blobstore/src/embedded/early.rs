@@ -1,0 +1,81 @@
+//! Flushing a file while more is to come, so that whoever finishes it does not wait for all of it.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+/// What is flushed at once, at least; one flush at a time.
+const STEP: u64 = 8 << 20;
+
+pub(super) struct EarlyFlush {
+    /// Up to here, the file was flushed or is.
+    asked: u64,
+    /// The one under way.
+    flushing: Option<JoinHandle<io::Result<()>>>,
+    /// Of those before it.
+    outcome: io::Result<()>,
+}
+
+impl Default for EarlyFlush {
+    fn default() -> Self {
+        Self { asked: 0, flushing: None, outcome: Ok(()) }
+    }
+}
+
+impl EarlyFlush {
+    /// The file has so many bytes now.
+    pub(super) fn reached(&mut self, length: u64, file: &Arc<File>) {
+        if length < self.asked + STEP || self.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished()) {
+            return;
+        }
+        if let Some(flushed) = self.flushing.take().and_then(FutureExt::now_or_never) {
+            self.note(flushed.map_err(io::Error::other).flatten());
+        }
+        self.asked = length;
+        let file = Arc::clone(file);
+        self.flushing = Some(spawn_blocking(move || Ok(rustix::fs::fdatasync(&file)?)));
+    }
+
+    /// Waits for what is under way. The system tells once what went wrong with a file, so a flush at the end does not say what an
+    /// earlier one found out: this does.
+    pub(super) async fn settle(&mut self) -> io::Result<()> {
+        if let Some(flushing) = self.flushing.take() {
+            self.note(flushing.await.map_err(io::Error::other).flatten());
+        }
+        std::mem::replace(&mut self.outcome, Ok(()))
+    }
+
+    fn note(&mut self, flushed: io::Result<()>) {
+        if self.outcome.is_ok() {
+            self.outcome = flushed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_went_wrong_is_told_at_the_end() {
+        // Of what is no file of a disk, the system flushes nothing.
+        let (_, unflushable) = std::io::pipe().unwrap();
+        let unflushable = Arc::new(File::from(std::os::fd::OwnedFd::from(unflushable)));
+        let good = Arc::new(tempfile::tempfile().unwrap());
+        let mut early = EarlyFlush::default();
+        early.reached(STEP - 1, &unflushable);
+        early.settle().await.unwrap();
+        early.reached(STEP, &unflushable);
+        while early.flushing.as_ref().is_some_and(|flushing| !flushing.is_finished()) {
+            tokio::task::yield_now().await;
+        }
+        early.reached(2 * STEP, &good);
+        assert_eq!(early.asked, 2 * STEP);
+        early.settle().await.unwrap_err();
+        early.reached(3 * STEP, &good);
+        early.settle().await.unwrap();
+    }
+}
