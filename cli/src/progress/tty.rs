@@ -5,6 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use anstream::adapter::strip_str;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::{How, Palette, Renderer, Update, size};
@@ -76,9 +77,12 @@ fn spinner() -> ProgressStyle {
     ProgressStyle::with_template("{spinner} {wide_msg} {elapsed}").unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
 
-/// Colour and cursor sequences of a command's output would break the live lines.
+/// What a terminal shows last of a line: of what a carriage return begins again, the end. Colour and cursor sequences of a
+/// command's output would break the live lines.
 fn printable(line: &str) -> String {
-    line.chars().filter(|c| !c.is_control() || *c == '\t').collect()
+    let line = line.trim_end_matches('\r');
+    let shown = line.rsplit('\r').next().unwrap_or(line);
+    strip_str(shown).to_string().chars().filter(|c| !c.is_control() || *c == '\t').collect()
 }
 
 impl Renderer for Tty {
@@ -135,10 +139,10 @@ mod tests {
     fn the_last_lines_stand_below_the_label() {
         let mut tail = Tail::new(NonZeroUsize::new(2).unwrap());
         assert_eq!(tail.below("RUN make"), "RUN make");
-        for line in ["one", "\x1b[31mtwo\x1b[0m", "three\r"] {
+        for line in ["one", "\x1b[31mtwo\x1b[0m\x1b[K\x07", " 10 %\r 99 %\r100 %\tof three\r"] {
             tail.push(line);
         }
-        assert_eq!(tail.below("RUN make"), "RUN make\n    [31mtwo[0m\n    three");
+        assert_eq!(tail.below("RUN make"), "RUN make\n    two\n    100 %\tof three");
     }
 
     #[test]
