@@ -28,3 +28,21 @@ s3_service() {
   wait_for "the bucket on $1" 30 s3_curl -f -o /dev/null -X PUT "$S3_ENDPOINT/$BUCKET"
   S3_URL="s3://$BUCKET?endpoint=$S3_ENDPOINT"
 }
+
+# tests_on_each_service ARGUMENT...: `cargo test` with these against MinIO, and moto as a second opinion; what they say unless all is well.
+tests_on_each_service() {
+  local service result good bad passed=0 failed=0
+  need curl cargo minio moto-python
+  for service in minio moto; do
+    s3_service "$service"
+    echo "--- $service"
+    (cd "$TOP" && WHARF_TEST_S3=$S3_URL cargo test --quiet "$@") >"$WORK/tests.log" 2>&1 || cat "$WORK/tests.log"
+    # The conformance suite counts with a comma, cargo's own tests with a semicolon.
+    result=$(sed -nE 's/^(test result: .* )?([0-9]+) passed[,;] ([0-9]+) failed.*/\2 \3/p' "$WORK/tests.log" | tail -n 1)
+    read -r good bad <<<"${result:-0 1}"
+    passed=$((passed + good))
+    failed=$((failed + bad))
+  done
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
