@@ -1,7 +1,9 @@
 """A large context, the same on every machine: names, sizes and contents follow from the numbers given.
 
-Sizes are those of a checked-out project with its dependencies: many small files, a few large ones. Contents are words, so
-that they compress about as well as source code does. A salt changes the beginning of every file: a tree that no cache has seen.
+Sizes are those of a checked-out project with its dependencies: many small files, a few large ones. Contents are words, a few of
+them most of the time, and the files of a directory have much text in common, those of two directories none: so they compress about
+as well as a real `node_modules` does, with gzip and with zstd, and no better for who looks back further than a directory. A salt
+changes the beginning of every file: a tree that no cache has seen.
 """
 
 import os
@@ -11,16 +13,19 @@ import sys
 
 POOL = 8 << 20
 PER_DIRECTORY = 30
+# What a directory's files are put together from: text of so many bytes, in pieces of at most so many.
+COMMON = 768 << 10
+PIECE = 4 << 10
+LETTERS = "etaoinshrdlucmfwypvbgkjqxz"
 
 
 def pool() -> bytes:
     rng = random.Random(7)
-    letters = "etaoinshrdlucmfwypvbgkjqxz"
-    words = ["".join(rng.choices(letters, k=rng.randint(2, 11))) for _ in range(4000)]
+    words = ["".join(rng.choices(LETTERS, k=rng.randint(2, 11))) for _ in range(4000)]
     marks = [" "] * 12 + ["\n", " = ", "();\n", ", ", '"', "{\n    ", "}\n"]
     parts, size = [], 0
     while size < POOL:
-        piece = rng.choice(words) + rng.choice(marks)
+        piece = words[int(len(words) * rng.random() ** 8)] + rng.choice(marks)
         parts.append(piece)
         size += len(piece)
     return "".join(parts).encode()
@@ -38,23 +43,29 @@ def path(number: int) -> str:
     return f"pkg{directory % 40:02}/mod{directory:04}/file{number:05}.txt"
 
 
+def text_of(directory: int, source: bytes) -> bytes:
+    """What its files have in common, in letters of its own."""
+    rng = random.Random(directory)
+    start = rng.randrange(POOL - COMMON)
+    letters = "".join(rng.sample(LETTERS, len(LETTERS)))
+    return source[start : start + COMMON].translate(bytes.maketrans(LETTERS.encode(), letters.encode()))
+
+
 def make(root: str, files: int, total: int, salt: str) -> None:
-    source = pool()
+    source, text = pool(), b""
     rng = random.Random(13)
-    made = set()
     for number, size in enumerate(sizes(files, total)):
         target = os.path.join(root, path(number))
-        directory = os.path.dirname(target)
-        if directory not in made:
-            os.makedirs(directory, exist_ok=True)
-            made.add(directory)
+        if number % PER_DIRECTORY == 0:
+            os.makedirs(os.path.dirname(target), exist_ok=True)
+            text = text_of(number // PER_DIRECTORY, source)
         with open(target, "wb") as file:
             head = f"// {salt} {number}\n".encode()
             file.write(head)
             left = size - len(head)
             while left > 0:
-                start = rng.randrange(POOL - 4096)
-                piece = source[start : start + min(left, 64 << 10)]
+                start, length = rng.randrange(COMMON - PIECE), rng.randint(PIECE // 4, PIECE)
+                piece = text[start : start + min(left, length)]
                 file.write(piece)
                 left -= len(piece)
 
