@@ -1,8 +1,10 @@
 //! What single steps do: `RUN` in a sandbox, files that only a machine can make, times.
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::net::UnixListener;
+use std::path::Path;
 use std::time::Duration;
 
 use wharf_builder::layer::LayerFormat;
@@ -11,6 +13,9 @@ use wharf_spec::MediaType;
 
 use crate::fixture::{World, gzip, outcomes, tar_of};
 use crate::show;
+
+/// What the kernel calls a file system in memory (`statfs(2)`).
+const TMPFS_MAGIC: u64 = 0x0102_1994;
 
 fn with_shell(files: &[(&str, &str)]) -> World {
     let mut world = World::with(files);
@@ -235,13 +240,39 @@ fn is_link(kind: &wharf_builder::layer::Kind) -> bool {
     matches!(kind, wharf_builder::layer::Kind::Hardlink { .. })
 }
 
+/// Names of a directory in the order in which its file system lists them.
+fn listed(directory: &Path) -> Vec<OsString> {
+    fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name()).collect()
+}
+
 #[tokio::test]
 async fn the_same_inputs_give_the_same_digest() {
-    let mut worlds = vec![with_shell(&[("b/x", "1"), ("b/y", "2"), ("a", "3")])];
-    worlds[0].write("b/z/deep", "4");
-    let mut other = worlds[0].elsewhere();
-    other.store = wharf_blobstore::Store::memory();
-    worlds.push(other);
+    let mut disk = with_shell(&[("b/x", "1"), ("b/y", "2"), ("b/z/deep", "4"), ("a", "3")]);
+    disk.jobs = 1;
+    let mut worlds = vec![disk];
+    // A file system in memory lists files in the order in which they were made, or the other way round.
+    let memory = Path::new("/dev/shm");
+    let in_memory = rustix::fs::statfs(memory).is_ok_and(|found| u64::try_from(found.f_type) == Ok(TMPFS_MAGIC));
+    for ascending in [true, false] {
+        let mut other = World::new();
+        other.bases = worlds[0].bases.clone();
+        other.jobs = 8;
+        if in_memory {
+            other.context = tempfile::tempdir_in(memory).unwrap();
+        }
+        let files = [("a", "3"), ("b/x", "1"), ("b/y", "2"), ("b/z/deep", "4")];
+        let in_order = |at: usize| files[if ascending { at } else { files.len() - 1 - at }];
+        for (path, text) in (0..files.len()).map(in_order) {
+            other.write(path, text);
+        }
+        worlds.push(other);
+    }
+    let [up, down] = [1, 2].map(|world: usize| listed(&worlds[world].context.path().join("b")));
+    if in_memory {
+        assert_ne!(up, down);
+    } else {
+        println!("skipped in part: {} is no file system in memory", memory.display());
+    }
     let mut digests = Vec::new();
     for world in &worlds {
         let mut request =
@@ -252,6 +283,7 @@ async fn the_same_inputs_give_the_same_digest() {
         digests.push(result.image.digest());
     }
     assert_eq!(digests[0], digests[1]);
+    assert_eq!(digests[0], digests[2]);
 }
 
 #[tokio::test]
