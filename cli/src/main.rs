@@ -50,14 +50,12 @@ mod waiting;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use wharf_registry::background::step_back;
 
 use crate::args::{Cli, Command};
 use crate::env::Environment;
 use crate::failure::{EXIT_USAGE, Failure};
 use crate::session::Session;
-
-/// The `nice` value of what tidies up while others work.
-const STEPPED_BACK: i32 = 10;
 
 fn main() -> ExitCode {
     // Before anything else: this process may be the one that runs a build's step.
@@ -100,7 +98,7 @@ fn start(cli: Cli, environment: Environment) -> Result<(), Failure> {
     }
     // Nobody waits for these, and whoever is served beside them should not wait on their account.
     if let Command::Gc(_) | Command::Fsck(_) = &cli.command {
-        rustix::process::setpriority_process(None, STEPPED_BACK).ok();
+        step_back();
     }
     let runtime = tokio::runtime::Runtime::new().map_err(|error| Failure::new("could not start").because(error))?;
     runtime.block_on(dispatch(session, cli.command))

@@ -54,7 +54,7 @@ impl EmbeddedWriter {
             self.put_step(&unfinished.file, step).map_err(|error| cannot(self.key, error))?;
         }
         if let Some(early) = &mut self.early {
-            early.reached(self.offset, &unfinished.file);
+            early.reached(self.offset, &unfinished.file).map_err(|error| cannot(self.key, error))?;
         }
         self.unfinished = Some(unfinished);
         Ok(())

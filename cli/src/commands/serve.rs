@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use wharf_registry::background::Background;
 use wharf_registry::gc::{Collector, Lease, Policy, Report};
 use wharf_registry::http::{Authenticator, Limits, Notice, Registry, Timeouts, acceptor, serve};
 use wharf_registry::repo::{Expired, Removal, Repositories, Retention};
@@ -146,13 +147,15 @@ impl Server {
         let retain = retain(self.repositories.clone(), self.retention_interval);
         let purge = purge(self.repositories.clone(), self.upload_expiry);
         let collect = collect(self.repositories, self.collection);
+        let background = Background::start("housekeeping")
+            .map_err(|error| Failure::new("no thread for housekeeping can be started").because(error))?;
+        let housekeeping = background.handle().spawn(async { tokio::join!(retain, purge, collect) });
         let_go_of_the_start();
         let serve = serve(self.listener, self.acceptor, self.registry, self.timeouts, stop);
         tokio::select! {
             served = serve => served.map_err(|error| Failure::new("the server stopped").because(error)),
-            () = purge => Ok(()),
-            () = retain => Ok(()),
-            () = collect => Ok(()),
+            // It never ends but by a panic, of which this is the message.
+            ended = housekeeping => ended.map(|_| ()).map_err(|panic| Failure::new("the server stopped").because(panic)),
         }
     }
 }

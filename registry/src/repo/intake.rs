@@ -12,19 +12,15 @@ use std::thread;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
 use futures_util::{Stream, StreamExt as _, stream};
-use tokio::runtime::{Builder, Runtime};
 use wharf_blobstore::BlobUpload;
 
 use super::uploads::ChunkRange;
 use super::{Error, Result};
+use crate::background::Background;
 use crate::seat::Seat;
 
 /// Bodies up to so many bytes are taken in where they arrive, in some hundred microseconds.
 const FEW: u64 = 64 << 10;
-
-/// How far the threads step back (`nice`, whose largest is 19): a tenth of the time of one that wants all it can get, so
-/// that a push goes on beside such, too.
-const NICENESS: i32 = 10;
 
 /// A body's bytes as they come.
 pub(super) type Pieces = BoxStream<'static, io::Result<Bytes>>;
@@ -158,37 +154,23 @@ impl Intake {
 
 /// A thread that takes bodies in.
 struct Thread {
-    runtime: Runtime,
+    background: Background,
     /// Bodies that it takes in now.
     bodies: Arc<()>,
-}
-
-impl Thread {
-    fn start() -> io::Result<Self> {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("intake")
-            .on_thread_start(|| {
-                // Of this thread alone; where it may not, it does its work all the same.
-                rustix::process::setpriority_process(None, NICENESS).ok();
-            })
-            .enable_all()
-            .build()?;
-        Ok(Self { runtime, bodies: Arc::default() })
-    }
 }
 
 /// They never end. None when the system gives no more threads.
 static THREADS: LazyLock<Vec<Thread>> = LazyLock::new(|| {
     let processors = thread::available_parallelism().map_or(1, usize::from);
-    (0..processors).map_while(|_| Thread::start().ok()).collect()
+    let started = (0..processors).map_while(|_| Background::start("intake").ok());
+    started.map(|background| Thread { background, bodies: Arc::default() }).collect()
 });
 
 /// Has `work` done by a thread that takes in, and the connection in this seat served there.
 async fn away<T: Send + 'static>(seat: Option<Seat>, work: impl Future<Output = T> + Send + 'static) -> T {
     let Some(thread) = THREADS.iter().min_by_key(|thread| Arc::strong_count(&thread.bodies)) else { return work.await };
     let _one_more = Arc::clone(&thread.bodies);
-    let _taken = seat.map(|seat| seat.take(thread.runtime.handle().clone()));
+    let _taken = seat.map(|seat| seat.take(thread.background.handle().clone()));
     // Work ends by itself or by its panic, which is ours.
-    thread.runtime.spawn(work).await.unwrap_or_else(|failed| panic::resume_unwind(failed.into_panic()))
+    thread.background.handle().spawn(work).await.unwrap_or_else(|failed| panic::resume_unwind(failed.into_panic()))
 }
