@@ -36,8 +36,8 @@ const RETAIN_EVERY: Duration = Duration::from_secs(3600);
 /// How often garbage is collected.
 const COLLECT_EVERY: Duration = Duration::from_secs(3600);
 
-/// How long a server waits after each candidate for collection: at most five hundred a second.
-const COLLECTION_PAUSE: Duration = Duration::from_millis(2);
+/// How long a server waits after [`Policy::at_once`] candidates for collection: it looks at five hundred a second at most.
+const COLLECTION_PAUSE: Duration = Duration::from_millis(64);
 
 /// How long a server that collects is believed to do so without saying it again.
 const LEASE: Duration = Duration::from_secs(900);

@@ -7,16 +7,13 @@
 use wharf_blobstore::{BlobState, BlobStore, BlobView, Change, Expect, RecordsExt as _};
 use wharf_spec::Digest;
 
-use super::{Event, Run};
+use super::{ROUNDS, Run};
 use crate::repo::Result;
 use crate::repo::holders::Entitlement;
 use crate::repo::keys;
 
 /// References read at once.
 const PAGE: usize = 100;
-
-/// How often others may get in between before the blob is left for the next run.
-const ROUNDS: usize = 32;
 
 /// What was found out about a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,12 +42,14 @@ impl Verdict {
 enum Demand {
     Held,
     Pending,
+    /// Others were quicker to change what one of them stands for.
+    Unclear,
     None,
 }
 
 impl Run<'_> {
     /// Takes a blob as far towards its end as it may go.
-    pub(super) async fn look(&mut self, digest: &Digest) -> Result<Verdict> {
+    pub(super) async fn look(&self, digest: &Digest) -> Result<Verdict> {
         for _ in 0..ROUNDS {
             let Some(seen) = self.repositories.blobs.view(digest).await? else { return Ok(Verdict::Gone) };
             if let Some(verdict) = self.round(&seen).await? {
@@ -61,7 +60,7 @@ impl Run<'_> {
     }
 
     /// One step; `None` when there is more to do.
-    async fn round(&mut self, seen: &BlobView) -> Result<Option<Verdict>> {
+    async fn round(&self, seen: &BlobView) -> Result<Option<Verdict>> {
         let blobs = &self.repositories.blobs;
         if self.is_dry() {
             return self.foresee(seen).await.map(Some);
@@ -72,7 +71,7 @@ impl Run<'_> {
         }
         if let Some(dead) = seen.arriving.iter().find(|arriving| self.is_old(arriving.at)) {
             let voided = blobs.void(seen, dead.epoch).await?;
-            self.report.attempts += u64::from(voided);
+            self.tally().report.attempts += u64::from(voided);
             return Ok(None);
         }
         let arriving = !seen.arriving.is_empty();
@@ -84,6 +83,7 @@ impl Run<'_> {
             BlobState::Live | BlobState::Deleting => false,
         };
         match demand {
+            Demand::Unclear => Ok(None),
             Demand::Held | Demand::Pending if condemned => {
                 blobs.spare(seen).await?;
                 Ok(None)
@@ -105,13 +105,13 @@ impl Run<'_> {
     }
 
     /// What a run that is not dry would come to, as far as can be seen now.
-    async fn foresee(&mut self, seen: &BlobView) -> Result<Verdict> {
+    async fn foresee(&self, seen: &BlobView) -> Result<Verdict> {
         let dying = BlobStore::doomed_objects(seen);
         let dead = seen.arriving.iter().filter(|arriving| self.is_old(arriving.at)).map(|arriving| arriving.epoch);
         let objects: Vec<_> = dying.into_iter().chain(dead).collect();
         for object in objects {
             let size = self.repositories.store().objects.size(object).await?;
-            self.count_object(size);
+            self.tally().object(size);
         }
         let arriving = seen.arriving.iter().any(|arriving| !self.is_old(arriving.at));
         let Some(current) = seen.current else {
@@ -120,45 +120,34 @@ impl Run<'_> {
         let verdict = match self.demand(&seen.digest).await? {
             Demand::Held if !arriving => Verdict::Needed,
             Demand::None if !arriving && self.is_old(current.used_at) => Verdict::WouldGo,
-            Demand::Held | Demand::Pending | Demand::None => Verdict::Waiting,
+            Demand::Held | Demand::Pending | Demand::Unclear | Demand::None => Verdict::Waiting,
         };
         if verdict == Verdict::WouldGo && current.state != BlobState::Deleting {
-            self.count_blob(seen.digest, current.size);
+            self.tally().blob(seen.digest, current.size);
         }
         Ok(verdict)
     }
 
     /// Deletes bytes that nobody can need any more.
-    async fn sweep(&mut self, seen: &BlobView) -> Result<()> {
+    async fn sweep(&self, seen: &BlobView) -> Result<()> {
         let mut stale = Vec::new();
         for object in &seen.stale {
             stale.push(self.repositories.store().objects.size(*object).await?);
         }
         if self.repositories.blobs.sweep(seen).await? {
             for size in stale {
-                self.count_object(size);
+                self.tally().object(size);
             }
             if let Some(current) = seen.current.filter(|current| current.state == BlobState::Deleting) {
-                self.count_blob(seen.digest, current.size);
+                self.tally().blob(seen.digest, current.size);
             }
         }
         Ok(())
     }
 
-    fn count_object(&mut self, size: Option<u64>) {
-        self.report.objects += u64::from(size.is_some());
-        self.report.bytes += size.unwrap_or_default();
-    }
-
-    fn count_blob(&mut self, digest: Digest, bytes: u64) {
-        self.report.blobs += 1;
-        self.report.bytes += bytes;
-        (self.events)(Event::Freed { digest, bytes });
-    }
-
     /// Whether anybody is entitled to a blob. References of the dead are removed on the way; a holder that is dying, or
     /// died long ago, loses his right before his reference goes.
-    async fn demand(&mut self, digest: &Digest) -> Result<Demand> {
+    async fn demand(&self, digest: &Digest) -> Result<Demand> {
         let (prefix, mut after, mut pending) = (keys::references(digest), None::<String>, false);
         loop {
             let records = &self.repositories.store().records;
@@ -169,13 +158,11 @@ impl Run<'_> {
                     Entitlement::Pending(attempt) if !self.is_old(attempt.since) => pending = true,
                     Entitlement::Pending(_) if self.is_dry() => {}
                     Entitlement::Pending(attempt) => {
-                        if self.repositories.void(&attempt).await? {
-                            self.report.attempts += 1;
-                            self.remove_reference(entry).await?;
-                        } else {
-                            // It has moved on: published, perhaps.
-                            pending = true;
+                        if !self.repositories.void(&attempt).await? {
+                            return Ok(Demand::Unclear);
                         }
+                        self.tally().report.attempts += 1;
+                        self.remove_reference(entry).await?;
                     }
                     Entitlement::Dead if self.is_dry() => {}
                     Entitlement::Dead => self.remove_reference(entry).await?,
@@ -188,11 +175,11 @@ impl Run<'_> {
         }
     }
 
-    async fn remove_reference(&mut self, entry: &wharf_blobstore::Entry) -> Result<()> {
+    async fn remove_reference(&self, entry: &wharf_blobstore::Entry) -> Result<()> {
         let expect = Expect::Version(entry.record.version.clone());
         let records = &self.repositories.store().records;
         records.swap(entry.key.clone(), expect, Change::Retire).await?;
-        self.report.references += 1;
+        self.tally().report.references += 1;
         Ok(())
     }
 }

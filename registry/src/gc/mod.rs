@@ -4,6 +4,9 @@
 //! compare-and-swap; no step depends on a clock, which decides only *when* something is tried. Cost follows the
 //! candidates (`candidates/…`: written by every upload, push and delete), never the size of the store.
 //!
+//! A run looks at several candidates at once, so that their steps share the store's commits; to each other they are what
+//! other collectors would be.
+//!
 //! A candidate is dropped only when it has been seen, after it was written, that nothing is left to do for it: its blob
 //! is gone, or a published manifest needs it. See `look.rs` for blobs and `settle.rs` for manifests.
 
@@ -15,8 +18,12 @@ mod settle;
 mod tests;
 
 use std::collections::HashMap;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+use tokio::sync::OnceCell;
 use wharf_blobstore::{
     CANDIDATES as BLOBS, Candidate as BlobCandidate, Change, Entry, Expect, ObjectKey, RecordsExt as _,
 };
@@ -33,6 +40,12 @@ use crate::repo::{Repositories, Result};
 /// have been written because of what happened since.
 const PAGE: usize = 500;
 
+/// Candidates looked at beside each other: so many share what one flush of the store costs, and what they ask of a bucket is little.
+const AT_ONCE: NonZero<usize> = NonZero::new(32).unwrap();
+
+/// How often others may get in between before a candidate is left for the next run.
+const ROUNDS: usize = 32;
+
 /// What a collector does, and how fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -42,7 +55,9 @@ pub struct Policy {
     pub upload_expiry: Duration,
     /// Whether to say what would be freed, and change nothing.
     pub mode: Mode,
-    /// How long to wait after each candidate, so that others get their turn.
+    /// How many candidates are looked at beside each other.
+    pub at_once: NonZero<usize>,
+    /// How long to wait after these, so that others get their turn.
     pub pause: Duration,
 }
 
@@ -58,7 +73,7 @@ pub enum Mode {
 impl Default for Policy {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 3600);
-        Self { grace: day, upload_expiry: day, mode: Mode::Collect, pause: Duration::ZERO }
+        Self { grace: day, upload_expiry: day, mode: Mode::Collect, at_once: AT_ONCE, pause: Duration::ZERO }
     }
 }
 
@@ -74,10 +89,15 @@ struct Run<'a> {
     repositories: &'a Repositories,
     policy: Policy,
     now: u64,
+    tally: Mutex<Tally<'a>>,
+    /// What was found out about blobs since the page of candidates was read, or is being found out.
+    known: Mutex<HashMap<Digest, Arc<OnceCell<Verdict>>>>,
+}
+
+/// What was done so far, and who is told.
+struct Tally<'a> {
     report: Report,
     events: &'a mut (dyn FnMut(Event) + Send),
-    /// What was found out about blobs since the page of candidates was read.
-    known: HashMap<Digest, Verdict>,
 }
 
 impl Collector {
@@ -89,21 +109,21 @@ impl Collector {
     /// Looks at every candidate once. A run that ends early, however it ends, leaves nothing that the next does not find.
     pub async fn run(&self, events: &mut (dyn FnMut(Event) + Send)) -> Result<Report> {
         let (repositories, policy) = (&self.repositories, self.policy);
-        let (report, known) = (Report::default(), HashMap::new());
-        let mut run = Run { repositories, policy, now: repositories.now(), report, events, known };
         let expiry = policy.upload_expiry.as_secs();
         let expired = match policy.mode {
             Mode::Collect => repositories.purge_uploads(expiry).await?,
             Mode::DryRun => repositories.expired_uploads(expiry).await?,
         };
-        (run.report.uploads, run.report.bytes) = (expired.uploads, expired.bytes);
+        let report = Report { uploads: expired.uploads, bytes: expired.bytes, ..Report::default() };
+        let tally = Mutex::new(Tally { report, events });
+        let run = Run { repositories, policy, now: repositories.now(), tally, known: Mutex::default() };
         run.pages(MANIFESTS).await?;
         run.pages(BLOBS).await?;
-        Ok(run.report)
+        Ok(run.tally.into_inner().unwrap_or_else(PoisonError::into_inner).report)
     }
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
     /// Whether something that happened at `at` is old enough to be given up.
     fn is_old(&self, at: u64) -> bool {
         self.now.saturating_sub(at) >= self.policy.grace.as_secs()
@@ -113,17 +133,25 @@ impl Run<'_> {
         self.policy.mode == Mode::DryRun
     }
 
-    async fn pages(&mut self, prefix: &str) -> Result<()> {
+    fn tally(&self) -> MutexGuard<'_, Tally<'a>> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Digest, Arc<OnceCell<Verdict>>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn pages(&self, prefix: &str) -> Result<()> {
         let mut after = None::<String>;
         loop {
             let records = &self.repositories.store().records;
             let entries = records.list(prefix, after.as_deref(), PAGE).await?;
             // A dry run drops no candidate, and counts nothing twice.
             if !self.is_dry() {
-                self.known.clear();
+                self.known().clear();
             }
-            for entry in &entries {
-                self.candidate(prefix, entry).await?;
+            for entries in entries.chunks(self.policy.at_once.get()) {
+                try_join_all(entries.iter().map(|entry| self.candidate(prefix, entry))).await?;
                 if !self.policy.pause.is_zero() {
                     tokio::time::sleep(self.policy.pause).await;
                 }
@@ -135,22 +163,18 @@ impl Run<'_> {
         }
     }
 
-    async fn candidate(&mut self, prefix: &str, entry: &Entry) -> Result<()> {
+    async fn candidate(&self, prefix: &str, entry: &Entry) -> Result<()> {
         let done = if prefix == MANIFESTS { self.settle(entry).await? } else { self.upload(entry).await? };
-        self.report.candidates += 1;
         if done && !self.is_dry() {
             let expect = Expect::Version(entry.record.version.clone());
             self.repositories.store().records.swap(entry.key.clone(), expect, Change::Retire).await?;
         }
-        if !done {
-            self.report.waiting += 1;
-        }
-        (self.events)(Event::Looked { candidates: self.report.candidates, bytes: self.report.bytes });
+        self.tally().looked(done);
         Ok(())
     }
 
     /// A blob that an upload was about to bring.
-    async fn upload(&mut self, entry: &Entry) -> Result<bool> {
+    async fn upload(&self, entry: &Entry) -> Result<bool> {
         let candidate: BlobCandidate = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
         if !self.is_old(candidate.at) {
             return Ok(false);
@@ -165,7 +189,7 @@ impl Run<'_> {
 
     /// An upload that was given up while it lived may have finished its object after that. An object that the blob's record
     /// does not name (any more) is nobody's: a commit takes only what stands there.
-    async fn late(&mut self, digest: &Digest, epoch: ObjectKey) -> Result<()> {
+    async fn late(&self, digest: &Digest, epoch: ObjectKey) -> Result<()> {
         let named = self.repositories.blobs.view(digest).await?.is_some_and(|seen| seen.names(epoch));
         let objects = &self.repositories.store().objects;
         if named {
@@ -175,19 +199,35 @@ impl Run<'_> {
             if !self.is_dry() {
                 objects.delete(epoch).await?;
             }
-            self.report.objects += 1;
-            self.report.bytes += size;
+            self.tally().object(Some(size));
         }
         Ok(())
     }
 
     /// [`Run::look`], once for all candidates of a page.
-    async fn verdict(&mut self, digest: &Digest) -> Result<Verdict> {
-        if let Some(known) = self.known.get(digest) {
-            return Ok(*known);
-        }
-        let verdict = self.look(digest).await?;
-        self.known.insert(*digest, verdict);
-        Ok(verdict)
+    async fn verdict(&self, digest: &Digest) -> Result<Verdict> {
+        let known = Arc::clone(self.known().entry(*digest).or_default());
+        known.get_or_try_init(|| self.look(digest)).await.copied()
+    }
+}
+
+impl Tally<'_> {
+    fn looked(&mut self, done: bool) {
+        self.report.candidates += 1;
+        self.report.waiting += u64::from(!done);
+        let Report { candidates, bytes, .. } = self.report;
+        (self.events)(Event::Looked { candidates, bytes });
+    }
+
+    /// An object that was deleted; none when it was not there.
+    fn object(&mut self, size: Option<u64>) {
+        self.report.objects += u64::from(size.is_some());
+        self.report.bytes += size.unwrap_or_default();
+    }
+
+    fn blob(&mut self, digest: Digest, bytes: u64) {
+        self.report.blobs += 1;
+        self.report.bytes += bytes;
+        (self.events)(Event::Freed { digest, bytes });
     }
 }

@@ -2,8 +2,8 @@
 
 use wharf_blobstore::Entry;
 
-use super::Run;
 use super::look::Verdict;
+use super::{ROUNDS, Run};
 use crate::repo::Result;
 use crate::repo::candidates::{Candidate, Why};
 use crate::repo::holders::Standing;
@@ -11,40 +11,53 @@ use crate::repo::keys;
 
 impl Run<'_> {
     /// `true` when nothing is left to do.
-    pub(super) async fn settle(&mut self, entry: &Entry) -> Result<bool> {
+    pub(super) async fn settle(&self, entry: &Entry) -> Result<bool> {
         let candidate: Candidate = wharf_blobstore::decode(&entry.key, &entry.record.value)?;
+        for _ in 0..ROUNDS {
+            if let Some(done) = self.settle_as_it_stands(&candidate).await? {
+                return Ok(done);
+            }
+        }
+        Ok(false)
+    }
+
+    /// `None` when others were quicker: it stands otherwise now.
+    async fn settle_as_it_stands(&self, candidate: &Candidate) -> Result<Option<bool>> {
         let standing = self.repositories.standing(&candidate.record, &candidate.holder.to_string()).await?;
         match (standing, candidate.why) {
-            (Standing::Live(_), Why::Push) => Ok(true),
+            (Standing::Live(_), Why::Push) => Ok(Some(true)),
             // Condemned by somebody who deletes it: that delete has a candidate of its own.
-            (Standing::Condemned(_), Why::Push) => Ok(true),
+            (Standing::Condemned(_), Why::Push) => Ok(Some(true)),
             (Standing::Live(version) | Standing::Condemned(version), Why::Delete) => {
-                self.give_up_delete(&candidate, &version).await
+                self.give_up_delete(candidate, &version).await
             }
             (Standing::Pending(attempt), Why::Push | Why::Delete) => {
-                if !self.is_old(candidate.at) || self.is_dry() || !self.repositories.void(&attempt).await? {
-                    return Ok(false);
+                if !self.is_old(candidate.at) || self.is_dry() {
+                    return Ok(Some(false));
                 }
-                self.report.attempts += 1;
-                self.tidy(&candidate).await
+                if !self.repositories.void(&attempt).await? {
+                    return Ok(None);
+                }
+                self.tally().report.attempts += 1;
+                self.tidy(candidate).await.map(Some)
             }
-            (Standing::Over, Why::Push | Why::Delete) => self.tidy(&candidate).await,
+            (Standing::Over, Why::Push | Why::Delete) => self.tidy(candidate).await.map(Some),
         }
     }
 
     /// Whoever wanted to delete it has not done so. Should he still be about to, he has to begin again: only then may his
     /// candidate go.
-    async fn give_up_delete(&mut self, candidate: &Candidate, version: &wharf_blobstore::Version) -> Result<bool> {
+    async fn give_up_delete(&self, candidate: &Candidate, version: &wharf_blobstore::Version) -> Result<Option<bool>> {
         if !self.is_old(candidate.at) || self.is_dry() {
-            return Ok(false);
+            return Ok(Some(false));
         }
         let reaffirmed = self.repositories.reaffirm(&candidate.record, version).await?;
-        self.report.attempts += u64::from(reaffirmed);
-        Ok(reaffirmed)
+        self.tally().report.attempts += u64::from(reaffirmed);
+        Ok(reaffirmed.then_some(true))
     }
 
     /// Its holder can never be published any more: what he held is looked at.
-    async fn tidy(&mut self, candidate: &Candidate) -> Result<bool> {
+    async fn tidy(&self, candidate: &Candidate) -> Result<bool> {
         let name = keys::owner(candidate.record.as_str());
         if !self.is_dry() {
             self.repositories.drop_references(&candidate.needs, candidate.holder).await?;

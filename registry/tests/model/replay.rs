@@ -3,6 +3,7 @@
 //! when collectors have run, exactly that is left.
 
 use std::collections::BTreeMap;
+use std::num::NonZero;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,11 +18,12 @@ use super::protocol::Protocol;
 use super::state::{Content, Job};
 use super::stepped::{Batches, Message, Retired, stepped};
 
-/// Everything is old enough.
+/// Everything is old enough. One candidate at a time, as the model has it; those that look at others are processes of their own.
 const EAGER: Policy = Policy {
     grace: Duration::ZERO,
     upload_expiry: Duration::ZERO,
     mode: wharf_registry::gc::Mode::Collect,
+    at_once: NonZero::<usize>::MIN,
     pause: Duration::ZERO,
 };
 
