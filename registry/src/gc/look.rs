@@ -12,8 +12,8 @@ use crate::repo::Result;
 use crate::repo::holders::Entitlement;
 use crate::repo::keys;
 
-/// References read at once.
-const PAGE: usize = 100;
+/// References read at once: few, which a store on disk reads without waking another thread. Most blobs have none or one.
+const PAGE: usize = 32;
 
 /// What was found out about a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
