@@ -37,8 +37,8 @@ const RETAIN_EVERY: Duration = Duration::from_secs(3600);
 const COLLECT_EVERY: Duration = Duration::from_secs(3600);
 
 /// How long a server waits after [`Policy::at_once`] candidates for collection. Nobody waits for them, and requests that
-/// arrive while they are looked at wait for the processor and the disk: a hundred a second, four hundred thousand until the
-/// next collection, are enough.
+/// arrive while they are looked at wait for the processor and the disk: a hundred a second, four hundred thousand an hour,
+/// are enough.
 const COLLECTION_PAUSE: Duration = Duration::from_millis(256);
 
 /// How long a server that collects is believed to do so without saying it again.

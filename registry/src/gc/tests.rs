@@ -5,7 +5,10 @@ use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use wharf_blobstore::memory::{MemoryObjects, MemoryRecords};
-use wharf_blobstore::{Change, Clock, Expect, ObjectKey, Objects as _, RecordKey, RecordsExt as _, Store};
+use wharf_blobstore::{
+    Change, Clock, Entry, Expect, ObjectKey, Objects as _, Outcome, Record, RecordKey, Records, RecordsExt as _, Store,
+    Write,
+};
 use wharf_spec::{Descriptor, Digest, MediaType, RawManifest, RepositoryName, Tag};
 
 use super::*;
@@ -33,8 +36,12 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 
 impl Place {
     fn new() -> Self {
+        Self::over(MemoryRecords::default())
+    }
+
+    fn over(records: impl Records + 'static) -> Self {
         let (objects, clock) = (MemoryObjects::default(), Arc::<TestClock>::default());
-        let store = Store { clock: clock.clone(), ..Store::new(objects.clone(), MemoryRecords::default()) };
+        let store = Store { clock: clock.clone(), ..Store::new(objects.clone(), records) };
         Self { repositories: Repositories::new(store), objects, clock }
     }
 
@@ -52,18 +59,28 @@ impl Place {
         self.collect(Policy::default()).await
     }
 
-    async fn upload(&self, name: &RepositoryName, text: &'static str) -> Descriptor {
+    async fn upload(&self, name: &RepositoryName, text: &str) -> Descriptor {
         let digest = Digest::sha256(text.as_bytes());
-        let body = Bytes::from_static(text.as_bytes()).into();
+        let body = Bytes::copy_from_slice(text.as_bytes()).into();
         self.repositories.put_blob(name, digest, body).await.unwrap();
         Descriptor::new(MediaType::OCI_LAYER, digest, text.len() as u64)
     }
 
-    async fn push(&self, name: &RepositoryName, text: &'static str, tag: &str) -> RawManifest {
+    async fn push(&self, name: &RepositoryName, text: &str, tag: &str) -> RawManifest {
         let (config, layer) = (self.upload(name, "{}").await, self.upload(name, text).await);
         let image = image(config, vec![layer]);
         self.repositories.put_manifest(name, &image, &[tag.parse::<Tag>().unwrap()], "ann").await.unwrap();
         image
+    }
+
+    /// As far as a push comes that is killed before its acknowledgement: everything but the last step.
+    async fn push_and_die(&self, name: &RepositoryName, text: &str, tag: &str) {
+        let image = self.push(name, text, tag).await;
+        let key = RecordKey::new(format!("repos/{name}/_manifests/{}", image.digest()));
+        let records = &self.repositories.store().records;
+        let record = records.get(&key).await.unwrap().unwrap();
+        let pending = String::from_utf8(record.value.to_vec()).unwrap().replacen(r#""live""#, r#""pending""#, 1);
+        records.swap(key, Expect::Version(record.version), Change::Put(pending.into())).await.unwrap();
     }
 
     async fn keys(&self, prefix: &str) -> Vec<String> {
@@ -162,15 +179,8 @@ async fn an_upload_that_died_before_its_record_leaves_no_bytes_for_ever() {
 #[tokio::test]
 async fn a_push_that_died_holds_nothing_for_ever() {
     let (place, name) = (Place::new(), app());
-    let image = place.push(&name, "layer", "1").await;
-    let holder = place.keys("refs/").await[0].rsplit('/').next().unwrap().to_owned();
-    // As far as a push comes that is killed before its acknowledgement: everything but the last step.
-    let key = RecordKey::new(format!("repos/{name}/_manifests/{}", image.digest()));
-    let records = &place.repositories.store().records;
-    let record = records.get(&key).await.unwrap().unwrap();
-    let pending = String::from_utf8(record.value.to_vec()).unwrap().replacen(r#""live""#, r#""pending""#, 1);
-    records.swap(key, Expect::Version(record.version), Change::Put(pending.into())).await.unwrap();
-    assert!(place.keys("refs/").await[0].ends_with(&holder));
+    place.push_and_die(&name, "layer", "1").await;
+    assert_eq!(place.keys("refs/").await.len(), 2);
     let report = place.collect(Policy::default()).await;
     assert_eq!((report.blobs, report.attempts), (0, 0), "it may still be alive");
     let report = place.collect_all().await;
@@ -178,6 +188,67 @@ async fn a_push_that_died_holds_nothing_for_ever() {
     assert_eq!(place.keys("refs/").await, Vec::<String>::new());
     assert_eq!(place.keys("repos/team/app/_manifests/").await, Vec::<String>::new());
     assert_eq!(place.keys("candidates/").await, Vec::<String>::new());
+}
+
+/// Records that are mostly read and written at once, and sometimes after everybody else.
+#[derive(Debug)]
+struct Late {
+    below: MemoryRecords,
+    dice: Mutex<u64>,
+}
+
+impl Late {
+    async fn wait(&self) {
+        let dice = {
+            let mut dice = self.dice.lock().unwrap();
+            *dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (*dice >> 57).saturating_sub(100)
+        };
+        for _ in 0..dice {
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[async_trait::async_trait]
+impl Records for Late {
+    async fn get(&self, key: &RecordKey) -> wharf_blobstore::Result<Option<Record>> {
+        self.wait().await;
+        self.below.get(key).await
+    }
+
+    async fn get_many(&self, keys: &[RecordKey]) -> wharf_blobstore::Result<Vec<Option<Record>>> {
+        self.wait().await;
+        self.below.get_many(keys).await
+    }
+
+    async fn list(&self, prefix: &str, after: Option<&str>, limit: usize) -> wharf_blobstore::Result<Vec<Entry>> {
+        self.wait().await;
+        self.below.list(prefix, after, limit).await
+    }
+
+    async fn write(&self, batch: Vec<Write>) -> wharf_blobstore::Result<Vec<Outcome>> {
+        self.wait().await;
+        self.below.write(batch).await
+    }
+}
+
+#[tokio::test]
+async fn one_run_is_enough_however_what_is_looked_at_at_once_meets() {
+    for seed in 0..50 {
+        let (place, name) = (Place::over(Late { below: MemoryRecords::default(), dice: Mutex::new(seed) }), app());
+        for number in 0..10 {
+            place.push_and_die(&name, &format!("layer {number}"), &number.to_string()).await;
+        }
+        place.later(DAY);
+        let dry = place.collect(Policy { mode: Mode::DryRun, ..Policy::default() }).await;
+        let report = place.collect(Policy::default()).await;
+        assert_eq!((dry.blobs, dry.bytes), (11, report.bytes), "seed {seed}: nothing is counted twice");
+        assert_eq!((report.blobs, report.attempts, report.waiting), (11, 10, 0), "seed {seed}: {report:?}");
+        assert_eq!(place.keys("refs/").await, Vec::<String>::new());
+        assert_eq!(place.keys("candidates/").await, Vec::<String>::new());
+        assert_eq!(place.objects.total_size(), 0);
+    }
 }
 
 #[tokio::test]
