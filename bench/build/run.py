@@ -37,8 +37,8 @@ CASES = [
 ]
 
 
-def options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options(what: str | None = __doc__) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=what, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--wharf", default="wharf", help="the binary, a release build")
     parser.add_argument("--base", required=True, help="tar of a Debian root file system")
     parser.add_argument("--buildkit", default="", help="directory with buildkitd and buildctl")
@@ -64,6 +64,12 @@ def make_tree(root: str, chosen: argparse.Namespace, salt: str) -> None:
     """In a process of its own: the memory of a parent counts as that of the children it starts."""
     size = str(chosen.megabytes * 1_000_000)
     subprocess.run([sys.executable, tree.__file__, root, str(chosen.files), size, chosen.tree, salt], check=True)
+
+
+def push_base(chosen: argparse.Namespace, room: str, registry: str) -> None:
+    store, name = Wharf(chosen.wharf, room, registry, chosen.zstd).store, f"{registry}/base:1"
+    for command in (["import", chosen.base, name], ["push", name]):
+        subprocess.run([chosen.wharf, *command, "--store", store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
 
 
 def start(name: str, chosen: argparse.Namespace, room: str, registry: str):
@@ -220,10 +226,7 @@ def main() -> int:
     started = []
     try:
         bench = Bench(chosen, room, registry.address)
-        base = Wharf(chosen.wharf, room, registry.address, chosen.zstd)
-        name = f"{registry.address}/base:1"
-        for command in (["import", chosen.base, name], ["push", name]):
-            subprocess.run([chosen.wharf, *command, "--store", base.store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        push_base(chosen, room, registry.address)
         wanted, names = set(chosen.cases.split(",")), []
         for engine_name in chosen.engines.split(","):
             engine = start(engine_name, chosen, room, registry.address)
