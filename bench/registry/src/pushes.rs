@@ -16,7 +16,7 @@ use crate::table::{Goal, Row, Table};
 
 const REGISTRIES: [Software; 3] = [Software::Wharf, Software::Distribution, Software::Zot];
 const LARGE: usize = 100_000_000;
-/// Measurements in a round, and large blobs in one.
+/// Measurements in a round, and large blobs in one of pushes.
 const TURNS: usize = 3;
 const BLOBS: usize = 2;
 const PIECE: usize = 1 << 20;
@@ -102,7 +102,7 @@ fn push_streamed(client: &mut Client, repository: &str, content: &Content) -> Re
 }
 
 const PUSHERS: usize = 32;
-/// Images that each of them pushes in a round.
+/// Images that each of them pushes in a turn.
 const IMAGES: usize = 3;
 const LAYERS: usize = 10;
 const LAYER: usize = 10_000;
@@ -111,18 +111,18 @@ const LAYER: usize = 10_000;
 pub fn images(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let mut one = Row::new("32 clients push 10-layer images into one repository", "images/s");
     let mut many = Row::new("32 clients push 10-layer images into 32 repositories", "images/s");
-    for round in 0..bench.options.rounds {
+    for turn in 0..bench.options.rounds * TURNS {
         for peer in bench.those(&REGISTRIES) {
             let mut into_one = || -> Result<(), String> {
-                one.sample(peer.software.name(), images_per_second(peer, |_| format!("one-{round}"))?);
+                one.sample(peer.software.name(), images_per_second(peer, |_| format!("one-{turn}"))?);
                 Ok(())
             };
             // Who is first finds a disk that is still busy with what came before.
-            if round % 2 == 0 {
+            if turn % 2 == 0 {
                 into_one()?;
             }
-            many.sample(peer.software.name(), images_per_second(peer, |client| format!("many-{round}-{client}"))?);
-            if round % 2 == 1 {
+            many.sample(peer.software.name(), images_per_second(peer, |client| format!("many-{turn}-{client}"))?);
+            if turn % 2 == 1 {
                 into_one()?;
             }
         }
