@@ -9,12 +9,10 @@ As root, from anywhere, with `perf`. Takes run.py's options, and leaves all othe
 import collections
 import os
 import re
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 
 import run
@@ -105,23 +103,11 @@ def table(bench: Profiles) -> str:
 
 def main() -> int:
     chosen = run.options(__doc__)
-    room = chosen.room or tempfile.mkdtemp(prefix="wharf-bench-")
-    os.makedirs(room, exist_ok=True)
-    registry = Registry(room, chosen.port, chosen.wharf if chosen.registry == "wharf" else None)
-    try:
-        bench = Profiles(chosen, room, registry)
-        run.push_base(chosen, room, registry.address)
-        engine, wanted = Profiled(chosen.wharf, room, registry.address, chosen.zstd), set(chosen.cases.split(","))
+    with run.place(chosen) as (room, registry):
+        bench, engine = Profiles(chosen, room, registry), Profiled(chosen.wharf, room, registry.address, chosen.zstd)
         bench.warm_up(engine)
-        bench.series(engine, False, wanted)
-        bench.series(engine, True, wanted)
-        bench.runs(engine, wanted)
-        bench.apt(engine, wanted)
+        bench.all_cases(engine)
         print("\nshares of both idle and busy time, all processors\n\n" + table(bench))
-    finally:
-        registry.stop()
-        if not chosen.room:
-            shutil.rmtree(room, ignore_errors=True)
     return 0
 
 

@@ -8,6 +8,7 @@ As root, from anywhere; everything happens below --room, on loopback. Engines th
 """
 
 import argparse
+import contextlib
 import hashlib
 import json
 import os
@@ -66,10 +67,21 @@ def make_tree(root: str, chosen: argparse.Namespace, salt: str) -> None:
     subprocess.run([sys.executable, tree.__file__, root, str(chosen.files), size, chosen.tree, salt], check=True)
 
 
-def push_base(chosen: argparse.Namespace, room: str, registry: str) -> None:
-    store, name = Wharf(chosen.wharf, room, registry, chosen.zstd).store, f"{registry}/base:1"
-    for command in (["import", chosen.base, name], ["push", name]):
-        subprocess.run([chosen.wharf, *command, "--store", store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+@contextlib.contextmanager
+def place(chosen: argparse.Namespace):
+    """A room, and a registry that has the base, for as long as something is measured."""
+    room = chosen.room or tempfile.mkdtemp(prefix="wharf-bench-")
+    os.makedirs(room, exist_ok=True)
+    registry = Registry(room, chosen.port, chosen.wharf if chosen.registry == "wharf" else None)
+    try:
+        store, name = Wharf(chosen.wharf, room, registry.address, chosen.zstd).store, f"{registry.address}/base:1"
+        for command in (["import", chosen.base, name], ["push", name]):
+            subprocess.run([chosen.wharf, *command, "--store", store, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+        yield room, registry
+    finally:
+        registry.stop()
+        if not chosen.room:
+            shutil.rmtree(room, ignore_errors=True)
 
 
 def start(name: str, chosen: argparse.Namespace, room: str, registry: str):
@@ -153,6 +165,14 @@ class Bench:
                 cost.wall -= int(re.findall(r"apt took (\d+) ns", log.read())[-1]) / 1e9
             self.note(engine, "apt", cost)
 
+    def all_cases(self, engine) -> None:
+        """All that were asked for."""
+        wanted = set(self.chosen.cases.split(","))
+        self.series(engine, False, wanted)
+        self.series(engine, True, wanted)
+        self.runs(engine, wanted)
+        self.apt(engine, wanted)
+
     def warm_up(self, engine) -> None:
         """The base is pulled and unpacked before anything is measured."""
         context = os.path.join(self.room, "context", "warm")
@@ -220,51 +240,45 @@ def table(bench: Bench, names: list[str]) -> str:
 
 def main() -> int:
     chosen = options()
-    room = chosen.room or tempfile.mkdtemp(prefix="wharf-bench-")
-    os.makedirs(room, exist_ok=True)
-    registry = Registry(room, chosen.port, chosen.wharf if chosen.registry == "wharf" else None)
-    started = []
-    try:
-        bench = Bench(chosen, room, registry.address)
-        push_base(chosen, room, registry.address)
-        wanted, names = set(chosen.cases.split(",")), []
-        for engine_name in chosen.engines.split(","):
-            engine = start(engine_name, chosen, room, registry.address)
-            if engine is None:
-                print(f"{engine_name} is not here and left out")
-                continue
-            started.append(engine)
-            try:
-                bench.warm_up(engine)
-                names.append(engine_name)
-                bench.series(engine, False, wanted)
-                bench.series(engine, True, wanted)
-                bench.runs(engine, wanted)
-                bench.apt(engine, wanted)
-            except BuildFailed as failure:
-                print(f"{engine_name}: {failure}", file=sys.stderr)
-            # One at a time: a daemon that idles still takes memory and time.
-            started.remove(engine)
-            engine.stop()
-        least = floor(chosen, room)
-        with open("/proc/loadavg") as file:
-            load = file.read().split()[0]
-        what = chosen.tree or f"{chosen.files} files, {chosen.megabytes} MB"
-        print(f"\n{what}, median of {chosen.times}, {os.cpu_count()} cores, load {load}, pushed to {chosen.registry}\n")
-        print(table(bench, names))
-        print("\nfloor: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in least.items()))
-        if chosen.json:
-            numbers = {case: {name: [vars(cost) for cost in costs] for name, costs in found.items()}
-                       for case, found in bench.costs.items()}
-            with open(chosen.json, "w") as file:
-                json.dump({"costs": numbers, "floor": least, "options": vars(chosen)}, file, indent=1)
-    finally:
-        for engine in started:
-            engine.stop()
-        registry.stop()
-        if not chosen.room:
-            shutil.rmtree(room, ignore_errors=True)
+    started, names = [], []
+    with place(chosen) as (room, registry):
+        try:
+            bench = Bench(chosen, room, registry.address)
+            for engine_name in chosen.engines.split(","):
+                engine = start(engine_name, chosen, room, registry.address)
+                if engine is None:
+                    print(f"{engine_name} is not here and left out")
+                    continue
+                started.append(engine)
+                try:
+                    bench.warm_up(engine)
+                    names.append(engine_name)
+                    bench.all_cases(engine)
+                except BuildFailed as failure:
+                    print(f"{engine_name}: {failure}", file=sys.stderr)
+                # One at a time: a daemon that idles still takes memory and time.
+                started.remove(engine)
+                engine.stop()
+            report(bench, names, floor(chosen, room))
+        finally:
+            for engine in started:
+                engine.stop()
     return 0
+
+
+def report(bench: Bench, names: list[str], least: dict[str, float]) -> None:
+    chosen = bench.chosen
+    with open("/proc/loadavg") as file:
+        load = file.read().split()[0]
+    what = chosen.tree or f"{chosen.files} files, {chosen.megabytes} MB"
+    print(f"\n{what}, median of {chosen.times}, {os.cpu_count()} cores, load {load}, pushed to {chosen.registry}\n")
+    print(table(bench, names))
+    print("\nfloor: " + ", ".join(f"{what} {seconds:.2f} s" for what, seconds in least.items()))
+    if chosen.json:
+        numbers = {case: {name: [vars(cost) for cost in costs] for name, costs in found.items()}
+                   for case, found in bench.costs.items()}
+        with open(chosen.json, "w") as file:
+            json.dump({"costs": numbers, "floor": least, "options": vars(chosen)}, file, indent=1)
 
 
 if __name__ == "__main__":
