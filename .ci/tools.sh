@@ -42,6 +42,9 @@ CONTAINERS_VERSIONS=v1.64.2+v5.41.2
 
 CARGO_DENY_VERSION=0.20.2
 
+# What Go fetches and compiles for its tools is ten times their size, on a disk that the other parts need: it goes when they are built.
+GO_CACHE=$CACHE/go
+
 install_debian_packages() {
   local missing=() package
   for package in "${DEBIAN_PACKAGES[@]}"; do
@@ -65,7 +68,8 @@ in_go_module() {
   dir=$(mktemp -d)
   (
     cd "$dir"
-    export GOFLAGS="-mod=mod -buildvcs=false" CGO_ENABLED=0 GOTOOLCHAIN=local
+    export GOFLAGS="-mod=mod -buildvcs=false -modcacherw" CGO_ENABLED=0 GOTOOLCHAIN=local
+    export GOMODCACHE=$GO_CACHE/mod GOCACHE=$GO_CACHE/build
     go mod init tools >/dev/null 2>&1
     go mod edit -require "$module@$version"
     "$@"
@@ -126,5 +130,6 @@ install_tools() {
     IFS='|' read -r name module version package <<<"$line"
     built "$name" "$version" go_binary "$module" "$version" "$package" || failed=1
   done
+  rm -rf "$GO_CACHE"
   return "$failed"
 }
