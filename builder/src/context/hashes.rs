@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::fstat;
+use rustix::fs::{FileType, fstat};
 
 use super::metadata::stamp;
 use crate::files::{Stamp, StampKey};
@@ -31,6 +31,8 @@ const LASTS: u8 = 2;
 const MOST: usize = 1_000_000;
 /// So many that were not asked for are kept, however few were.
 const SPARE: usize = 10_000;
+/// Of a file, so much is read at once.
+const MOST_AT_ONCE: usize = 256 << 10;
 /// Coarser than the clock of any file system in use.
 const TICK: i64 = 2;
 
@@ -108,7 +110,8 @@ impl Hashes {
         for record in all.chain(asked_for(false).take(spare)).take(count) {
             bytes.extend_from_slice(&record);
         }
-        bytes[MAGIC.len()..].as_chunks_mut::<RECORD>().0.sort_unstable();
+        // Runs that are sorted already, which this kind of sorting finds.
+        bytes[MAGIC.len()..].as_chunks_mut::<RECORD>().0.sort();
         Some(bytes)
     }
 
@@ -128,21 +131,35 @@ impl Hashes {
         position(&fresh, key).ok().map(|at| decode(&fresh[at]))
     }
 
-    /// Finds out what a regular file contains. `plain` is what was seen of its extended attributes.
-    pub(super) fn read(&self, mut file: File, plain: bool) -> io::Result<Fingerprint> {
+    /// Finds out what a file contains, which must be a regular one. `plain` is what was seen of its extended attributes, and
+    /// `buffer` anything: it is used again for the next file.
+    pub(super) fn read(&self, mut file: File, plain: bool, buffer: &mut Vec<u8>) -> io::Result<Fingerprint> {
         let stat = fstat(&file)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         let stamp = stamp(&stat);
         if let Some(known) = self.find(&stamp) {
             return Ok(known.content);
         }
         let mut fingerprinter = Fingerprinter::new();
-        // As large as a small file and one byte, which finds its end in one read.
-        let room = usize::try_from(stat.st_size).unwrap_or(0).saturating_add(1).clamp(4 << 10, 256 << 10);
-        let mut buffer = vec![0; room];
+        let size = usize::try_from(stat.st_size).unwrap_or(0);
+        // One byte more than there is finds a small file's end in one read.
+        let room = size.saturating_add(1).clamp(4 << 10, MOST_AT_ONCE);
+        if buffer.len() < room {
+            buffer.resize(room, 0);
+        }
+        let mut total = 0;
         loop {
-            match file.read(&mut buffer) {
+            match file.read(&mut buffer[..room]) {
                 Ok(0) => break,
-                Ok(count) => fingerprinter.update(&buffer[..count]),
+                Ok(count) => {
+                    fingerprinter.update(&buffer[..count]);
+                    total += count;
+                    if total == size && count < room {
+                        break;
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
@@ -225,12 +242,12 @@ mod tests {
         let stamp = || stamp(&fstat(open()).unwrap());
 
         let hashes = Hashes::load(Path::new("/nowhere"), now);
-        assert_eq!(hashes.read(open(), true).unwrap(), Fingerprint::of(b"x"));
+        assert_eq!(hashes.read(open(), true, &mut Vec::new()).unwrap(), Fingerprint::of(b"x"));
         assert!(hashes.find(&stamp()).is_some() && !hashes.lasts(&stamp()));
         assert!(reload(&hashes, now).is_none(), "it may change within this tick");
 
         let later = Hashes::load(Path::new("/nowhere"), now + 10);
-        later.read(open(), false).unwrap();
+        later.read(open(), false, &mut Vec::new()).unwrap();
         let next = reload(&later, now + 20).unwrap();
         assert_eq!(next.records().len(), 1);
         assert_eq!(next.find(&stamp()), Some(Known { content: Fingerprint::of(b"x"), plain: false }));
@@ -239,7 +256,7 @@ mod tests {
 
         fs::write(&path, "yy").unwrap();
         assert_eq!(next.find(&stamp()), None);
-        assert_eq!(next.read(open(), true).unwrap(), Fingerprint::of(b"yy"));
+        assert_eq!(next.read(open(), true, &mut Vec::new()).unwrap(), Fingerprint::of(b"yy"));
     }
 
     #[test]

@@ -135,9 +135,14 @@ impl Context {
 
     /// Opens a regular file for reading. A named pipe is not waited for.
     pub(crate) fn open_file(&self, path: &LayerPath) -> io::Result<File> {
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        let file = File::from(self.open_beneath(path, flags)?);
+        let file = self.open_again(path)?;
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
+    }
+
+    /// The same for whoever looks by himself whether it is still the regular file that it was.
+    pub(crate) fn open_again(&self, path: &LayerPath) -> io::Result<File> {
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        Ok(File::from(self.open_beneath(path, flags)?))
     }
 
     /// Whether any change of a file with this stamp would show in its stamp.
@@ -244,9 +249,10 @@ impl Files for Context {
 
     fn fingerprint(&self, files: Vec<&mut Found>) -> Result<(), FilesError> {
         let unknown: Vec<&mut Found> = files.into_iter().filter(|file| file.content.is_none()).collect();
-        for_each(unknown, FILES_WORTH_A_THREAD, |file| {
+        for_each(unknown, FILES_WORTH_A_THREAD, |file, buffer| {
             let path = &file.entry.path;
-            let read = self.open_file(path).and_then(|open| self.hashes.read(open, file.entry.xattrs.is_empty()));
+            let opened = self.open_again(path);
+            let read = opened.and_then(|open| self.hashes.read(open, file.entry.xattrs.is_empty(), buffer));
             file.content = Some(read.map_err(|source| FilesError::Io { path: path.clone(), source })?);
             Ok(())
         })

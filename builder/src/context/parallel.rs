@@ -5,19 +5,20 @@ use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 use std::thread::{self, available_parallelism};
 
-/// Does `work` for all of `things`, on as many threads as there are processors and at least `worth` things for each. Some may
-/// be left undone when one fails.
-pub(super) fn for_each<T: Send, E: Send>(
+/// Does `work` for all of `things`, on as many threads as there are processors and at least `worth` things for each, every thread
+/// with a room of its own, empty at first. Some may be left undone when one fails.
+pub(super) fn for_each<T: Send, R: Default, E: Send>(
     things: Vec<T>,
     worth: usize,
-    work: impl Fn(T) -> Result<(), E> + Sync,
+    work: impl Fn(T, &mut R) -> Result<(), E> + Sync,
 ) -> Result<(), E> {
     let threads = available_parallelism().map_or(1, NonZeroUsize::get).min(things.len().div_ceil(worth));
     let queue = Mutex::new(things.into_iter());
     let next = || queue.lock().unwrap_or_else(PoisonError::into_inner).next();
     let until_none_is_left = || {
+        let mut room = R::default();
         while let Some(thing) = next() {
-            work(thing)?;
+            work(thing, &mut room)?;
         }
         Ok(())
     };
@@ -38,13 +39,13 @@ mod tests {
     #[test]
     fn everything_is_done_once_and_errors_come_out() {
         let mut numbers: Vec<u32> = (0..1000).collect();
-        for_each(numbers.iter_mut().collect(), 1, |number| {
+        for_each(numbers.iter_mut().collect(), 1, |number, (): &mut ()| {
             *number += 1;
             Ok::<(), u32>(())
         })
         .unwrap();
         assert_eq!(numbers, (1..=1000).collect::<Vec<_>>());
-        assert_eq!(for_each(numbers, 16, |number| if number == 500 { Err(number) } else { Ok(()) }), Err(500));
-        assert_eq!(for_each(Vec::<u8>::new(), 1, |_| Err(())), Ok(()));
+        assert_eq!(for_each(numbers, 16, |number, (): &mut ()| if number == 500 { Err(number) } else { Ok(()) }), Err(500));
+        assert_eq!(for_each(Vec::<u8>::new(), 1, |_, (): &mut ()| Err(())), Ok(()));
     }
 }

@@ -46,7 +46,7 @@ pub(super) fn walk(context: &Context, top: Found) -> Result<FoundList, FilesErro
         }
     }
     let ahead: Vec<&mut Piece> = pieces.iter_mut().filter(|piece| matches!(piece, Piece::Ahead(_))).collect();
-    for_each(ahead, 1, |piece| {
+    for_each(ahead, 1, |piece, (): &mut ()| {
         if let Piece::Ahead(directory) = piece {
             let mut found = walk_alone(context, Found::clone(directory))?;
             found.shrink_to_fit();

@@ -31,6 +31,11 @@ fn number(fields: &mut Fingerprinter, value: u64) {
 
 fn add(fields: &mut Fingerprinter, found: &Found, name: &[u8]) {
     fields.field(name);
+    add_found(fields, found);
+}
+
+/// Takes in what counts of something found, but for its name.
+pub(crate) fn add_found(fields: &mut Fingerprinter, found: &Found) {
     add_entry(fields, &found.entry);
     if let Some(content) = &found.content {
         fields.field(content.as_bytes());

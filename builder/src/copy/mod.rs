@@ -15,7 +15,7 @@ mod owner;
 mod spool;
 
 pub(crate) use archive::{ArchiveError, extract};
-pub(crate) use digest::fingerprint_selections;
+pub(crate) use digest::{add_found, fingerprint_selections};
 pub(crate) use layout::{DATELESS, Laid, Layout, Origin, PlaceError, Ready, Rules, SourceFile};
 pub(crate) use owner::{Database, Owner, OwnerError, OwnerSpec};
 pub(crate) use spool::{Spool, SpoolSlice};

@@ -74,6 +74,16 @@ impl Fingerprinter {
         self.update(bytes);
     }
 
+    /// The fingerprint of everything taken in, which is forgotten: what comes next is another thing.
+    pub fn take(&mut self) -> Fingerprint {
+        let fingerprint = self.finish();
+        if self.hasher.count() > 0 {
+            self.hasher.reset();
+        }
+        self.gathered.clear();
+        fingerprint
+    }
+
     /// The fingerprint of everything taken in.
     pub fn finish(&self) -> Fingerprint {
         if self.hasher.count() == 0 {

@@ -18,7 +18,7 @@ use wharf_spec::{Algorithm, Digest, Hasher};
 
 use self::pool::Pool;
 use super::frames::{After, Cutter, Frame, FrameKey, FrameTable, KnownFrames, check};
-use super::squeeze::{Block, Encoding, GZIP_HEADER, Squeezed, Squeezer, gzip_trailer};
+use super::squeeze::{Block, Encoding, GZIP_HEADER, Spare, Squeezed, Squeezer, gzip_trailer};
 
 /// Where something that was compressed by itself begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +89,7 @@ pub(super) struct Pipeline<W> {
     prefix: Option<usize>,
     /// The one that was taken over last.
     frame: Vec<u8>,
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
     uncompressed_size: u64,
     engine: Engine,
     tail: Tail<W>,
@@ -217,7 +217,7 @@ impl<W: Write> Pipeline<W> {
             known: None,
             prefix: None,
             frame: Vec::new(),
-            spare: Vec::new(),
+            spare: Spare::default(),
             uncompressed_size: 0,
             engine: Engine::Inline { hasher: hasher(), squeezer: None },
             tail: Tail {
@@ -392,7 +392,7 @@ impl<W: Write> Pipeline<W> {
     /// Sends the current block on its way.
     fn submit(&mut self, last: bool, key: Option<FrameKey>) -> io::Result<()> {
         // Room for a whole block costs nothing before it is used, and is not moved as it fills.
-        let next = self.spare.pop().unwrap_or_else(|| Vec::with_capacity(self.encoding.block_size()));
+        let next = self.spare.data.pop().unwrap_or_else(|| Vec::with_capacity(self.encoding.block_size()));
         let mut data = std::mem::replace(&mut self.current, next);
         data.truncate(self.filled);
         self.filled = 0;
@@ -407,7 +407,8 @@ impl<W: Write> Pipeline<W> {
         let known = self.known.as_ref().zip(key);
         let known = known.and_then(|(known, key)| Some((Arc::clone(known), known.find(&key)?)));
         let seams = std::mem::take(&mut self.seams);
-        let mut block = Block { data, last, key, known, diff_id: None, seams };
+        let room = self.spare.rooms.pop().unwrap_or_default();
+        let mut block = Block { data, room, last, key, known, diff_id: None, seams };
         match &mut self.engine {
             Engine::Inline { hasher, squeezer } => {
                 hasher.update(&block.data);
@@ -418,7 +419,7 @@ impl<W: Write> Pipeline<W> {
                 };
                 let piece = squeezer.squeeze(block)?;
                 self.tail.take(&piece)?;
-                self.spare.push(piece.recycle());
+                self.spare.put(piece, self.encoding);
             }
             Engine::Pool(pool) => pool.submit(block, &mut self.tail, &mut self.spare)?,
         }

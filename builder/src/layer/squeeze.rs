@@ -112,6 +112,8 @@ impl Encoding {
 pub(super) struct Block {
     /// The bytes.
     pub(super) data: Vec<u8>,
+    /// Memory for what becomes of them; what is in it does not count.
+    pub(super) room: Vec<u8>,
     /// No block follows.
     pub(super) last: bool,
     /// What it is made of, where that is known.
@@ -147,14 +149,31 @@ pub(super) struct Squeezed {
     pub(super) parts: Vec<Part>,
     /// Where an earlier layer has the same bytes.
     pub(super) copied_from: Option<u64>,
-    /// The buffer that held the block, if `bytes` is another.
-    spent: Option<Vec<u8>>,
+    /// The other one of the block's two buffers.
+    spent: Vec<u8>,
 }
 
-impl Squeezed {
-    /// A buffer to be used again, once the bytes are written.
-    pub(super) fn recycle(self) -> Vec<u8> {
-        self.spent.unwrap_or(self.bytes)
+/// Buffers to be used again.
+#[derive(Default)]
+pub(super) struct Spare {
+    /// Of blocks.
+    pub(super) data: Vec<Vec<u8>>,
+    /// Of what became of them.
+    pub(super) rooms: Vec<Vec<u8>>,
+}
+
+impl Spare {
+    /// Takes back what `squeezed` is made of, once its bytes are written.
+    pub(super) fn put(&mut self, squeezed: Squeezed, encoding: Encoding) {
+        let (data, room) = match encoding {
+            Encoding::Uncompressed => (squeezed.bytes, squeezed.spent),
+            Encoding::Gzip { .. }
+            | Encoding::Estargz { .. }
+            | Encoding::Zstd { .. }
+            | Encoding::ZstdChunked { .. } => (squeezed.spent, squeezed.bytes),
+        };
+        self.data.push(data);
+        self.rooms.push(room);
     }
 }
 
@@ -183,17 +202,15 @@ impl Squeezer {
         })
     }
 
-    pub(super) fn squeeze(&mut self, block: Block) -> io::Result<Squeezed> {
+    pub(super) fn squeeze(&mut self, mut block: Block) -> io::Result<Squeezed> {
         let (mut crc, key, diff_id) = (crc32fast::Hasher::new(), block.key, block.diff_id);
         let tar_length = block.data.len() as u64;
         if let Self::Gzip(_) = self {
             crc.update(&block.data);
         }
-        let known = block.known.as_ref().and_then(|(frames, frame)| {
-            let mut bytes = Vec::new();
-            frames.read(frame, &mut bytes).then_some(bytes)
-        });
-        let copied_from = known.as_ref().and(block.known.as_ref()).map(|(_, frame)| frame.offset);
+        let mut room = std::mem::take(&mut block.room);
+        let known = block.known.take().filter(|(frames, frame)| frames.read(frame, &mut room));
+        let copied_from = known.as_ref().map(|(_, frame)| frame.offset);
         let mut parts = Vec::new();
         let bytes = match (known, self) {
             (_, Self::Uncompressed) => {
@@ -205,17 +222,24 @@ impl Squeezer {
                     diff_id,
                     parts,
                     copied_from,
-                    spent: None,
+                    spent: room,
                 });
             }
-            (Some(bytes), Self::ZstdChunked(_)) => {
-                parts = zstd_parts(&bytes)?;
-                bytes
+            (Some(_), Self::ZstdChunked(_)) => {
+                parts = zstd_parts(&room)?;
+                room
             }
-            (Some(bytes), Self::Gzip(_) | Self::Zstd(_) | Self::Estargz(_)) => bytes,
+            (Some(_), Self::Gzip(_) | Self::Zstd(_) | Self::Estargz(_)) => room,
             (None, Self::Gzip(deflate)) => deflate.piece(&block.data, block.last)?,
-            (None, Self::Zstd(_)) if block.data.is_empty() => Vec::new(),
-            (None, Self::Zstd(compressor)) => compressor.compress(&block.data)?,
+            (None, Self::Zstd(compressor)) => {
+                room.clear();
+                // Of nothing, not even a frame.
+                if !block.data.is_empty() {
+                    room.reserve(zstd_safe::compress_bound(block.data.len()));
+                    compressor.compress_to_buffer(&block.data, &mut room)?;
+                }
+                room
+            }
             (None, Self::Estargz(deflate)) => {
                 each_by_itself(&block, &mut parts, |piece, out| gzip_member(deflate, piece, out))?
             }
@@ -224,7 +248,7 @@ impl Squeezer {
                 Ok(())
             })?,
         };
-        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, parts, copied_from, spent: Some(block.data) })
+        Ok(Squeezed { bytes, crc, tar_length, key, diff_id, parts, copied_from, spent: block.data })
     }
 }
 

@@ -192,9 +192,15 @@ impl<W: Write> LayerWriter<W> {
     /// The same for a file whose content is known to be this. It is opened only when the last layer does not have it.
     pub fn append_known(&mut self, entry: Entry, content: Fingerprint, open: Open) -> Result<(), WriteError> {
         let (entry, size, length) = self.prepare(entry)?;
-        let path = entry.path.clone();
         let large = self.cutter.is_large(length);
         self.cutter.add(&self.scratch, Some(&content), length);
+        if !large && !self.pipeline.may_skip() {
+            self.write_pending()?;
+            self.write_opened((&entry.path, size), open)?;
+            self.remember(entry, content);
+            return Ok(());
+        }
+        let path = entry.path.clone();
         self.pending.push(Pending { header: self.scratch.clone(), path, size, open });
         if large {
             // Nothing else is waiting: it was cut before this entry.
@@ -207,8 +213,6 @@ impl<W: Write> LayerWriter<W> {
                 self.write_pending()?;
                 self.pipeline.cut(None).map_err(WriteError::Sink)?;
             }
-        } else if !self.pipeline.may_skip() {
-            self.write_pending()?;
         }
         self.remember(entry, content);
         Ok(())
@@ -248,12 +252,23 @@ impl<W: Write> LayerWriter<W> {
     /// Writes what was put off; from then on, nothing is.
     fn write_pending(&mut self) -> Result<(), WriteError> {
         self.pipeline.leave_prefix().map_err(WriteError::Sink)?;
-        for Pending { header, path, size, open } in std::mem::take(&mut self.pending) {
-            self.pipeline.write(&header).map_err(WriteError::Sink)?;
-            let content = open().map_err(|source| WriteError::Source { path: path.clone(), source })?;
-            self.write_content((&path, size, header.len()), content, None)?;
+        if self.pending.is_empty() {
+            return Ok(());
         }
+        let current = std::mem::take(&mut self.scratch);
+        for Pending { header, path, size, open } in std::mem::take(&mut self.pending) {
+            self.scratch = header;
+            self.write_opened((&path, size), open)?;
+        }
+        self.scratch = current;
         Ok(())
+    }
+
+    /// Writes the header in `scratch`, and the content of its file.
+    fn write_opened(&mut self, (path, size): (&LayerPath, u64), open: Open) -> Result<(), WriteError> {
+        self.pipeline.write(&self.scratch).map_err(WriteError::Sink)?;
+        let content = open().map_err(|source| WriteError::Source { path: path.clone(), source })?;
+        self.write_content((path, size, self.scratch.len()), content, None)
     }
 
     /// Writes the content of a file whose header of this length was just written, and what fills its last block.

@@ -39,20 +39,20 @@ impl Opener {
     /// How a file is read that contained this when it was looked at, if any change since then shows. Nothing is opened yet.
     fn later(&self, source: &SourceFile) -> Option<(Fingerprint, Open)> {
         let (content, path, opener) = (source.content?, source.path.clone(), self.clone());
-        let stamp = match self {
-            Self::Context(context) => Some(source.stamp.filter(|stamp| context.lasts(stamp))?),
+        let unreadable = |path| |source| SourceFault { path, why: Why::Unreadable(source) };
+        let open: Open = match self {
+            Self::Context(context) => {
+                let (stamp, context) = (source.stamp.filter(|stamp| context.lasts(stamp))?, Arc::clone(context));
+                Box::new(move || {
+                    let file = context.open_again(&path).map_err(unreadable(path.clone()))?;
+                    Ok(Box::new(Watched { file, stamp, path }))
+                })
+            }
             // Layers do not change.
-            Self::Stage(_) => None,
+            Self::Stage(_) => Box::new(move || Ok(Box::new(opener.open(&path).map_err(unreadable(path))?))),
             Self::Nothing => return None,
         };
-        let open = move || -> io::Result<Box<dyn Read>> {
-            let fault = |source| SourceFault { path: path.clone(), why: Why::Unreadable(source) };
-            match (opener.open(&path).map_err(fault)?, stamp) {
-                (ContentReader::File(file), Some(stamp)) => Ok(Box::new(Watched { file, stamp, path })),
-                (reader, _) => Ok(Box::new(reader)),
-            }
-        };
-        Some((content, Box::new(open)))
+        Some((content, open))
     }
 
     /// An entry, and its file where that is of the source and need not be looked at again before it is read.

@@ -5,13 +5,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use crate::copy::add_found;
 use crate::event::MissReason;
 use crate::files::Selection;
-use crate::layer::{Fingerprinter, Kind};
+use crate::layer::{Fingerprint, Fingerprinter};
 
 /// So many files are named, the rest is counted.
 const MOST_NAMED: usize = 10;
-const MAGIC: &[u8] = b"wharf notes 3\n";
+const MAGIC: &[u8] = b"wharf notes 4\n";
 
 /// Short hashes of a step's inputs, by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -64,7 +65,11 @@ fn short(parts: &[&[u8]]) -> u64 {
     for part in parts {
         fields.field(part);
     }
-    fields.finish().as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+    shortened(&fields.finish())
+}
+
+fn shortened(fingerprint: &Fingerprint) -> u64 {
+    fingerprint.as_bytes().first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
 }
 
 impl Notes {
@@ -76,16 +81,10 @@ impl Notes {
 
     /// Notes what was selected.
     pub(super) fn files(&mut self, things: &[Selection]) {
+        let mut fields = Fingerprinter::new();
         for found in things.iter().flat_map(|thing| std::iter::once(&thing.top).chain(&thing.below)) {
-            let entry = &found.entry;
-            let content = found.content.as_ref().map(|content| &content.as_bytes()[..]).unwrap_or_default();
-            let kind = match &entry.kind {
-                // The size says no more than the content does.
-                Kind::File { .. } => String::new(),
-                other => format!("{other:?}"),
-            };
-            let owner = format!("{:o} {}:{} {:?}", entry.mode, entry.uid, entry.gid, entry.xattrs);
-            self.files.push(entry.path.as_bytes(), short(&[content, kind.as_bytes(), owner.as_bytes()]));
+            add_found(&mut fields, found);
+            self.files.push(found.entry.path.as_bytes(), shortened(&fields.take()));
         }
     }
 

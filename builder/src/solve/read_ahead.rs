@@ -2,7 +2,7 @@
 //! bytes do, and a disk gives several in the time of one. The layer's writer takes them in their order.
 
 use std::collections::VecDeque;
-use std::io::{self, Read as _};
+use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::Builder;
 
@@ -104,19 +104,35 @@ fn start<T: Send + 'static>() -> io::Result<Sender<Job<T>>> {
 fn read<T>(batch: &mut [Item<T>]) {
     let small = |file: &&mut Unread| file.size <= SMALL;
     let wanted: u64 = batch.iter_mut().filter_map(|(_, file)| file.as_mut().filter(small)).map(|file| file.size).sum();
-    let mut bytes = Vec::with_capacity(usize::try_from(wanted).unwrap_or(0));
+    let mut bytes = vec![0; usize::try_from(wanted).unwrap_or(0)];
     let mut read = Vec::with_capacity(batch.len());
+    let mut start = 0;
     for file in batch.iter_mut().filter_map(|(_, file)| file.as_mut().filter(small)) {
         let open = std::mem::replace(&mut file.open, Box::new(|| Err(lost())));
-        let start = bytes.len();
-        let content = open().and_then(|content| content.take(file.size).read_to_end(&mut bytes));
+        let end = start + usize::try_from(file.size).unwrap_or(0);
+        let content = open().and_then(|content| fill(content, &mut bytes[start..end]));
         read.push((file, content.map(|length| start..start + length)));
+        start = end;
     }
     let bytes = Bytes::from(bytes);
     for (file, content) in read {
         let content = content.map(|range| bytes.slice(range));
         file.open = Box::new(|| Ok(Box::new(content?.reader())));
     }
+}
+
+/// Reads until nothing is missing or nothing comes any more: how much came.
+fn fill(mut content: impl Read, bytes: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while length < bytes.len() {
+        match content.read(&mut bytes[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
 }
 
 fn lost() -> io::Error {

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle};
 
 use wharf_spec::Hasher;
 
-use super::{Block, Encoding, Squeezed, Squeezer, Tail, blocks_at_once};
+use super::{Block, Encoding, Spare, Squeezed, Squeezer, Tail, blocks_at_once};
 use crate::jobs::Jobs;
 
 type Job = (u64, Block);
@@ -62,7 +62,7 @@ impl Pool {
         &mut self,
         block: Block,
         tail: &mut Tail<W>,
-        spare: &mut Vec<Vec<u8>>,
+        spare: &mut Spare,
     ) -> io::Result<()> {
         while self.submitted - self.written >= self.limit {
             let done = self.done.recv().map_err(|_| lost())?;
@@ -77,11 +77,11 @@ impl Pool {
     }
 
     /// Takes one result and writes all that are now in order.
-    fn settle<W: Write>(&mut self, done: Done, tail: &mut Tail<W>, spare: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    fn settle<W: Write>(&mut self, done: Done, tail: &mut Tail<W>, spare: &mut Spare) -> io::Result<()> {
         self.early.insert(done.0, done.1?);
         while let Some(squeezed) = self.early.remove(&self.written) {
             tail.take(&squeezed)?;
-            spare.push(squeezed.recycle());
+            spare.put(squeezed, tail.encoding);
             self.written += 1;
         }
         Ok(())
@@ -90,7 +90,7 @@ impl Pool {
     pub(super) fn finish<W: Write>(mut self, tail: &mut Tail<W>) -> io::Result<Hasher> {
         while self.written < self.submitted {
             let done = self.done.recv().map_err(|_| lost())?;
-            self.settle(done, tail, &mut Vec::new())?;
+            self.settle(done, tail, &mut Spare::default())?;
         }
         drop(self.jobs);
         self.hash_thread.join().map_err(|_| lost())
