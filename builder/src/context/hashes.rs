@@ -260,6 +260,22 @@ mod tests {
     }
 
     #[test]
+    fn files_of_any_size_share_a_buffer_and_nothing_else_is_read() {
+        let room = tempfile::tempdir().unwrap();
+        let (hashes, mut buffer) = (Hashes::default(), Vec::new());
+        let most = MOST_AT_ONCE;
+        for length in [5, 0, most - 1, most, most + 1, 3 * most, 4096, 1] {
+            let (path, content) = (room.path().join(length.to_string()), vec![7; length]);
+            fs::write(&path, &content).unwrap();
+            let found = hashes.read(File::open(&path).unwrap(), true, &mut buffer).unwrap();
+            assert_eq!(found, Fingerprint::of(&content), "{length}");
+        }
+        assert_eq!(buffer.len(), most);
+        let directory = hashes.read(File::open(room.path()).unwrap(), true, &mut buffer);
+        assert_eq!(directory.unwrap_err().kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
     fn what_is_not_asked_for_any_more_is_forgotten_in_time() {
         let known = |content: &[u8]| Known { content: Fingerprint::of(content), plain: true };
         let old = |inode: i64| Stamp::new(&[1, inode], 0);

@@ -106,10 +106,13 @@ mod tests {
         let long: Vec<u8> = (0_u16..).flat_map(u16::to_le_bytes).take(3 * TOGETHER).collect();
         for length in [1, 1000, TOGETHER - 1, TOGETHER, TOGETHER + 1, long.len()] {
             let mut pieces = Fingerprinter::new();
-            for piece in long.chunks(length) {
-                pieces.update(piece);
+            for thing in [&long[..], &long[..300], &[], &long] {
+                for piece in thing.chunks(length) {
+                    pieces.update(piece);
+                }
+                assert_eq!(pieces.finish(), Fingerprint::of(thing), "{length}");
+                assert_eq!(pieces.take(), Fingerprint::of(thing), "{length}");
             }
-            assert_eq!(pieces.finish(), Fingerprint::of(&long), "{length}");
         }
         let of = |fields: [&[u8]; 2]| {
             let mut fingerprinter = Fingerprinter::new();

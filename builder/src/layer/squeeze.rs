@@ -167,10 +167,9 @@ impl Spare {
     pub(super) fn put(&mut self, squeezed: Squeezed, encoding: Encoding) {
         let (data, room) = match encoding {
             Encoding::Uncompressed => (squeezed.bytes, squeezed.spent),
-            Encoding::Gzip { .. }
-            | Encoding::Estargz { .. }
-            | Encoding::Zstd { .. }
-            | Encoding::ZstdChunked { .. } => (squeezed.spent, squeezed.bytes),
+            Encoding::Gzip { .. } | Encoding::Estargz { .. } | Encoding::Zstd { .. } | Encoding::ZstdChunked { .. } => {
+                (squeezed.spent, squeezed.bytes)
+            }
         };
         self.data.push(data);
         self.rooms.push(room);

@@ -58,12 +58,7 @@ impl Pool {
         Ok(Self { limit, jobs, done, hash_thread, early: BTreeMap::new(), submitted: 0, written: 0 })
     }
 
-    pub(super) fn submit<W: Write>(
-        &mut self,
-        block: Block,
-        tail: &mut Tail<W>,
-        spare: &mut Spare,
-    ) -> io::Result<()> {
+    pub(super) fn submit<W: Write>(&mut self, block: Block, tail: &mut Tail<W>, spare: &mut Spare) -> io::Result<()> {
         while self.submitted - self.written >= self.limit {
             let done = self.done.recv().map_err(|_| lost())?;
             self.settle(done, tail, spare)?;
