@@ -2,10 +2,12 @@
 
 use std::fs::File;
 use std::io::Write as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use ring::digest::{SHA256, digest};
+use rustix::fs::{Advice, fadvise};
 
 use crate::Bench;
 use crate::fixture::{self, Content, push_blob, push_manifest};
@@ -20,8 +22,6 @@ const LARGE: usize = 100_000_000;
 const TURNS: usize = 3;
 const BLOBS: usize = 2;
 const PIECE: usize = 1 << 20;
-/// More memory than one push of such a blob needs.
-const AT_HAND: usize = 384 << 20;
 
 /// What nobody has used yet.
 static SEED: AtomicU64 = AtomicU64::new(1000);
@@ -31,7 +31,7 @@ fn seed() -> u64 {
 }
 
 /// Processor time of the server for a gigabyte of blobs of 100 MB, pushed one after the other. All take turns blob by blob, and
-/// all keep what they wrote, into memory that is at hand.
+/// all keep what they wrote, on the disk and not in memory ([`give_back`]).
 pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
     let mut whole = Row::new("100 MB blob push, POST and PUT", "CPU s/GB");
     let mut streamed = Row::new("100 MB blob push, POST, chunked PATCH and PUT", "CPU s/GB");
@@ -41,15 +41,15 @@ pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
         let mut used_alone = 0.0;
         let mut used = vec![[0.0; 2]; peers.len()];
         for _ in 0..BLOBS {
-            memory_at_hand();
             used_alone += cpu_of(std::process::id(), || alone(bench, &content.bytes))?;
+            give_back(&bench.options.work)?;
             for (peer, used) in peers.iter().zip(&mut used) {
                 for (push, used) in [push_blob as Push, push_streamed as Push].into_iter().zip(used) {
                     let mut client = peer.client()?;
                     content.bytes[..8].copy_from_slice(&seed().to_le_bytes());
                     content = Content::new(content.bytes);
-                    memory_at_hand();
                     *used += cpu_of(peer.pid(), || push(&mut client, "pushed", &content))?;
+                    give_back(&bench.options.work)?;
                 }
             }
         }
@@ -67,10 +67,23 @@ pub fn bulk(bench: &Bench, table: &mut Table) -> Result<(), String> {
     Ok(())
 }
 
-/// Uses memory and gives it back. What a virtual machine has not used for a while comes from its host again, which can take
-/// twice as long as everything that a push does, and now and then nothing: then it is the host that is measured.
-fn memory_at_hand() {
-    drop(std::hint::black_box(vec![1_u8; AT_HAND]));
+/// Has the system forget the large files in `directory`, so that the next one gets the memory of the last. What a virtual machine has
+/// not used for a while comes from its host again, which can take twice as long as everything that a push does, and now and
+/// then nothing: then it is the host that is measured.
+fn give_back(directory: &Path) -> Result<(), String> {
+    let cannot = |error: std::io::Error| format!("{}: {error}", directory.display());
+    for entry in directory.read_dir().map_err(cannot)? {
+        let entry = entry.map_err(cannot)?;
+        // What is moved meanwhile is no blob that was pushed.
+        let Ok(metadata) = entry.metadata() else { continue };
+        if metadata.is_dir() {
+            give_back(&entry.path())?;
+        } else if metadata.is_file() && metadata.len() >= LARGE as u64 {
+            let file = File::open(entry.path()).map_err(cannot)?;
+            fadvise(&file, 0, None, Advice::DontNeed).map_err(|error| cannot(error.into()))?;
+        }
+    }
+    Ok(())
 }
 
 /// Processor seconds that a process uses meanwhile.

@@ -90,6 +90,7 @@ impl Hashes {
     }
 
     /// The stored form, when there is anything new in it: what this build used, and as much again of the rest.
+    #[expect(clippy::stable_sort_primitive, reason = "it finds the runs that are sorted already, and merges them")]
     pub(crate) fn encode(&self) -> Option<Vec<u8>> {
         let parts: Vec<_> = self.fresh.iter().map(locked).collect();
         let lasting = || parts.iter().flat_map(|part| part.iter()).filter(|record| record[RECORD - 1] & LASTS != 0);
@@ -110,7 +111,6 @@ impl Hashes {
         for record in all.chain(asked_for(false).take(spare)).take(count) {
             bytes.extend_from_slice(&record);
         }
-        // Runs that are sorted already, which this kind of sorting finds.
         bytes[MAGIC.len()..].as_chunks_mut::<RECORD>().0.sort();
         Some(bytes)
     }
