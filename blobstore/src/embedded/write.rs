@@ -21,8 +21,8 @@ const PIECE: usize = 256 << 10;
 /// From this length on, copying a piece to gather it costs more than writing it by itself.
 const WHOLE: usize = 32 << 10;
 
-/// The most that is given to the kernel at once: while it copies, it does not let others have the processor.
-const STEP: usize = 128 << 10;
+/// The most that is given to the kernel at once: while it copies, it does not let others have the processor. Less costs more time.
+const STEP: usize = 256 << 10;
 
 pub(super) struct EmbeddedWriter {
     key: ObjectKey,
